@@ -1,0 +1,1 @@
+"""Kalshi's daily high-temperature markets in PostgreSQL, complete and provably so."""

@@ -1,0 +1,29 @@
+"""Which tiers can hold a market's trades, and what the sum of its trades says about completeness."""
+
+from kalshi_ingest.domain.model import Cutoff, Tier, Unit
+
+
+def tiers_of(unit: Unit, cutoff: Cutoff) -> tuple[Tier, ...]:
+    """The tiers that can hold trades of `unit`, the live one first.
+
+    Trades are split by trade time and lie in [open_time, close_time], so a life that spans the cutoff needs
+    both. Live comes first because rows move from live to historical: one that moves during the walk is then
+    seen at least once, never missed.
+    """
+    if unit.open_time >= cutoff.trades:
+        return (Tier.LIVE,)
+    if unit.close_time < cutoff.trades:
+        return (Tier.HISTORICAL,)
+    return (Tier.LIVE, Tier.HISTORICAL)
+
+
+def verdict(contracts: int, exchange_volume: int | None) -> str:
+    """`exact`, `short`, `over` or `unknown`: the sum of stored counts against the exchange's own volume.
+
+    Both in hundredths of a contract. The volume has to be one read after the market settled: before, it is stale.
+    """
+    if exchange_volume is None:
+        return "unknown"
+    if contracts == exchange_volume:
+        return "exact"
+    return "short" if contracts < exchange_volume else "over"

@@ -1,0 +1,199 @@
+"""The walk over one market's trades, page by page, newest first: what each page adds and what it proves.
+
+Pure: pages go in, steps come out. A step holds the rows of one page, the candles that the page completes, and the
+checkpoint that vouches for them; whoever stores a step stores all of it or nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from kalshi_ingest.domain.candles import MINUTE_US, fold, merge, roll_up
+from kalshi_ingest.domain.completeness import verdict
+from kalshi_ingest.domain.model import Candle, Tier, Trade, Unit
+from kalshi_ingest.errors import BadPayload
+
+BUCKET_US = 5 * MINUTE_US
+"""Candles are written in whole buckets of the longest period, which every shorter period divides."""
+
+Position = tuple[int, bytes]
+"""(created_us, trade_id): where a trade stands in the exchange's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What is proved about one market's trades. `contracts_stored`, `exchange_volume`: hundredths of a contract."""
+
+    ticker: str
+    series_ticker: str
+    event_date: date
+    state: str = "walking"
+    """walking, open (walked to the end before it settled), complete or failed."""
+    tier: Tier | None = None
+    cursor: str | None = None
+    walk: int = 1
+    confirming: bool = False
+    settled_first: bool = False
+    oldest: Position | None = None
+    pages: int = 0
+    trades_stored: int = 0
+    contracts_stored: int = 0
+    exchange_volume: int | None = None
+    verdict: str | None = None
+    error: str | None = None
+
+    def failed(self, error: str) -> "Checkpoint":
+        """This market failed; what is stored stays, and the next run walks it again from its newest trade."""
+        return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None, oldest=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One page's worth of writing."""
+
+    trades: list[Trade]
+    """Ascending, each once."""
+    fresh: bool
+    """The rows are proved new, so they can be copied straight in; else they go through staging."""
+    candles: list[Candle]
+    """Complete one-minute candles to write, oldest first (fresh steps only)."""
+    candles_5m: list[Candle]
+    """The five-minute candles of the same buckets."""
+    unwritten: int | None
+    """A bucket whose rows are stored but whose candles are not (steps that are not fresh only)."""
+    after: Callable[[int, int], Checkpoint]
+    """The checkpoint once this page added so many rows and contracts (hundredths) to the tables."""
+
+
+class Walk:
+    """The state of one market's walk. `position` says which page to ask for next; None means the walk is over."""
+
+    def __init__(self, unit: Unit, tiers: Sequence[Tier], known: Checkpoint | None) -> None:
+        """Start, or go on from what is `known`.
+
+        A walk goes on where its checkpoint says. It starts again from the newest trade, over staging, when the
+        market was walked to its end before it settled, when it settled during the walk, or when it failed.
+        """
+        fresh = Checkpoint(
+            unit.ticker,
+            unit.series_ticker,
+            unit.event_date,
+            tier=tiers[0],
+            settled_first=unit.settled,
+            exchange_volume=unit.volume,
+        )
+        self._carry: list[Candle] = []
+        self._page_oldest: Position | None = None
+        if known is None:
+            self.checkpoint = fresh
+        elif known.state == "walking" and known.settled_first == unit.settled:
+            self.checkpoint = replace(known, exchange_volume=unit.volume)
+        else:
+            self.checkpoint = replace(
+                fresh,
+                confirming=known.trades_stored > 0,
+                pages=known.pages,
+                trades_stored=known.trades_stored,
+                contracts_stored=known.contracts_stored,
+            )
+
+    @property
+    def position(self) -> tuple[Tier, str | None] | None:
+        """(tier, cursor) of the next page; None when the walk is over."""
+        tier = self.checkpoint.tier
+        return None if tier is None else (tier, self.checkpoint.cursor)
+
+    @property
+    def cut_bucket(self) -> int | None:
+        """Start of the bucket that the last stored page cut, whose trades have to be given to `restore`."""
+        known = self.checkpoint
+        if known.confirming or known.oldest is None:
+            return None
+        return known.oldest[0] - known.oldest[0] % BUCKET_US
+
+    def restore(self, candles: list[Candle]) -> None:
+        """Take back the one-minute candles of the cut bucket as far as its trades are stored already."""
+        self._carry = candles
+
+    def start_over(self, tiers: Sequence[Tier]) -> None:
+        """Walk again from the newest trade, over staging: the place to go on from proved to be no good."""
+        self._carry = []
+        self._page_oldest = None
+        self.checkpoint = replace(self.checkpoint, tier=tiers[0], cursor=None, confirming=True, oldest=None)
+
+    def take(self, trades: list[Trade], cursor: str | None, tiers: Sequence[Tier]) -> Step:
+        """The step that the page at `position` makes; `tiers` are those the market needs as the cutoff is now.
+
+        Raises `BadPayload` when the page does not reach further back than the one before it.
+        """
+        before = self.checkpoint
+        newest: Position | None = trades[-1][:2] if trades else None
+        oldest: Position | None = trades[0][:2] if trades else None
+        if oldest is not None and self._page_oldest is not None and oldest >= self._page_oldest:
+            raise BadPayload(f"{before.ticker}: a page reaches no further back than the page before it: a loop")
+        fresh = not before.confirming and (newest is None or before.oldest is None or newest < before.oldest)
+        following = self._following(before, cursor, tiers)
+        last = following is None
+
+        candles: list[Candle] = []
+        unwritten: int | None = None
+        if fresh:
+            candles = self._completed(fold(trades), last)
+        elif self._carry:
+            unwritten = self._carry[0].start_us - self._carry[0].start_us % BUCKET_US
+            self._carry = []
+
+        self._page_oldest = oldest if cursor is not None and oldest is not None else None
+        moved = replace(
+            before,
+            tier=following[0] if following else None,
+            cursor=following[1] if following else None,
+            confirming=not fresh,
+            oldest=(oldest or before.oldest) if fresh else None,
+            pages=before.pages + 1,
+        )
+        return Step(trades, fresh, candles, roll_up(candles, 5), unwritten, lambda *added: _after(moved, last, *added))
+
+    def stored(self, checkpoint: Checkpoint) -> None:
+        """Go on from the checkpoint that was written with the last step."""
+        self.checkpoint = checkpoint
+
+    @staticmethod
+    def _following(now: Checkpoint, cursor: str | None, tiers: Sequence[Tier]) -> tuple[Tier, str | None] | None:
+        if cursor is not None and now.tier is not None:
+            return now.tier, cursor
+        # The second walk asks every tier, whatever the cutoff says: that is its point.
+        if now.tier is Tier.LIVE and (now.walk > 1 or Tier.HISTORICAL in tiers):
+            return Tier.HISTORICAL, None
+        return None
+
+    def _completed(self, candles: list[Candle], last: bool) -> list[Candle]:
+        """Join the page's candles to those carried over; keep back the bucket that the page's older edge cuts."""
+        if candles and self._carry and candles[-1].start_us == self._carry[0].start_us:
+            candles[-1] = merge(candles[-1], self._carry.pop(0))
+        joined = candles + self._carry
+        self._carry = []
+        if last or not joined:
+            return joined
+        end = joined[0].start_us - joined[0].start_us % BUCKET_US + BUCKET_US
+        cut = next((index for index, candle in enumerate(joined) if candle.start_us >= end), len(joined))
+        self._carry = joined[:cut]
+        return joined[cut:]
+
+
+def _after(moved: Checkpoint, last: bool, new_trades: int, new_contracts: int) -> Checkpoint:
+    """The checkpoint after a page: still walking, or what reaching the end says."""
+    moved = replace(
+        moved,
+        trades_stored=moved.trades_stored + new_trades,
+        contracts_stored=moved.contracts_stored + new_contracts,
+    )
+    if not last:
+        return moved
+    moved = replace(moved, oldest=None)
+    if not moved.settled_first:
+        return replace(moved, state="open", confirming=False)
+    said = verdict(moved.contracts_stored, moved.exchange_volume)
+    if said != "exact" and moved.walk == 1:
+        return replace(moved, walk=2, tier=Tier.LIVE, confirming=True)
+    return replace(moved, state="complete", verdict=said, confirming=False)

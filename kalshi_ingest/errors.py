@@ -1,0 +1,65 @@
+"""Every error that a caller treats differently, in one tree.
+
+    IngestError                 what happened, to what, and what the user can do
+    ├── Transient               trying again can help
+    │   ├── RateLimited         the exchange answered 429
+    │   ├── ServerFailed        the exchange answered 408, 425 or 5xx, or a body that is cut or no JSON
+    │   └── Disconnected        no answer: refused, reset, timed out
+    ├── Permanent               trying again cannot help
+    │   ├── Rejected            the exchange answered another 4xx
+    │   └── BadPayload          an answer breaks its contract; names the field
+    ├── Unusable                stops the run: the user has to change something (exit 2)
+    └── OutOfReach              stops the run: exchange or database gone after all retries (exit 3)
+
+`Transient` and `Permanent` concern one request or one market: the others go on.
+`Unusable` and `OutOfReach` concern the whole run.
+"""
+
+
+class IngestError(Exception):
+    """Base of every error this program raises on purpose; its text is written for the user."""
+
+
+class Transient(IngestError):
+    """Trying again can help."""
+
+
+class RateLimited(Transient):
+    """The exchange answered 429; `retry_after` is its own advice in seconds, which it rarely gives."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ServerFailed(Transient):
+    """The exchange answered with a server error, or with a body that is cut short or is no JSON."""
+
+
+class Disconnected(Transient):
+    """No complete answer arrived: refused, reset or timed out."""
+
+
+class Permanent(IngestError):
+    """Trying again cannot help."""
+
+
+class Rejected(Permanent):
+    """The exchange refused the request; `status` is the HTTP status, `code` its own word if it gave one."""
+
+    def __init__(self, message: str, status: int, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class BadPayload(Permanent):
+    """An answer breaks its contract. The message names the field and what was found in it."""
+
+
+class Unusable(IngestError):
+    """Wrong usage or configuration: the run cannot start until the user changes something."""
+
+
+class OutOfReach(IngestError):
+    """The exchange or the database stayed away through every retry, or can take no more data."""

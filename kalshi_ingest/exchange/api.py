@@ -1,0 +1,144 @@
+"""The endpoints this program asks, each answer checked against its request."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from kalshi_ingest.domain.model import Cutoff, Series, Tier, Trade
+from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
+from kalshi_ingest.exchange import parse_markets as parse
+from kalshi_ingest.exchange.client import Client, Tally
+from kalshi_ingest.exchange.parse_trades import TradeParser
+
+TOKENS_PER_REQUEST = 10
+"""The default cost of a request in the exchange's token bucket."""
+
+TRADES_PER_PAGE = 1000
+MARKETS_PER_PAGE = 1000
+EVENTS_PER_PAGE = 200
+_LONGEST_LIST = 10_000
+
+_TRADE_PATHS: Mapping[Tier, str] = {Tier.LIVE: "/markets/trades", Tier.HISTORICAL: "/historical/trades"}
+_MARKET_PATHS: Mapping[Tier, str] = {Tier.LIVE: "/markets", Tier.HISTORICAL: "/historical/markets"}
+
+
+@dataclass(frozen=True, slots=True)
+class TradePage:
+    """One page of a market's trades, ascending, and where the next one is (None: this was the last)."""
+
+    trades: list[Trade]
+    cursor: str | None
+
+
+class Api:
+    """Kalshi's public market data, as records."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._trades = TradeParser()
+
+    async def cutoff(self) -> Cutoff:
+        """The border between the live and the historical tier at this moment."""
+        return await self._client.get("/historical/cutoff", {}, parse.cutoff)
+
+    async def series(self, ticker: str, tally: Tally) -> Series:
+        """One series; `Rejected` with status 404 when the exchange does not know it."""
+
+        def read(answer: Any) -> Series:
+            return parse.series(answer.get("series") if isinstance(answer, dict) else None, ticker)
+
+        return await self._client.get(f"/series/{quote(ticker)}", {}, read, tally)
+
+    def events(self, series_ticker: str, tally: Tally) -> AsyncIterator[list[Any]]:
+        """Every event the exchange lists for a series, as pages of rows: some are odd, and the plan reports them."""
+        params = {"series_ticker": series_ticker, "limit": str(EVENTS_PER_PAGE)}
+        return self._pages("/events", "events", params, tally)
+
+    async def event_series(self, event_ticker: str, tally: Tally) -> str | None:
+        """The series that an event says it belongs to; None when the exchange does not know the event."""
+
+        def read(answer: Any) -> str:
+            event = answer.get("event") if isinstance(answer, dict) else None
+            if not isinstance(event, dict) or event.get("event_ticker") != event_ticker:
+                raise BadPayload(f"GET /events/{event_ticker}: the answer is not about that event")
+            return str(event.get("series_ticker"))
+
+        try:
+            return await self._client.get(f"/events/{quote(event_ticker)}", {}, read, tally)
+        except Rejected as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def markets(self, series_ticker: str, tier: Tier, tally: Tally) -> AsyncIterator[list[Any]]:
+        """Every market of a series in one tier, as pages of rows, newest created first."""
+        params = {"series_ticker": series_ticker, "limit": str(MARKETS_PER_PAGE)}
+        return self._pages(_MARKET_PATHS[tier], "markets", params, tally)
+
+    async def trades(self, ticker: str, tier: Tier, cursor: str | None, tally: Tally) -> TradePage:
+        """The page of a market's trades at `cursor` (None: the newest), newest page first."""
+        path = _TRADE_PATHS[tier]
+        params = {"ticker": ticker, "limit": str(TRADES_PER_PAGE)}
+        if cursor is not None:
+            params["cursor"] = cursor
+
+        def read(answer: Any) -> TradePage:
+            trades = self._trades.page(parse.rows_of(answer, "trades", path), ticker)
+            following = parse.cursor_of(answer, path)
+            if following is not None and not trades:
+                raise ServerFailed(f"GET {path} {ticker}: an empty page that promises more")
+            if following is not None and following == cursor:
+                raise BadPayload(f"GET {path} {ticker}: the next page's cursor is this page's: a loop")
+            return TradePage(trades, following)
+
+        return await self._client.get(path, params, read, tally)
+
+    async def account_requests_per_second(self) -> float:
+        """The read budget of the configured key, in requests of the default cost a second."""
+        return await self._client.get("/account/limits", {}, _budget)
+
+    async def learn_costs(self) -> None:
+        """Ask what each path costs and tell the client about those that differ from the default."""
+        self._client.costs = await self._client.get("/account/endpoint_costs", {}, _costs)
+
+    async def _pages(self, path: str, key: str, params: Mapping[str, str], tally: Tally) -> AsyncIterator[list[Any]]:
+        """The rows of a list, page by page. The cursor carries no filters, so every page repeats them."""
+        seen: set[str] = set()
+        cursor: str | None = None
+
+        def read(answer: Any) -> tuple[list[Any], str | None]:
+            return parse.rows_of(answer, key, path), parse.cursor_of(answer, path)
+
+        for _ in range(_LONGEST_LIST):
+            asked = params if cursor is None else {**params, "cursor": cursor}
+            page, cursor = await self._client.get(path, asked, read, tally)
+            yield page
+            if cursor is None:
+                return
+            if cursor in seen:
+                raise BadPayload(f"GET {path}: the exchange repeats a cursor: a loop after {len(seen)} pages")
+            seen.add(cursor)
+        raise BadPayload(f"GET {path}: no end after {_LONGEST_LIST} pages")
+
+
+def _budget(answer: Any) -> float:
+    read = answer.get("read") if isinstance(answer, dict) else None
+    rate = read.get("refill_rate") if isinstance(read, dict) else None
+    if not isinstance(rate, int | float) or rate <= 0:
+        raise BadPayload("GET /account/limits: read.refill_rate is no positive number")
+    return rate / TOKENS_PER_REQUEST
+
+
+def _costs(answer: Any) -> dict[str, float]:
+    default = answer.get("default_cost") if isinstance(answer, dict) else None
+    if not isinstance(default, int | float) or default <= 0:
+        raise BadPayload("GET /account/endpoint_costs: default_cost is no positive number")
+    listed = [
+        row for row in parse.rows_of(answer, "endpoint_costs", "/account/endpoint_costs") if isinstance(row, dict)
+    ]
+    return {
+        str(row.get("path", "")).removeprefix("/trade-api/v2"): row["cost"] / TOKENS_PER_REQUEST
+        for row in listed
+        if row.get("method") == "GET" and isinstance(row.get("cost"), int | float)
+    }

@@ -1,0 +1,60 @@
+"""The exchange's fixed-point strings as exact integers, and its times as microseconds.
+
+Both sides of a conversion are remembered, because a market's tape repeats a few hundred prices and counts.
+"""
+
+import re
+from datetime import datetime
+
+from kalshi_ingest.domain.model import COUNT_UNITS, EPOCH, MICROSECOND, PRICE_UNITS
+from kalshi_ingest.errors import BadPayload
+
+_PRICE = re.compile(r"(\d{1,9})(?:\.(\d{1,6}))?", re.ASCII)
+_COUNT = re.compile(r"(\d{1,12})(?:\.(\d{1,2}))?", re.ASCII)
+_REMEMBERED = 20_000
+
+
+class Prices(dict[str, int]):
+    """Price string to millionths of a dollar; asking for a string that is no price in [0, 1] raises `BadPayload`."""
+
+    def __missing__(self, text: object) -> int:
+        matched = _PRICE.fullmatch(text) if isinstance(text, str) else None
+        if matched is None or not isinstance(text, str):
+            raise BadPayload(f"{text!r:.60} is no price: expected dollars with up to 6 decimals, as a string")
+        price = int(matched[1]) * PRICE_UNITS + int((matched[2] or "").ljust(6, "0"))
+        if price > PRICE_UNITS:
+            raise BadPayload(f"price {text!r:.60} lies outside [0, 1]")
+        if len(self) < _REMEMBERED:
+            self[text] = price
+        return price
+
+
+class Counts(dict[str, int]):
+    """Count string to hundredths of a contract; a string that is no count raises `BadPayload`. May be 0."""
+
+    def __missing__(self, text: object) -> int:
+        matched = _COUNT.fullmatch(text) if isinstance(text, str) else None
+        if matched is None or not isinstance(text, str):
+            raise BadPayload(f"{text!r:.60} is no count: expected contracts with up to 2 decimals, as a string")
+        count = int(matched[1]) * COUNT_UNITS + int((matched[2] or "").ljust(2, "0"))
+        if len(self) < _REMEMBERED:
+            self[text] = count
+        return count
+
+
+def moment(text: object) -> datetime:
+    """The aware UTC datetime of an RFC 3339 string with `Z` and up to 6 fraction digits, else `BadPayload`.
+
+    A longer fraction is refused and not cut: the rule is exact values from the wire to the table.
+    """
+    if not isinstance(text, str) or not 20 <= len(text) <= 27 or text[-1] != "Z":
+        raise BadPayload(f"{text!r:.60} is no UTC time with up to microseconds")
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise BadPayload(f"{text!r:.60} is no UTC time with up to microseconds") from None
+
+
+def microseconds(text: object) -> int:
+    """Microseconds since 1970-01-01T00:00Z of an RFC 3339 string, as `moment` reads it."""
+    return (moment(text) - EPOCH) // MICROSECOND

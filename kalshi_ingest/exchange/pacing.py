@@ -1,0 +1,84 @@
+"""When the next request may go: the budget spent once and fully, by all workers together."""
+
+import asyncio
+import math
+
+from aiolimiter import AsyncLimiter
+
+ANONYMOUS_REQUESTS_PER_SECOND = 5.0
+"""The limit without a key is undocumented; reports put it between 1 and 10 a second."""
+
+_BURST_SECONDS = 0.1
+_SMALLEST_SHARE = 1 / 16
+_CLIMB_PER_SECOND = 0.05
+_PAUSE_SECONDS = 1.0
+
+
+class Pacer:
+    """Spaces requests so that a token bucket of `requests_per_second` never runs dry.
+
+    `AsyncLimiter(rate, 1)` holds a bucket of a full second and so lets nearly twice the rate through in its worst
+    second. Ours holds a tenth: enough to make up for a busy event loop, far below what the exchange's own bucket
+    (two seconds) forgives. A bucket of exactly one request would lose every late wake-up for good.
+
+    After a 429 the pace halves for everybody, all workers pause, and the pace climbs back by a twentieth of the
+    full rate a second. Time is the event loop's.
+    """
+
+    def __init__(self, requests_per_second: float) -> None:
+        self.requests_per_second = requests_per_second
+        self._share = 1.0
+        self._limiter = self._new_limiter()
+        self._limiter_share = 1.0
+        self._queue = asyncio.Lock()
+        self._closed_until = -math.inf
+        self._changed_at = -math.inf
+
+    @property
+    def pace(self) -> float:
+        """Requests a second that may go at present."""
+        return self.requests_per_second * self._share
+
+    async def turn(self, cost: float = 1.0) -> float:
+        """Wait for the next free place, first come first served, and return the time at which it was given.
+
+        `cost` is in requests of the default cost. Only the head of the queue waits at the limiter, so a changed
+        pace reaches everybody at once.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._queue:
+            while (wait := self._closed_until - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            await self._adjust(loop.time())
+            while cost > self._limiter.max_rate:
+                await self._limiter.acquire(self._limiter.max_rate)
+                cost -= self._limiter.max_rate
+            await self._limiter.acquire(cost)
+            return loop.time()
+
+    def slow_down(self, sent_at: float, retry_after: float | None = None) -> None:
+        """Take in a 429 to the request that was given its place at `sent_at`.
+
+        Requests that were already under way when the pace last dropped say nothing about the new pace.
+        """
+        now = asyncio.get_running_loop().time()
+        if retry_after is not None:
+            self._closed_until = max(self._closed_until, now + retry_after)
+        if sent_at < self._changed_at:
+            return
+        self._closed_until = max(self._closed_until, now + _PAUSE_SECONDS)
+        self._changed_at = self._closed_until
+        self._share = max(self._share / 2, _SMALLEST_SHARE)
+
+    async def _adjust(self, now: float) -> None:
+        if self._share < 1 and now - self._changed_at >= 1:
+            self._share = min(1.0, self._share + _CLIMB_PER_SECOND)
+            self._changed_at = now
+        if self._share != self._limiter_share:
+            self._limiter, self._limiter_share = self._new_limiter(), self._share
+            # A new limiter would allow a fresh burst; starting it empty keeps the change of pace smooth.
+            await self._limiter.acquire(self._limiter.max_rate)
+
+    def _new_limiter(self) -> AsyncLimiter:
+        burst = max(1.0, self.pace * _BURST_SECONDS)
+        return AsyncLimiter(burst, burst / self.pace)

@@ -1,0 +1,187 @@
+"""Series, events, markets and the cutoff, from decoded JSON to records; a missing field is an error that names it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from kalshi_ingest.domain.model import Cutoff, Event, Market, Series
+from kalshi_ingest.domain.tickers import parse_event_ticker
+from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.exchange.numbers import Counts, Prices, moment
+
+STATUSES: Mapping[str, str] = {
+    "initialized": "unopened",
+    "active": "open",
+    "inactive": "paused",
+    "closed": "closed",
+    "determined": "closed",
+    "disputed": "closed",
+    "amended": "closed",
+    "finalized": "settled",
+}
+"""The wire's status words and the filter words they fall under: two vocabularies in one API."""
+
+
+def series(row: object, ticker: str) -> Series:
+    """The series of GET /series/{ticker}."""
+    fields = _Fields(row, f"series {ticker}")
+    if fields.text("ticker") != ticker:
+        raise BadPayload(f"asked for series {ticker}, the answer is about {fields.text('ticker')!r:.60}")
+    sources = fields.get("settlement_sources")
+    return Series(
+        ticker=ticker,
+        title=fields.text("title"),
+        category=fields.text("category"),
+        frequency=fields.text("frequency"),
+        settlement_sources=None if sources is None else tuple(_source(source, ticker) for source in sources),
+        raw=fields.raw(),
+    )
+
+
+def event(row: object, series_ticker: str) -> Event:
+    """One event of a list that was asked for `series_ticker`; its date comes from its ticker."""
+    fields = _Fields(row, "an event")
+    ticker = fields.text("event_ticker")
+    fields.what = f"event {ticker}"
+    if fields.text("series_ticker") != series_ticker:
+        raise BadPayload(
+            f"asked for series {series_ticker}, got event {ticker} of {fields.text('series_ticker')!r:.60}"
+        )
+    return Event(
+        ticker=ticker,
+        series_ticker=series_ticker,
+        event_date=parse_event_ticker(ticker).event_date,
+        title=fields.text("title"),
+        raw=fields.raw(without="markets"),
+    )
+
+
+def market(row: object) -> Market:
+    """One market of a list; whether it belongs to the series that was asked for is the plan's to check."""
+    fields = _Fields(row, "a market")
+    ticker = fields.text("ticker")
+    fields.what = f"market {ticker}"
+    event_ticker = fields.text("event_ticker")
+    api_status = fields.text("status")
+    if api_status not in STATUSES:
+        raise BadPayload(f"market {ticker}: status is {api_status!r:.60}, expected one of {', '.join(STATUSES)}")
+    return Market(
+        ticker=ticker,
+        event_ticker=event_ticker,
+        event_date=parse_event_ticker(event_ticker).event_date,
+        title=fields.text("title", default=""),
+        subtitle=fields.text("yes_sub_title", default="") or fields.text("subtitle", default=""),
+        strike_type=fields.text("strike_type", default="") or None,
+        floor_strike=fields.number("floor_strike"),
+        cap_strike=fields.number("cap_strike"),
+        open_time=fields.moment("open_time"),
+        close_time=fields.moment("close_time"),
+        settled_at=fields.moment("settlement_ts") if fields.get("settlement_ts") is not None else None,
+        status=STATUSES[api_status],
+        api_status=api_status,
+        result=fields.text("result", default="") or None,
+        settlement_value=fields.price("settlement_value_dollars"),
+        expiration_value=fields.text("expiration_value", default="") or None,
+        volume=fields.count("volume_fp"),
+        open_interest=_contracts(fields.count("open_interest_fp")),
+        last_price=fields.price("last_price_dollars"),
+        rules_primary=fields.text("rules_primary", default=""),
+        raw=fields.raw(),
+    )
+
+
+def cutoff(row: object) -> Cutoff:
+    """The border between the tiers, of GET /historical/cutoff."""
+    fields = _Fields(row, "the historical cutoff")
+    return Cutoff(markets=fields.moment("market_settled_ts"), trades=fields.moment("trades_created_ts"))
+
+
+def rows_of(answer: object, key: str, path: str) -> list[Any]:
+    """The list under `key` of a list answer, which has to be there even when it is empty."""
+    rows = answer.get(key) if isinstance(answer, dict) else None
+    if not isinstance(rows, list):
+        raise BadPayload(f"GET {path}: the answer has no list {key}")
+    return rows
+
+
+def cursor_of(answer: Mapping[str, Any], path: str) -> str | None:
+    """The cursor of the next page; None at the end, which the exchange writes as "", null or nothing at all."""
+    cursor = answer.get("cursor")
+    if cursor is not None and not isinstance(cursor, str):
+        raise BadPayload(f"GET {path}: cursor is {cursor!r:.60}, not a string")
+    return cursor or None
+
+
+class _Fields:
+    """One JSON object, read field by field; every error says what the object is and which field is wrong."""
+
+    def __init__(self, row: object, what: str) -> None:
+        if not isinstance(row, dict):
+            raise BadPayload(f"{what} is {row!r:.60}, not an object")
+        self._row: dict[str, Any] = row
+        self.what = what
+
+    def get(self, field: str) -> Any:
+        return self._row.get(field)
+
+    def text(self, field: str, default: str | None = None) -> str:
+        value = self._row.get(field)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise BadPayload(f"{self.what} has no {field}" if value is None else f"{self.what}: {field} is no text")
+        return value.replace("\0", "")  # PostgreSQL's text cannot hold it
+
+    def moment(self, field: str) -> datetime:
+        try:
+            return moment(self._required(field))
+        except BadPayload as error:
+            raise BadPayload(f"{self.what}: {field}: {error}") from None
+
+    def price(self, field: str) -> Decimal | None:
+        value = self._row.get(field)
+        try:
+            return None if value is None else Decimal(Prices()[value]).scaleb(-6)
+        except BadPayload as error:
+            raise BadPayload(f"{self.what}: {field}: {error}") from None
+
+    def count(self, field: str) -> int | None:
+        value = self._row.get(field)
+        try:
+            return None if value is None else Counts()[value]
+        except BadPayload as error:
+            raise BadPayload(f"{self.what}: {field}: {error}") from None
+
+    def number(self, field: str) -> Decimal | None:
+        """A JSON number; its shortest decimal form is what the exchange wrote."""
+        value = self._row.get(field)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, bool):
+                raise InvalidOperation
+            return Decimal(str(value))
+        except InvalidOperation:
+            raise BadPayload(f"{self.what}: {field} is {value!r:.60}, not a number") from None
+
+    def raw(self, without: str = "") -> str:
+        kept = {key: value for key, value in self._row.items() if key != without}
+        return orjson.dumps(kept).decode().replace("\\u0000", "")
+
+    def _required(self, field: str) -> Any:
+        value = self._row.get(field)
+        if value is None:
+            raise BadPayload(f"{self.what} has no {field}")
+        return value
+
+
+def _contracts(count: int | None) -> Decimal | None:
+    return None if count is None else Decimal(count).scaleb(-2)
+
+
+def _source(row: object, ticker: str) -> tuple[str, str]:
+    fields = _Fields(row, f"a settlement source of series {ticker}")
+    return fields.text("name"), fields.text("url", default="")

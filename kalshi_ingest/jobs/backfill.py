@@ -1,0 +1,176 @@
+"""The one-shot job: plan, walk, write, all at once, until everything asked for is proved or listed as not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+
+from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.exchange.api import Api
+from kalshi_ingest.jobs.feed import Feed
+from kalshi_ingest.jobs.plan import Dates, SeriesPlan
+from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
+from kalshi_ingest.jobs.walker import Border, Walker
+from kalshi_ingest.store import runs
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.writer import Writer
+
+_LOG_SECONDS = 5.0
+_STOP_SECONDS = 8.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a backfill works with; opened and closed by whoever calls it."""
+
+    api: Api
+    writing: Database
+    """Holds the run's locks and takes the trades."""
+    planning: Database
+    """Takes series, events, markets and the log, so that a long list never holds up trades."""
+    clock: Callable[[], datetime]
+    workers: int
+    candles: bool = True
+
+
+class Backfill:
+    """One run. `progress` can be read at any time."""
+
+    def __init__(self, tools: Tools, wanted: Sequence[Wanted], dates: Dates, command: str) -> None:
+        self.progress = {each.series_ticker: SeriesProgress(each) for each in wanted}
+        self.interrupted = False
+        self._tools = tools
+        self._dates = dates
+        self._run = runs.Run(uuid4(), command, tools.clock(), dates.start, dates.end)
+        self._writer = Writer(
+            tools.writing, self._run.run_id, tools.clock, queued=tools.workers + 1, candles=tools.candles
+        )
+
+    @property
+    def run_id(self) -> UUID:
+        """Names this run in checkpoints and in the ingestion log."""
+        return self._run.run_id
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do it all, or until `stop` is set: then what is under way is committed and the rest is left for next time.
+
+        Raises `Unusable` when another run works on one of the series or a series is unknown, `OutOfReach` when the
+        exchange or the database stays away.
+        """
+        tickers = list(self.progress)
+        taken = await self._tools.writing.lock_series(tickers)
+        if taken is not None:
+            raise Unusable(
+                f"another run is working on {taken} in this database: wait for it to end, or ask for other cities"
+            )
+        await self._record(lambda connection: runs.begin(connection, self._run, tickers))
+        error: str | None = None
+        try:
+            await self._work(stop)
+        except BaseException as failure:
+            error = str(failure) or type(failure).__name__
+            raise
+        finally:
+            self.interrupted = self.interrupted or (stop.is_set() and error is None)
+            with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.wait_for(self._close_log(error), _STOP_SECONDS)
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        tools = self._tools
+        feed = Feed(list(self.progress))
+        border = Border(tools.api)
+        walker = Walker(tools.api, tools.writing, self._writer, border, self.progress)
+        try:
+            async with asyncio.TaskGroup() as group:
+                writing = group.create_task(self._writer.run())
+                plans = [
+                    SeriesPlan(tools.api, tools.planning, progress, self._dates, run_id=self.run_id, clock=tools.clock)
+                    for progress in self.progress.values()
+                ]
+                jobs = [group.create_task(plan.run(feed)) for plan in plans]
+                jobs += [group.create_task(walker.work(feed)) for _ in range(tools.workers)]
+                keeping = group.create_task(self._keep_log())
+                await self._until_done(jobs, stop)
+                await self._writer.finish()
+                await asyncio.wait([writing], timeout=_STOP_SECONDS if self.interrupted else None)
+                writing.cancel()
+                keeping.cancel()
+        except BaseExceptionGroup as group_error:
+            raise _first(group_error) from group_error
+
+    async def _until_done(self, jobs: list["asyncio.Task[None]"], stop: asyncio.Event) -> None:
+        """Wait for the jobs; on `stop` cancel them, which leaves the writer to commit what it has."""
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            waiting = set(jobs)
+            while waiting and not stop.is_set():
+                _, left = await asyncio.wait({*waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                waiting = {job for job in jobs if job in left}
+            if waiting:
+                self.interrupted = True
+                for job in waiting:
+                    job.cancel()
+                await asyncio.wait(waiting)
+        finally:
+            stopping.cancel()
+
+    async def _keep_log(self) -> None:
+        while True:
+            await asyncio.sleep(_LOG_SECONDS)
+            await self._record(lambda connection: runs.update(connection, self._run, self._counts(), {}, None))
+
+    async def _close_log(self, error: str | None) -> None:
+        outcome = {ticker: self._outcome(progress, error) for ticker, progress in self.progress.items()}
+        now = self._tools.clock()
+        await self._record(lambda connection: runs.update(connection, self._run, self._counts(), outcome, now))
+
+    def _outcome(self, progress: SeriesProgress, error: str | None) -> tuple[str, str | None]:
+        if error is not None:
+            return "failed", error
+        if self.interrupted:
+            return "interrupted", "stopped by the user"
+        if progress.failed:
+            first = next(iter(progress.failed.items()))
+            return "partial", f"{len(progress.failed)} failed; the first: {first[0]}: {first[1]}"
+        if progress.open:
+            return "partial", f"{progress.open} markets have not settled yet"
+        return "success", None
+
+    def _counts(self) -> dict[str, runs.SeriesCount]:
+        return {
+            ticker: runs.SeriesCount(
+                markets=progress.walked,
+                trades=progress.trades,
+                candles_1m=progress.candles_1m,
+                candles_5m=progress.candles_5m,
+                requests=progress.tally.requests,
+                retries=progress.tally.retries,
+            )
+            for ticker, progress in self.progress.items()
+        }
+
+    async def _record(self, write: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        async def work(connection: asyncpg.Connection, _: bool) -> None:
+            await write(connection)
+
+        await self._tools.planning.run(work)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the run: one written for the user before any other."""
+    leaves: list[BaseException] = []
+    waiting: list[BaseException] = [group]
+    while waiting:
+        error = waiting.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, IngestError)), leaves[0])

@@ -1,0 +1,251 @@
+"""The plan of one series: its events and markets of both tiers, into the tables; what is left to walk, to the feed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from kalshi_ingest.domain import strikes
+from kalshi_ingest.domain.model import Event, Market, Tier, Unit
+from kalshi_ingest.domain.tickers import parse_event_ticker
+from kalshi_ingest.domain.walk import Checkpoint
+from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Unusable
+from kalshi_ingest.exchange import parse_markets as parse
+from kalshi_ingest.exchange.api import Api
+from kalshi_ingest.jobs.feed import Feed, Task
+from kalshi_ingest.jobs.progress import SeriesProgress
+from kalshi_ingest.store import catalog, checkpoints
+from kalshi_ingest.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """The event dates asked for, both inclusive."""
+
+    start: date
+    end: date
+
+    def __contains__(self, day: date) -> bool:
+        return self.start <= day <= self.end
+
+
+class SeriesPlan:
+    """Lists one series and feeds what is not proved yet to the workers, page by page."""
+
+    def __init__(
+        self,
+        api: Api,
+        database: Database,
+        progress: SeriesProgress,
+        dates: Dates,
+        *,
+        run_id: UUID,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._database = database
+        self._progress = progress
+        self._dates = dates
+        self._run_id = run_id
+        self._clock = clock
+        self._series = progress.wanted.series_ticker
+        self._city = progress.wanted.city
+        self._seen: set[str] = set()
+        self._events_with_markets: set[str] = set()
+        self._own_events: dict[str, bool] = {}
+        self._rejected: list[Checkpoint] = []
+        self._known: Mapping[str, Checkpoint] = {}
+
+    async def run(self, feed: Feed) -> None:
+        """List everything. The live tier comes first: a market that moves meanwhile is then seen at least once.
+
+        Raises `Unusable` when the exchange does not know the series. A row that cannot be read fails that market
+        alone; a list that cannot be read fails the series.
+        """
+        try:
+            await self._store_series()
+            for tier in (Tier.LIVE, Tier.HISTORICAL):
+                await self._list_markets(tier, feed)
+            await self._list_events()
+            self._progress.listed = True
+        except Permanent as error:
+            self._progress.failed[self._series] = f"the list is incomplete: {error}"
+        finally:
+            feed.close(self._series)
+
+    async def _store_series(self) -> None:
+        try:
+            series = await self._api.series(self._series, self._progress.tally)
+        except Rejected as error:
+            if error.status != 404:
+                raise
+            raise Unusable(f"the exchange knows no series {self._series}: check the ticker") from None
+
+        async def work(connection: asyncpg.Connection, _: bool) -> dict[str, Checkpoint]:
+            await catalog.store_series(connection, series, self._city, self._clock())
+            return await checkpoints.load(connection, [self._series])
+
+        self._known = await self._database.run(work)
+
+    async def _list_markets(self, tier: Tier, feed: Feed) -> None:
+        held: list[Market] = []
+        async for rows in self._api.markets(self._series, tier, self._progress.tally):
+            held += await self._readable(rows)
+            # The last event of a page may go on in the next one, and strikes are told from a whole event.
+            last = held[-1].event_ticker if held else ""
+            await self._store_markets([market for market in held if market.event_ticker != last], feed)
+            held = [market for market in held if market.event_ticker == last]
+        await self._store_markets(held, feed)
+
+    async def _readable(self, rows: Iterable[Any]) -> list[Market]:
+        """The markets of a page that were asked for. A row that breaks its contract fails its market."""
+        markets: list[Market] = []
+        for row in rows:
+            ticker = row.get("ticker") if isinstance(row, dict) else None
+            if ticker in self._seen:
+                continue
+            event_ticker = row.get("event_ticker") if isinstance(row, dict) else None
+            if isinstance(event_ticker, str) and not self._asked(event_ticker):
+                continue
+            self._seen.add(str(ticker))
+            try:
+                market = parse.market(row)
+                await self._check_series(market)
+                markets.append(market)
+            except BadPayload as error:
+                self._reject(ticker, event_ticker, error)
+        return markets
+
+    def _reject(self, ticker: object, event_ticker: object, error: BadPayload) -> None:
+        """A market whose row cannot be read: failed, with the reason, unless its trades are proved already."""
+        self._progress.markets += 1
+        self._progress.walked += 1
+        self._progress.failed[str(ticker)] = str(error)
+        if not isinstance(ticker, str) or not isinstance(event_ticker, str):
+            return
+        day = parse_event_ticker(event_ticker).event_date
+        known = self._known.get(ticker) or Checkpoint(ticker, self._series, day)
+        if known.state != "complete":
+            self._rejected.append(known.failed(str(error)))
+
+    def _asked(self, event_ticker: str) -> bool:
+        try:
+            return parse_event_ticker(event_ticker).event_date in self._dates
+        except BadPayload:
+            self._warn(f"event {event_ticker[:60]} of {self._series} was left out: its name tells no date")
+            return False
+
+    async def _check_series(self, market: Market) -> None:
+        """The exchange ignores filters it does not know, so a row may belong to anybody."""
+        name = parse_event_ticker(market.event_ticker).series_part
+        if name.startswith((self._series, self._series.removeprefix("KX"))):
+            return
+        if market.event_ticker not in self._own_events:
+            series = await self._api.event_series(market.event_ticker, self._progress.tally)
+            self._own_events[market.event_ticker] = series == self._series
+        if not self._own_events[market.event_ticker]:
+            raise BadPayload(f"asked for series {self._series}, got market {market.ticker} of another series")
+
+    async def _store_markets(self, markets: Sequence[Market], feed: Feed) -> None:
+        rejected, self._rejected = self._rejected, []
+        if not markets and not rejected:
+            return
+        resolved = list(zip(markets, _strikes(markets), strict=True))
+        quiet = [market for market in markets if self._proved_empty(market)]
+        finished = [self._empty_checkpoint(market) for market in quiet]
+
+        async def work(connection: asyncpg.Connection, _: bool) -> None:
+            now = self._clock()
+            await catalog.store_markets(connection, self._series, self._city, resolved, now)
+            await checkpoints.store(connection, finished + rejected, self._run_id, now)
+
+        await self._database.run(work)
+        self._events_with_markets |= {market.event_ticker for market in markets}
+        self._progress.markets += len(markets)
+        self._progress.walked += len(quiet)
+        self._progress.verdicts["exact"] += len(quiet)
+        done = {market.ticker for market in quiet}
+        tasks: list[Task] = []
+        # In the order of the primary keys, so that their indexes grow at few places and stay dense.
+        for market in sorted(markets, key=lambda market: market.ticker):
+            known = self._known.get(market.ticker)
+            if known is not None and known.state == "complete" and known.exchange_volume == market.volume:
+                self._progress.proved_before += 1
+                self._progress.verdicts[known.verdict or "unknown"] += 1
+            elif market.ticker not in done:
+                tasks.append(Task(self._unit(market), known))
+        feed.put(self._series, tasks)
+
+    def _proved_empty(self, market: Market) -> bool:
+        """A settled market's volume of 0, read after it settled, proves that there is nothing to ask for."""
+        known = self._known.get(market.ticker)
+        untouched = known is None or (known.trades_stored == 0 and known.state != "complete")
+        return market.status == "settled" and market.volume == 0 and untouched
+
+    def _empty_checkpoint(self, market: Market) -> Checkpoint:
+        return Checkpoint(
+            market.ticker,
+            self._series,
+            market.event_date,
+            state="complete",
+            settled_first=True,
+            exchange_volume=0,
+            verdict="exact",
+        )
+
+    def _unit(self, market: Market) -> Unit:
+        return Unit(
+            market.ticker,
+            self._series,
+            market.event_date,
+            market.open_time,
+            market.close_time,
+            market.status == "settled",
+            market.volume,
+        )
+
+    async def _list_events(self) -> None:
+        events: list[Event] = []
+        async for rows in self._api.events(self._series, self._progress.tally):
+            for row in rows:
+                ticker = row.get("event_ticker") if isinstance(row, dict) else None
+                if isinstance(ticker, str) and not self._asked(ticker):
+                    continue
+                try:
+                    events.append(parse.event(row, self._series))
+                except BadPayload as error:
+                    self._progress.failed[str(ticker)] = str(error)
+
+        async def work(connection: asyncpg.Connection, _: bool) -> None:
+            await catalog.store_events(connection, _unique(events), self._city, self._clock())
+
+        await self._database.run(work)
+        listed = {event.ticker for event in events}
+        for ticker in sorted(listed - self._events_with_markets):
+            self._progress.failed[ticker] = "the exchange lists this event, but no market of it in either tier"
+        for ticker in sorted(self._events_with_markets - listed):
+            self._warn(f"event {ticker} has markets but is missing from the exchange's list of events")
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self._progress.warnings:
+            self._progress.warnings.append(warning)
+
+
+def _strikes(markets: Sequence[Market]) -> list[strikes.Strike]:
+    """Each market's strikes, told from its own row or from the other markets of its event."""
+    found: dict[str, strikes.Strike] = {}
+    for event_ticker in {market.event_ticker for market in markets}:
+        bins = [market for market in markets if market.event_ticker == event_ticker]
+        rows = [
+            strikes.BinRow(each.ticker, each.strike_type, each.floor_strike, each.cap_strike, each.subtitle)
+            for each in bins
+        ]
+        found |= {each.ticker: strike for each, strike in zip(bins, strikes.resolve(rows), strict=True)}
+    return [found[market.ticker] for market in markets]
+
+
+def _unique(events: Sequence[Event]) -> list[Event]:
+    return list({event.ticker: event for event in events}.values())

@@ -1,0 +1,56 @@
+"""What a run has done so far, per series: read by the display, the summary and the ingestion log."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from kalshi_ingest.exchange.client import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One series that the user asked for."""
+
+    series_ticker: str
+    city: str | None
+    """The city's key; None for a series that is no city's daily high."""
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return self.city or self.series_ticker
+
+
+@dataclass(slots=True)
+class SeriesProgress:
+    """Counters of one series in one run."""
+
+    wanted: Wanted
+    tally: Tally = field(default_factory=Tally)
+    listed: bool = False
+    """Whether every market of the asked dates is known."""
+    markets: int = 0
+    """Markets of the asked dates found so far."""
+    proved_before: int = 0
+    """Complete before this run asked anything."""
+    walked: int = 0
+    """Walks that ended in this run, failed ones included."""
+    trades: int = 0
+    candles_1m: int = 0
+    candles_5m: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    """Markets complete by now, by verdict."""
+    open: int = 0
+    """Markets walked to the end that have not settled yet."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Ticker (or what else could not be read) to reason."""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Markets that need nothing more from this run."""
+        return self.proved_before + self.walked
+
+    @property
+    def complete(self) -> int:
+        """Markets proved complete, whatever their verdict."""
+        return self.verdicts.total()

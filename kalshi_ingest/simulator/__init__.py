@@ -1,0 +1,14 @@
+"""A faithful simulator of the exchange's public API over real HTTP.
+
+It shares no code with the client it tests: everything here is written from the exchange's documentation and
+from recorded answers. `SyntheticWorld` is seeded and as large as wanted, `RowsWorld` serves rows by hand.
+"""
+
+from kalshi_ingest.simulator.budget import Limits
+from kalshi_ingest.simulator.config import WorldConfig
+from kalshi_ingest.simulator.faults import Faults
+from kalshi_ingest.simulator.rows_world import RowsWorld
+from kalshi_ingest.simulator.server import Simulator
+from kalshi_ingest.simulator.synthetic import SyntheticWorld
+
+__all__ = ["Faults", "Limits", "RowsWorld", "Simulator", "SyntheticWorld", "WorldConfig"]

@@ -1,0 +1,58 @@
+"""Candles in the two forms of the wire.
+
+The live tier has `_dollars` and `_fp` names and leaves out what is empty; the historical tier has bare
+names and writes null. Values are dollar and count strings in both.
+"""
+
+from __future__ import annotations
+
+from kalshi_ingest.simulator.candles import Candle, Span
+from kalshi_ingest.simulator.wire import Row, count_text, price_text
+
+
+def live_candle(candle: Candle) -> Row:
+    """A candle of the live tier; without trades `price` holds at most the previous close."""
+    price: Row = {}
+    if candle.price is not None:
+        price = {f"{name}_dollars": value for name, value in _spread(candle.price).items()}
+        price["mean_dollars"] = _mean(candle)
+    if candle.previous is not None:
+        price["previous_dollars"] = price_text(candle.previous)
+    return {
+        "end_period_ts": candle.end,
+        "open_interest_fp": count_text(candle.open_interest),
+        "price": price,
+        "volume_fp": count_text(candle.volume),
+        "yes_ask": {f"{name}_dollars": value for name, value in _spread(candle.ask).items()},
+        "yes_bid": {f"{name}_dollars": value for name, value in _spread(candle.bid).items()},
+    }
+
+
+def historical_candle(candle: Candle) -> Row:
+    """A candle of the historical tier; without trades every key of `price` is null."""
+    price: Row = dict.fromkeys(("close", "high", "low", "mean", "open"))
+    if candle.price is not None:
+        price |= _spread(candle.price) | {"mean": _mean(candle)}
+    price["previous"] = None if candle.previous is None else price_text(candle.previous)
+    return {
+        "end_period_ts": candle.end,
+        "open_interest": count_text(candle.open_interest),
+        "price": price,
+        "volume": count_text(candle.volume),
+        "yes_ask": _spread(candle.ask),
+        "yes_bid": _spread(candle.bid),
+    }
+
+
+def _spread(span: Span) -> Row:
+    return {
+        "close": price_text(span.close),
+        "high": price_text(span.high),
+        "low": price_text(span.low),
+        "open": price_text(span.open),
+    }
+
+
+def _mean(candle: Candle) -> str:
+    mean = candle.mean or 0
+    return f"{mean // 10_000}.{mean % 10_000:04d}"

@@ -1,0 +1,55 @@
+"""The cutoff, the exchange's state, and what an account may spend."""
+
+from __future__ import annotations
+
+from kalshi_ingest.simulator.budget import COST
+from kalshi_ingest.simulator.exchange import Call, Exchange
+from kalshi_ingest.simulator.refusals import unauthorized
+from kalshi_ingest.simulator.wire import Row, dump, time_text, to_micros
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def get_cutoff(exchange: Exchange, _: Call) -> bytes:
+    """`GET /historical/cutoff`: RFC 3339 values, midnight UTC so far."""
+    moment = time_text(to_micros(exchange.world.cutoff))
+    return dump(
+        {
+            "market_positions_last_updated_ts": moment,
+            "market_settled_ts": moment,
+            "orders_updated_ts": moment,
+            "trades_created_ts": moment,
+        }
+    )
+
+
+def get_status(_: Exchange, __: Call) -> bytes:
+    """`GET /exchange/status`: open for business."""
+    active = {"exchange_active": True, "trading_active": True, "intra_exchange_transfers_active": True}
+    index = {"exchange_index": 0, "description": "Default exchange", **active}
+    return dump({**active, "exchange_index_statuses": [index]})
+
+
+def get_schedule(_: Exchange, __: Call) -> bytes:
+    """`GET /exchange/schedule`: always open but for Thursday 03:00 to 05:00 Eastern."""
+    hours: Row = {day: [{"close_time": "00:00", "open_time": "00:00"}] for day in _DAYS}
+    hours["thursday"] = [
+        {"close_time": "03:00", "open_time": "00:00"},
+        {"close_time": "00:00", "open_time": "05:00"},
+    ]
+    hours |= {"start_time": "2021-01-01T00:00:00Z", "end_time": "2099-12-31T00:00:00Z"}
+    return dump({"schedule": {"maintenance_windows": [], "standard_hours": [hours]}})
+
+
+def get_limits(exchange: Exchange, call: Call) -> bytes:
+    """`GET /account/limits`: for signed requests only."""
+    if not call.signed:
+        raise unauthorized()
+    rate, capacity = exchange.budgets.reported()
+    bucket = {"bucket_capacity": capacity, "refill_rate": rate}
+    return dump({"grants": [], "read": bucket, "usage_tier": "basic", "write": bucket})
+
+
+def get_costs(_: Exchange, __: Call) -> bytes:
+    """`GET /account/endpoint_costs`: only costs that differ from the default are listed, and none does."""
+    return dump({"default_cost": COST, "endpoint_costs": []})

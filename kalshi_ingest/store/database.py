@@ -1,0 +1,160 @@
+"""One connection to PostgreSQL that comes back by itself, and what its failures mean to the user."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+
+LOCK_CLASS = 0x4B414C53
+"""First key of the advisory locks ("KALS"); the second is `lock_key` of the series that a run works on."""
+
+T = TypeVar("T")
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+_NO_ROOM = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
+
+
+def lock_key(series_ticker: str) -> int:
+    """The second key of a series' advisory lock, a signed 32-bit number."""
+    key = zlib.crc32(series_ticker.encode())
+    return key - 2**32 if key >= 2**31 else key
+
+
+class Database:
+    """A connection with a lock around it. Work given to `run` is one transaction and is repeated after a loss.
+
+    The advisory locks of a run live on this connection. Getting them back after a loss proves that the server
+    has buried the old session, so a transaction that was under way is either committed or gone for good.
+    """
+
+    def __init__(self, url: str, *, patience: float = 60.0, random: Random | None = None) -> None:
+        """`patience`: seconds to wait for a database that was there before and went away."""
+        self._url = url
+        self._patience = patience
+        self._random = random or Random()
+        self._connection: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
+        self._locked: list[str] = []
+
+    async def open(self, patience: float = 3.0) -> None:
+        """Connect; `Unusable` when address or rights are wrong, `OutOfReach` when nobody answers."""
+        self._connection = await self._connect(patience)
+
+    async def close(self) -> None:
+        """Close the connection, which gives its locks back."""
+        if self._connection is not None:
+            self._connection.terminate() if self._turn.locked() else await self._connection.close(timeout=5)
+            self._connection = None
+
+    async def lock_series(self, series_tickers: Iterable[str]) -> str | None:
+        """Lock each series for this session; returns the first that another session holds, else None."""
+        async with self._turn:
+            for series_ticker in sorted(series_tickers):
+                if not await self._try_lock(series_ticker):
+                    return series_ticker
+                self._locked.append(series_ticker)
+        return None
+
+    async def run(self, work: Callable[[asyncpg.Connection, bool], Awaitable[T]]) -> T:
+        """Do `work(connection, again)` in a transaction; `again` is true when an earlier try may have committed."""
+        async with self._turn:
+            again = False
+            while True:
+                try:
+                    if self._connection is None or self._connection.is_closed():
+                        self._connection = await self._reconnect()
+                    async with self._connection.transaction():
+                        return await work(self._connection, again)
+                except Exception as error:
+                    if not self._lost(error):
+                        meaning = translated(error)
+                        raise meaning from (None if meaning is error else error)
+                    again = True
+                    if self._connection is not None:
+                        self._connection.terminate()
+                        self._connection = None
+
+    def _lost(self, error: Exception) -> bool:
+        if isinstance(error, _AWAY):
+            return True
+        closed = self._connection is None or self._connection.is_closed()
+        return closed and isinstance(error, asyncpg.InterfaceError | asyncpg.PostgresError)
+
+    async def _reconnect(self) -> asyncpg.Connection:
+        deadline = asyncio.get_running_loop().time() + self._patience
+        self._connection = await self._connect(self._patience)
+        for series_ticker in self._locked:
+            while not await self._try_lock(series_ticker):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise OutOfReach(f"lost the database, and another program now works on {series_ticker}")
+                await asyncio.sleep(0.1)
+        return self._connection
+
+    async def _try_lock(self, series_ticker: str) -> bool:
+        if self._connection is None:
+            raise OutOfReach("the database connection is closed")
+        taken = await self._connection.fetchval(
+            "select pg_try_advisory_lock($1, $2)", LOCK_CLASS, lock_key(series_ticker)
+        )
+        return bool(taken)
+
+    async def _connect(self, patience: float) -> asyncpg.Connection:
+        deadline = asyncio.get_running_loop().time() + patience
+        delay = 0.05
+        while True:
+            try:
+                return await asyncpg.connect(
+                    self._url,
+                    timeout=10,
+                    server_settings={"application_name": "kalshi_ingest", "timezone": "UTC", "jit": "off"},
+                )
+            except _AWAY as error:
+                if asyncio.get_running_loop().time() + delay > deadline:
+                    raise OutOfReach(f"the database at {self.place} is out of reach: {_first_line(error)}") from None
+                await asyncio.sleep(self._random.uniform(delay / 2, delay))
+                delay = min(delay * 2, 2.0)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+                raise Unusable(f"cannot use the database at {self.place}: {_first_line(error)}") from None
+
+    @property
+    def place(self) -> str:
+        """Where the database is, without user and password."""
+        try:
+            parts = urlsplit(self._url)
+            return f"{parts.hostname or 'a local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        except ValueError:
+            return "an unreadable address"
+
+
+def translated(error: Exception) -> Exception:
+    """What a failed statement means to the user; errors of other kinds come back as they are."""
+    if isinstance(error, IngestError):
+        return error
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return Unusable(f"the database user lacks a right: {_first_line(error)}")
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return Unusable("the database is read-only (a standby?): point KALSHI_INGEST_DATABASE_URL at the primary")
+    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+        return Unusable(f"the schema is missing or old: {_first_line(error)}; run `kalshi-ingest migrate`")
+    if isinstance(error, _NO_ROOM):
+        return OutOfReach(f"the database can take no more data: {_first_line(error)}; free some room, then run again")
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,230 @@
+"""The schema's history: numbered SQL files, each applied once, in order, whole or not at all.
+
+A file `NNNN_name.sql` runs in one transaction together with its row in `public.schema_migrations`, so
+the table always tells the truth, also after kill -9. An applied file never changes again: its SHA-256
+is compared, since two databases "at version 3" must be equal. There is no way back down; a mistake is
+corrected by the next file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from kalshi_ingest.errors import OutOfReach, Unusable
+
+LOCK_KEY = 7737584877727997804
+"""Key of the session advisory lock that lets one process migrate at a time (`kalshi_l` as eight bytes)."""
+
+OLDEST_SERVER = 15
+
+_NO_LIMIT = 7 * 86400.0
+"""Seconds; overrides a connection's command_timeout for waiting and for long migrations."""
+
+_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+"""Server-side limits, often set for a role, that would cut a migration or the wait for another one."""
+
+_FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
+_TRANSACTION_WORD = re.compile(
+    r"^\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK)(?:\s+(?:WORK|TRANSACTION))?\s*;", re.I | re.M
+)
+
+_CREATE_TABLE = """
+CREATE TABLE IF NOT EXISTS public.schema_migrations (
+    version integer CONSTRAINT schema_migrations_pkey PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Migration:
+    version: int
+    name: str
+    sql: str
+    checksum: str
+
+
+def migrations_dir() -> Path:
+    """The folder with the schema: inside an installed package, at the root of a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "migrations"
+    return packaged if packaged.is_dir() else package.parent / "migrations"
+
+
+async def migrate(connection: asyncpg.Connection, directory: Path) -> list[str]:
+    """Apply what the database lacks and return the names of the files applied now.
+
+    Two at once are safe: the second waits for the first and then finds nothing to do. The connection
+    must be a direct one, not through a pooler in transaction mode, which session locks do not survive.
+    """
+    migrations = await asyncio.to_thread(_read, directory)
+    async with _explained(connection), _only_one(connection):
+        async with connection.transaction():
+            if not await _has_table(connection):
+                await connection.execute(_CREATE_TABLE)
+        pending = _pending(migrations, await _applied(connection))
+        for migration in pending:
+            await _apply(connection, migration)
+    return [migration.name for migration in pending]
+
+
+async def require_current(connection: asyncpg.Connection, directory: Path) -> None:
+    """Raise `Unusable` unless the database's schema is exactly the one this program was written for."""
+    migrations = await asyncio.to_thread(_read, directory)
+    async with _explained(connection):
+        applied = await _applied(connection) if await _has_table(connection) else []
+        pending = _pending(migrations, applied)
+        if pending:
+            names = ", ".join(migration.name for migration in pending)
+            raise Unusable(f"the schema of {await _database(connection)} lacks {names}: run `kalshi-ingest migrate`")
+
+
+def _read(directory: Path) -> list[_Migration]:
+    """All migrations in `directory`, in order; refuses gaps, duplicates and names that say no number."""
+    if not directory.is_dir():
+        raise Unusable(f"no migrations found: {directory} is no directory; reinstall kalshi-ingest")
+    found: list[_Migration] = []
+    for path in sorted(directory.glob("*.sql")):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None:
+            raise Unusable(f"{path}: a migration is called NNNN_name.sql, for example 0001_markets.sql")
+        data = path.read_bytes()
+        found.append(_Migration(int(match[1]), path.name, data.decode(), hashlib.sha256(data).hexdigest()))
+    for position, migration in enumerate(found):
+        if position and migration.version == found[position - 1].version:
+            raise Unusable(
+                f"{directory}: {found[position - 1].name} and {migration.name} have the same number: renumber one"
+            )
+        if migration.version != position + 1:
+            raise Unusable(
+                f"{directory}: number {position + 1:04} is missing before {migration.name}: "
+                "reinstall kalshi-ingest, or number the files without a gap"
+            )
+        if _TRANSACTION_WORD.search(migration.sql):
+            raise Unusable(f"{directory / migration.name}: a migration must not begin or end a transaction itself")
+    return found
+
+
+def _pending(migrations: Sequence[_Migration], applied: Sequence[asyncpg.Record]) -> list[_Migration]:
+    """The migrations still to do, once what was done is known to be what the files say."""
+    for expected, row in enumerate(applied, start=1):
+        if row["version"] > len(migrations):
+            raise Unusable(
+                f"schema is newer than this program: upgrade kalshi-ingest (the database has {row['name']}, "
+                f"this program knows {len(migrations)} migrations)"
+            )
+        if row["version"] != expected:
+            raise Unusable(
+                f"schema_migrations has {row['name']} but no number {expected:04}: its rows were changed by "
+                "hand; put the missing row back"
+            )
+        migration = migrations[expected - 1]
+        if row["checksum"] != migration.checksum:
+            raise Unusable(
+                f"{migration.name} was changed after it had been applied: restore the file and put the change "
+                "into a new migration"
+            )
+    return list(migrations[len(applied) :])
+
+
+async def _apply(connection: asyncpg.Connection, migration: _Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql, timeout=_NO_LIMIT)
+            await connection.execute(
+                "INSERT INTO public.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+                migration.version,
+                migration.name,
+                migration.checksum,
+            )
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Unusable(f"{migration.name}: {await _missing_right(connection, error)}") from error
+    except asyncpg.PostgresError as error:
+        if isinstance(error, _GONE):
+            raise
+        position = str(getattr(error, "position", None) or "")
+        line = migration.sql.count("\n", 0, int(position) - 1) + 1 if position.isdigit() else None
+        place = f", line {line}" if line else ""
+        raise Unusable(f"migration {migration.name}{place} failed, and nothing of it was applied: {error}") from error
+
+
+async def _has_table(connection: asyncpg.Connection) -> bool:
+    return bool(await connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NOT NULL"))
+
+
+async def _applied(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    return await connection.fetch("SELECT version, name, checksum FROM public.schema_migrations ORDER BY version")
+
+
+async def _database(connection: asyncpg.Connection) -> str:
+    return f"the database {await connection.fetchval('SELECT current_database()')}"
+
+
+async def _missing_right(connection: asyncpg.Connection, error: asyncpg.PostgresError) -> str:
+    """What PostgreSQL denied, and the statement with which the database's owner can allow it."""
+    row = await connection.fetchrow("SELECT quote_ident(current_user) AS me, current_database() AS database")
+    me, database = (row["me"], row["database"]) if row else ("?", "?")
+    said = str(error)
+    if "schema public" in said:
+        advice = f"let its owner run GRANT USAGE, CREATE ON SCHEMA public TO {me}"
+    elif "for database" in said:
+        advice = f'let its owner run GRANT CREATE ON DATABASE "{database}" TO {me}'
+    else:
+        advice = "connect as the owner of these tables, or let that owner grant the right"
+    return f"the database user {me} lacks a right in the database {database}: {said}; {advice}"
+
+
+_GONE: tuple[type[Exception], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+"""What asyncpg raises when the server is gone, is going or has no room left."""
+
+
+@asynccontextmanager
+async def _explained(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Refuse a server that is too old, and turn database errors into errors written for the user."""
+    try:
+        version = connection.get_server_version().major
+        if version < OLDEST_SERVER:
+            raise Unusable(f"the server is PostgreSQL {version}: kalshi-ingest needs version {OLDEST_SERVER} or newer")
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Unusable(await _missing_right(connection, error)) from error
+    except _GONE as error:
+        raise OutOfReach(
+            f"the database failed while its schema was read or changed: {error}; what was not finished was "
+            "undone, so run `kalshi-ingest migrate` again when it is back"
+        ) from error
+
+
+@asynccontextmanager
+async def _only_one(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Hold the migration lock, with the session's time limits off; both end with the block."""
+    limits = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in _LIMITS}
+    for name in limits:
+        await connection.execute("SELECT set_config($1, '0', false)", name)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY, timeout=_NO_LIMIT)
+        try:
+            yield
+        finally:
+            if not connection.is_closed():
+                await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
+    finally:
+        if not connection.is_closed():
+            for name, value in limits.items():
+                await connection.execute("SELECT set_config($1, $2, false)", name, value)

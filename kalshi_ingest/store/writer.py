@@ -1,0 +1,173 @@
+"""The one writer: gathers what the workers hand it and commits rows, candles and checkpoints together."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from kalshi_ingest.domain.walk import Checkpoint, Step
+from kalshi_ingest.errors import BadPayload, IngestError, Permanent
+from kalshi_ingest.store import checkpoints
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.database import Database, translated
+from kalshi_ingest.store.staging import merge_step
+
+_BATCH_TRADES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one step added to the tables, once it is committed."""
+
+    checkpoint: Checkpoint
+    trades: int
+    candles_1m: int
+    candles_5m: int
+
+
+@dataclass(slots=True)
+class _Item:
+    ticker: str
+    pages_before: int
+    step: Step | Checkpoint
+    done: "asyncio.Future[Written]"
+
+
+class NotFresh(Permanent):
+    """Rows that a checkpoint proved new are in the table: somebody else wrote them. Walk again over staging."""
+
+
+class Writer:
+    """Commits steps. A worker waits for its step, so at most one page per worker is ever lost or repeated."""
+
+    def __init__(
+        self, database: Database, run_id: UUID, clock: Callable[[], datetime], *, queued: int, candles: bool = True
+    ) -> None:
+        """`queued`: the longest the queue may get. `candles=False` leaves them out, for measuring what they cost."""
+        self._database = database
+        self._run_id = run_id
+        self._clock = clock
+        self._candles = candles
+        self._encoder = Encoder()
+        self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(queued)
+
+    async def write(self, before: Checkpoint, step: Step | Checkpoint) -> Written:
+        """Hand over one step, or a checkpoint alone, and wait until it is committed."""
+        done: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Item(before.ticker, before.pages, step, done))
+        return await done
+
+    async def finish(self) -> None:
+        """Let `run` end once everything handed over so far is committed."""
+        await self._queue.put(None)
+
+    async def run(self) -> None:
+        """Commit what comes until `finish`. An error of the database ends it and reaches every waiting worker."""
+        ended = False
+        while not ended:
+            first = await self._queue.get()
+            batch = [] if first is None else [first]
+            ended = first is None
+            size = _size(first)
+            while not ended and size < _BATCH_TRADES and not self._queue.empty():
+                item = self._queue.get_nowait()
+                if item is None:
+                    ended = True
+                else:
+                    batch.append(item)
+                    size += _size(item)
+            if batch:
+                await self._commit(batch)
+
+    async def _commit(self, batch: list[_Item]) -> None:
+        try:
+            written = await self._transaction(batch)
+        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, BadPayload) as error:
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            # One market's rows are wrong; alone, the others go through.
+            for item in batch:
+                await self._commit([item])
+            return
+        except Exception as error:
+            for item in batch:
+                if not item.done.done():
+                    item.done.set_exception(translated(error))
+            raise
+        for item, result in zip(batch, written, strict=True):
+            if not item.done.cancelled():
+                item.done.set_result(result)
+
+    async def _transaction(self, batch: list[_Item]) -> list[Written]:
+        async def work(connection: asyncpg.Connection, again: bool) -> list[Written]:
+            if again and await _committed(connection, batch):
+                known = await checkpoints.of_tickers(connection, [item.ticker for item in batch])
+                return [replace(_written(item), checkpoint=known[item.ticker]) for item in batch]
+            return await self._store(connection, batch)
+
+        return await self._database.run(work)
+
+    async def _store(self, connection: asyncpg.Connection, batch: list[_Item]) -> list[Written]:
+        written: list[Written] = []
+        trade_rows: list[bytes] = []
+        candle_rows: list[bytes] = []
+        for item in batch:
+            step = item.step
+            if isinstance(step, Step) and not step.fresh:
+                merged = await merge_step(connection, self._encoder, item.ticker, step)
+                checkpoint = step.after(merged.trades, merged.contracts)
+                written.append(Written(checkpoint, merged.trades, merged.candles_1m, merged.candles_5m))
+                continue
+            written.append(_written(item))
+            if isinstance(step, Step):
+                trade_rows += self._encoder.trades(item.ticker, step.trades)
+                if self._candles:
+                    candle_rows += self._encoder.candles(item.ticker, 1, step.candles)
+                    candle_rows += self._encoder.candles(item.ticker, 5, step.candles_5m)
+        if trade_rows:
+            await _copy(connection, "trades", TRADE_COLUMNS, trade_rows)
+        if candle_rows:
+            await _copy(connection, "candles", CANDLE_COLUMNS, candle_rows)
+        now = self._clock()
+        await checkpoints.store(connection, [result.checkpoint for result in written], self._run_id, now)
+        return written
+
+
+async def _copy(connection: asyncpg.Connection, table: str, columns: tuple[str, ...], rows: list[bytes]) -> None:
+    await connection.copy_to_table(table, source=binary_copy(rows), columns=columns, format="binary")
+
+
+async def _committed(connection: asyncpg.Connection, batch: list[_Item]) -> bool:
+    """Whether a transaction that ended in a lost connection was committed: one of its pages tells for all."""
+    for item in batch:
+        if isinstance(item.step, Step):
+            return await checkpoints.pages(connection, item.ticker) > item.pages_before
+    return False
+
+
+def _written(item: _Item) -> Written:
+    """What a step that went straight in, or a checkpoint alone, added."""
+    step = item.step
+    if isinstance(step, Checkpoint):
+        return Written(step, 0, 0, 0)
+    checkpoint = step.after(len(step.trades), sum(trade.size for trade in step.trades))
+    return Written(checkpoint, len(step.trades), len(step.candles), len(step.candles_5m))
+
+
+def _fail(item: _Item, error: Exception) -> None:
+    if item.done.done():
+        return
+    if isinstance(error, asyncpg.UniqueViolationError):
+        item.done.set_exception(NotFresh(f"{item.ticker}: rows of this page are in the table already"))
+    elif isinstance(error, IngestError):
+        item.done.set_exception(error)
+    else:
+        item.done.set_exception(BadPayload(f"{item.ticker}: the database refuses the rows: {error}"))
+
+
+def _size(item: _Item | None) -> int:
+    return len(item.step.trades) if item is not None and isinstance(item.step, Step) else 1

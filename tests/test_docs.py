@@ -1,0 +1,41 @@
+"""Settings and their documents stay together."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kalshi_ingest.settings import PREFIX, Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = [PREFIX + field.upper() for field in Settings.model_fields]
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+
+
+def test_the_example_file_has_each_setting_once_and_no_other() -> None:
+    assert sorted(re.findall(r"^# (KALSHI_INGEST_\w+)=.", EXAMPLE, re.MULTILINE)) == sorted(NAMES)
+
+
+def test_the_example_file_changes_nothing_until_it_is_edited() -> None:
+    assert all(line.startswith("#") or not line.strip() for line in EXAMPLE.splitlines())
+
+
+def test_the_example_values_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(re.sub(r"^# (?=KALSHI_INGEST_)", "", EXAMPLE, flags=re.MULTILINE), encoding="utf-8")
+    settings = load_settings({})
+    assert settings.workers == 8
+    assert settings.api_url == Settings.model_fields["api_url"].default
+
+
+def test_each_setting_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert "Default: " in field.description, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_setting_has_its_row_in_the_readme(name: str) -> None:
+    assert f"| `{name}` |" in (ROOT / "README.md").read_text(encoding="utf-8")
