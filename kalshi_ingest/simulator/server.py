@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -25,6 +26,7 @@ from kalshi_ingest.simulator.stats import Stats
 from kalshi_ingest.simulator.world import World
 
 BASE_PATH = "/trade-api/v2"
+_CLIENT_LEFT = 499
 Hook = Callable[[str, str | None], Awaitable[None] | None]
 """Called with the route's name and the ticker asked for, if any."""
 
@@ -102,8 +104,9 @@ class Simulator:
         response = await self._respond(route, answer, request, ticker)
         self.stats.by_status[response.status] += 1
         if self.on_answered is not None:
-            await response.prepare(request)
-            await response.write_eof()
+            with contextlib.suppress(ConnectionError):
+                await response.prepare(request)
+                await response.write_eof()
             await _call(self.on_answered, route, ticker)
         return response
 
@@ -123,7 +126,9 @@ class Simulator:
             if kind is None:
                 return _good(answer(self._exchange, call))
             body = answer(self._exchange, call) if kind in NEEDS_BODY else b""
-            return await answer_badly(kind, request, body, self._faults)
+            with contextlib.suppress(ConnectionError):  # the client may leave before a slow or huge end
+                return await answer_badly(kind, request, body, self._faults)
+            return web.Response(status=_CLIENT_LEFT)
         except RefusedError as refused:
             return web.Response(status=refused.status, body=refused.body, content_type="application/json")
 

@@ -25,7 +25,8 @@ insert into checkpoints as known (ticker, series_ticker, event_date, state, tier
     settled_first, oldest_time, oldest_trade_id, pages, trades_stored, contracts_stored, exchange_volume, verdict,
     error, run_id, updated_at, completed_at)
 select ticker, series_ticker, event_date, state, tier, cursor, walk, confirming, settled_first, oldest_time,
-       oldest_trade_id, pages, trades_stored, contracts / 100.0, volume / 100.0, verdict, error, $18::uuid, $19::timestamptz,
+       oldest_trade_id, pages, trades_stored, contracts / 100.0, volume / 100.0, verdict, error, $18::uuid,
+       $19::timestamptz,
        case when state = 'complete' then $19::timestamptz end
 from unnest($1::text[], $2::text[], $3::date[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::boolean[],
             $9::boolean[], $10::timestamptz[], $11::uuid[], $12::integer[], $13::bigint[], $14::bigint[],

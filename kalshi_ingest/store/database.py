@@ -88,6 +88,16 @@ class Database:
                         self._connection.terminate()
                         self._connection = None
 
+    async def alone(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do `work(connection)` outside a transaction, once."""
+        async with self._turn:
+            if self._connection is None:
+                raise OutOfReach("the database connection is closed")
+            try:
+                return await work(self._connection)
+            except _AWAY as error:
+                raise OutOfReach(f"lost the database at {self.place}: {_first_line(error)}") from None
+
     def _lost(self, error: Exception) -> bool:
         if isinstance(error, _AWAY):
             return True

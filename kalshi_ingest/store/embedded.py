@@ -94,11 +94,12 @@ def start(
 
 def stop(data_dir: Path, *, version: int = DEFAULT_VERSION) -> bool:
     """Stop the server, also under its users; False when none was running."""
-    if not data_dir.exists():
-        return False
-    with _alone(data_dir, version) as cluster:
-        cluster.beside("keep").unlink(missing_ok=True)
-        return halt(cluster)
+    with _explained(data_dir):
+        if not data_dir.exists():
+            return False
+        with _alone(data_dir, version) as cluster:
+            cluster.beside("keep").unlink(missing_ok=True)
+            return halt(cluster)
 
 
 def acquire(
@@ -123,7 +124,7 @@ def release(hold: Hold) -> None:
     """End one use; the server stops when it was the last and nobody asked to keep it. Twice is harmless."""
     if hold.users.closed:
         return
-    with hold.users:
+    with hold.users, _explained(hold.server.data_dir):
         if not hold.server.data_dir.exists():
             return  # a server whose data directory is deleted ends by itself
         with _alone(hold.server.data_dir, hold.server.version) as cluster:
@@ -160,8 +161,8 @@ def psql_path(version: int = DEFAULT_VERSION) -> Path:
 @contextmanager
 def _alone(data_dir: Path, version: int) -> Iterator[Cluster]:
     """Be the only process that starts or stops this server; wait for another one that does."""
-    data_dir = data_dir.resolve()
-    try:
+    with _explained(data_dir):
+        data_dir = data_dir.resolve()
         cluster = Cluster(data_dir, version, account_for(data_dir / f"postgresql-{version}"))
         make_data_dir(cluster.account, data_dir)
         descriptor = open_private(cluster.beside("lock"), cluster.account)
@@ -170,6 +171,12 @@ def _alone(data_dir: Path, version: int) -> Iterator[Cluster]:
             yield cluster
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _explained(data_dir: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise Unusable(f"the embedded PostgreSQL cannot use {data_dir}: {error}") from error
 

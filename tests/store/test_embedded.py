@@ -94,6 +94,21 @@ def test_recovers_after_kill_9_of_the_server(home: Path) -> None:
     assert postgres.postgres_processes(home) == []
 
 
+def test_a_dead_servers_query_is_waited_for(home: Path) -> None:
+    busy = "DO $$ DECLARE began timestamptz := clock_timestamp(); BEGIN CREATE TABLE begun (); COMMIT; "
+    busy += "WHILE clock_timestamp() < began + interval '2 s' LOOP END LOOP; END $$"
+    hold = embedded.acquire(home, options=FAST)
+    client = subprocess.Popen([embedded.psql_path(), hold.server.url, "-c", busy], stderr=subprocess.DEVNULL)
+    while fetch(hold.server.url, "SELECT to_regclass('begun')") == "":
+        time.sleep(0.01)
+    kill_server(home)
+    again = embedded.acquire(home, options=FAST)
+    client.wait(timeout=60)
+    assert fetch(again.server.url, "SELECT 1") == "1"
+    embedded.release(again)
+    embedded.release(hold)
+
+
 def test_a_number_that_lives_on_in_another_process(home: Path) -> None:
     hold = embedded.acquire(home, options=FAST)
     pid_file = home / "postgresql-18" / "postmaster.pid"

@@ -1,0 +1,241 @@
+"""What each command does: checks what the user asked for, opens what it needs, runs a job, prints the outcome."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs import demo as demo_job
+from kalshi_ingest.jobs.backfill import Backfill
+from kalshi_ingest.jobs.display import Display
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.jobs.session import Exchange, migrated, opened, with_database
+from kalshi_ingest.jobs.status import status as read_status
+from kalshi_ingest.jobs.summary import is_complete, summary
+from kalshi_ingest.settings import Settings
+from kalshi_ingest.simulator import Faults, Limits, WorldConfig
+from kalshi_ingest.simulator.command import serve
+from kalshi_ingest.store import embedded
+
+_COMPLETE, _INCOMPLETE, _INTERRUPTED = 0, 1, 130
+
+
+def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`backfill`: 0 when everything asked for is proved complete, 1 when something is listed as not, 130 when stopped."""
+    dates = _dates(arguments.start, arguments.end)
+    wanted = _wanted(arguments.city, arguments.series, dates)
+    command = " ".join(
+        ["backfill", "--start", arguments.start, "--end", arguments.end]
+        + [f"--city {city}" for city in arguments.city]
+        + [f"--series {series}" for series in arguments.series]
+    )
+    with _database_url(settings) as url:
+        return _run(_backfill(_exchange(settings), url, wanted, dates, command))
+
+
+async def _backfill(exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, command: str) -> int:
+    stop = _stop_on_signals()
+    async with opened(exchange, url, _now) as session:
+        job = Backfill(session.tools, wanted, dates, command)
+        progress = list(job.progress.values())
+        started = time.monotonic()
+        showing = asyncio.create_task(Display(progress, session.client, sys.stderr).run())
+        try:
+            await job.run(stop)
+        finally:
+            showing.cancel()
+            with suppress(asyncio.CancelledError):
+                await showing
+        _say(summary(progress, seconds=time.monotonic() - started, interrupted=job.interrupted))
+    if job.interrupted:
+        return _INTERRUPTED
+    return _COMPLETE if is_complete(progress) else _INCOMPLETE
+
+
+def status(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`status`: always 0; it tells, it does not judge."""
+
+    async def read(url: str) -> int:
+        database = await with_database(url)
+        try:
+            found = await read_status(database)
+        finally:
+            await database.close()
+        _say(found.as_json() if arguments.json else found.as_text())
+        return _COMPLETE
+
+    with _database_url(settings) as url:
+        return _run(read(url))
+
+
+def migrate(_: argparse.Namespace, settings: Settings) -> int:
+    """`migrate`: apply what is missing."""
+
+    async def apply(url: str) -> int:
+        applied = await migrated(url)
+        _say("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
+        return _COMPLETE
+
+    with _database_url(settings) as url:
+        return _run(apply(url))
+
+
+def database(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`database url`, `database psql`, `database stop`."""
+    if arguments.what == "stop":
+        if settings.database_url is not None:
+            raise Unusable("KALSHI_INGEST_DATABASE_URL names a database of yours: stop it the way you started it")
+        _say("stopped" if embedded.stop(settings.data_dir) else "it was not running")
+        return _COMPLETE
+    # Whoever asks for the address wants to use it, so the embedded server stays up until `database stop`.
+    with _database_url(settings, keep=arguments.what == "url") as url:
+        if arguments.what == "url":
+            _say(url)
+            return _COMPLETE
+        return os.spawnv(os.P_WAIT, embedded.psql_path(), ["psql", url, *arguments.arguments])  # noqa: S606
+
+
+def add_simulate_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `simulate`."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8765, help="port to listen on, 0 for a free one (default 8765)")
+    parser.add_argument("--start", help="first event date (default: 30 days before --end)")
+    parser.add_argument("--end", help="last event date (default: yesterday)")
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same world (default 1)")
+    parser.add_argument("--trades-per-market", type=float, default=150.0, help="mean (default 150)")
+    parser.add_argument("--giant", type=int, default=0, help="one market with so many trades")
+    parser.add_argument("--plain", action="store_true", help="leave out the oddities of the real exchange")
+    parser.add_argument("--limit", type=float, default=20.0, help="requests/s allowed, 0 for no limit (default 20)")
+    parser.add_argument("--latency", type=float, default=0.0, help="mean seconds added to each answer (default 0)")
+    parser.add_argument("--error-rate", type=float, default=0.0, help="share of requests that fail (default 0)")
+
+
+def simulate(arguments: argparse.Namespace, _: Settings) -> int:
+    """`simulate`: serve until stopped."""
+    end = _date(arguments.end, "--end") if arguments.end else _now().date() - timedelta(days=1)
+    start = _date(arguments.start, "--start") if arguments.start else end - timedelta(days=29)
+    world = WorldConfig(
+        start=start,
+        end=end,
+        now=_now(),
+        seed=arguments.seed,
+        trades_per_market=arguments.trades_per_market,
+        giant=arguments.giant,
+        oddities=not arguments.plain,
+    )
+    limits = Limits(requests_per_second=arguments.limit or None, latency=arguments.latency)
+    faults = Faults(error_rate=arguments.error_rate)
+
+    async def run() -> int:
+        stop = _stop_on_signals()
+        await serve(world, limits, faults, host=arguments.host, port=arguments.port, stop=stop)
+        return _COMPLETE
+
+    return _run(run())
+
+
+def demo(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`demo`: everything in one, offline, in a database of its own."""
+    data_dir = settings.data_dir / "demo"
+    with embedded.running(data_dir) as server:
+        return _run(demo_job.run(server.url, data_dir, arguments.days, _now(), _backfill))
+
+
+def _exchange(settings: Settings) -> Exchange:
+    return Exchange(
+        settings.api_url,
+        settings.api_key_id,
+        settings.private_key_path,
+        settings.requests_per_second,
+        settings.workers,
+    )
+
+
+@contextmanager
+def _database_url(settings: Settings, *, keep: bool = False) -> Iterator[str]:
+    """The configured database, else the embedded one, started for as long as it is needed."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    with embedded.running(settings.data_dir, keep=keep) as server:
+        yield server.url
+
+
+def _dates(start: str, end: str) -> Dates:
+    first, last = _date(start, "--start"), _date(end, "--end")
+    if first > last:
+        raise Unusable(f"--start {first} lies after --end {last}")
+    # Tomorrow's events are listed and traded from ten in the morning, New York time, of the day before.
+    newest = _now().date() + timedelta(days=1)
+    if last > newest:
+        raise Unusable(f"--end {last} lies in the future: the newest event date that can exist is {newest}")
+    return Dates(first, last)
+
+
+def _date(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Unusable(f"{option} {text} is no date: write YYYY-MM-DD") from None
+
+
+def _wanted(cities: Sequence[str], series: Sequence[str], dates: Dates) -> list[Wanted]:
+    """The series asked for. By default every active city that had begun by the last date."""
+    named = [active_city(name) for name in cities]
+    for ticker in series:
+        known = city_of_series(ticker.upper())
+        if known is not None:
+            active_city(known.key)
+    for city in named:
+        if dates.end < city.first_event_date:
+            raise Unusable(
+                f"{city.name}'s first event date is {city.first_event_date}: nothing to fetch up to {dates.end}"
+            )
+    if not cities and not series:
+        named = [city for city in CITIES if not city.retired and city.first_event_date <= dates.end]
+        if not named:
+            first = min(city.first_event_date for city in CITIES if not city.retired)
+            raise Unusable(f"the first event date of any city is {first}: nothing to fetch up to {dates.end}")
+    wanted = [Wanted(city.series_ticker, city.key) for city in named]
+    for ticker in series:
+        known = city_of_series(ticker.upper())
+        wanted.append(Wanted(ticker.upper(), known.key if known else None))
+    return list(dict.fromkeys(wanted))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    return asyncio.run(work)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set on the first SIGINT or SIGTERM, which then lose their handlers: a second one stops the program at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask_to_stop() -> None:
+        stop.set()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
+        sys.stderr.write("stopping: finishing the commit under way (once more to stop at once)\n")
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, ask_to_stop)
+    return stop

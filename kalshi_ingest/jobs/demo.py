@@ -1,0 +1,96 @@
+"""`demo`: a simulated exchange in a process of its own, a backfill from it, and a look at what came in."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+
+from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.errors import OutOfReach
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.jobs.session import Exchange, with_database
+from kalshi_ingest.jobs.status import status
+from kalshi_ingest.jobs.tables import table
+
+REQUESTS_PER_SECOND = 100.0
+"""What the simulated exchange allows: five times a basic account, so that the demo ends within a minute."""
+
+_BUSIEST = """
+select markets.city, markets.event_date::text as event_date, markets.ticker, markets.strike_type as strike,
+       coalesce(markets.floor_strike::text, '') as floor, coalesce(markets.cap_strike::text, '') as cap,
+       markets.result, checkpoints.verdict, checkpoints.trades_stored as trades, candles_1m
+from checkpoints join markets using (ticker)
+cross join lateral (select count(*) as candles_1m from candles
+                    where candles.ticker = markets.ticker and period_minutes = 1) as made
+order by checkpoints.trades_stored desc, ticker limit 6
+"""
+
+RunBackfill = Callable[[Exchange, str, Sequence[Wanted], Dates, str], Awaitable[int]]
+
+
+async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunBackfill) -> int:
+    """Empty the demo's database, backfill `days` event dates of all six cities, show the outcome."""
+    dates = Dates(now.date() - timedelta(days=days + 2), now.date() - timedelta(days=3))
+    await _empty(url)
+    async with _simulator(dates) as api_url:
+        _say(f"1. A simulated exchange answers at {api_url}, {REQUESTS_PER_SECOND:g} requests a second at the most.")
+        _say(f"2. Backfill of six cities, event dates {dates.start} to {dates.end}, into an embedded PostgreSQL:\n")
+        wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
+        exchange = Exchange(api_url, requests_per_second=REQUESTS_PER_SECOND)
+        code = await backfill(exchange, url, wanted, dates, "demo")
+    _say("\n3. The busiest markets, as a query sees them:\n")
+    await _show(url)
+    _say(f"\nLook around with: kalshi-ingest --data-dir {data_dir} database psql")
+    return code
+
+
+async def _empty(url: str) -> None:
+    """Every demo tells the same story, so it starts from nothing; the database is the demo's own."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("drop schema public cascade; create schema public")
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _simulator(dates: Dates) -> AsyncIterator[str]:
+    command = [sys.executable, "-m", "kalshi_ingest", "simulate", "--port", "0"]
+    command += ["--start", str(dates.start), "--end", str(dates.end), "--limit", str(REQUESTS_PER_SECOND)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        line = (await process.stdout.readline()).decode() if process.stdout else ""
+        found = next((word.rstrip(":") for word in line.split() if word.startswith("http")), None)
+        if found is None:
+            raise OutOfReach("the simulated exchange did not start")
+        yield found
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _show(url: str) -> None:
+    database = await with_database(url)
+
+    async def work(connection: asyncpg.Connection, _: bool) -> list[asyncpg.Record]:
+        return await connection.fetch(_BUSIEST)
+
+    try:
+        rows = await database.run(work)
+        if rows:
+            _say(table(list(rows[0].keys()), [list(row.values()) for row in rows]))
+        _say("\n4. What `kalshi-ingest status` says:\n")
+        _say((await status(database)).as_text())
+    finally:
+        await database.close()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,123 @@
+"""Everything a run holds open, opened in order and closed again: HTTP session, pace, database connections."""
+
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import structlog
+
+from kalshi_ingest.errors import Permanent, Rejected, Unusable
+from kalshi_ingest.exchange.api import Api
+from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
+from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.jobs.backfill import Tools
+from kalshi_ingest.store import migrate
+from kalshi_ingest.store.database import Database
+
+_FEWEST_WORKERS = 4
+_MOST_WORKERS = 96
+_SECONDS_PER_PAGE = 0.5
+"""What a page may take, from its turn to its commit, without the budget being left unused."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How to reach the exchange. `requests_per_second` None: the account's own limit, or 5 without a key."""
+
+    url: str
+    key_id: str | None = None
+    key_path: Path | None = None
+    requests_per_second: float | None = None
+    workers: int | None = None
+    retry: RetryPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What `opened` gives."""
+
+    client: Client
+    tools: Tools
+
+
+@asynccontextmanager
+async def opened(exchange: Exchange, database_url: str, clock: Callable[[], datetime]) -> AsyncIterator[Session]:
+    """Open everything, bring the schema up to date and learn the pace.
+
+    Raises `Unusable` for a wrong key, address or right, `OutOfReach` when nobody answers.
+    """
+    signer = None
+    if exchange.key_id is not None and exchange.key_path is not None:
+        signer = Signer(exchange.key_id, exchange.key_path)
+    writing, planning = Database(database_url), Database(database_url)
+    await writing.open()
+    try:
+        await planning.open()
+        await migrated(database_url)
+        connector = aiohttp.TCPConnector(limit=_MOST_WORKERS * 3)
+        async with aiohttp.ClientSession(connector=connector, headers={"User-Agent": "kalshi-ingest"}) as http:
+            pacer = Pacer(exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
+            client = Client(http, exchange.url, pacer, signer=signer, retry=exchange.retry)
+            api = Api(client)
+            if signer is not None:
+                await _learn_budget(api, client, exchange)
+            pace = client.pacer.requests_per_second
+            workers = exchange.workers or workers_for(pace)
+            log.info("pace", requests_per_second=pace, workers=workers, signed=client.signed)
+            yield Session(client, Tools(api, writing, planning, clock, workers))
+    finally:
+        await writing.close()
+        await planning.close()
+
+
+def workers_for(requests_per_second: float) -> int:
+    """Enough workers that their pages' latency never leaves budget unused."""
+    return max(_FEWEST_WORKERS, min(_MOST_WORKERS, math.ceil(requests_per_second * _SECONDS_PER_PAGE)))
+
+
+async def migrated(database_url: str) -> list[str]:
+    """Bring the schema up to date; the names of the migrations applied now."""
+    database = Database(database_url)
+    await database.open()
+    try:
+        return await database.alone(lambda connection: migrate.migrate(connection, migrate.migrations_dir()))
+    finally:
+        await database.close()
+
+
+async def _learn_budget(api: Api, client: Client, exchange: Exchange) -> None:
+    try:
+        account = await api.account_requests_per_second()
+        await api.learn_costs()
+    except Rejected as error:
+        if error.status in (401, 403):
+            raise Unusable(f"the exchange refuses the API key: {error}") from None
+        raise Unusable(f"cannot read the account's request limit: {error}") from None
+    except Permanent as error:
+        raise Unusable(f"cannot read the account's request limit: {error}") from None
+    if exchange.requests_per_second is None:
+        client.pacer = Pacer(account)
+
+
+async def with_database(database_url: str) -> Database:
+    """An open database whose schema is as this program needs it; close it after use."""
+    database = Database(database_url)
+    await database.open()
+
+    async def check(connection: asyncpg.Connection) -> None:
+        await migrate.require_current(connection, migrate.migrations_dir())
+
+    try:
+        await database.alone(check)
+    except BaseException:
+        await database.close()
+        raise
+    return database

@@ -1,0 +1,87 @@
+"""`status`: what is held, what is in progress and what is left, per series."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import orjson
+
+from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.store import queries
+from kalshi_ingest.store.database import Database
+
+_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the database says about itself."""
+
+    holdings: Sequence[queries.Holding]
+    runs: Mapping[str, queries.LastRun]
+    failures: Sequence[tuple[str, str]]
+
+    def as_json(self) -> str:
+        """One JSON object: series, with counts by state and the last run, and the newest failures."""
+        series = [
+            {
+                **dataclasses.asdict(holding),
+                "complete": holding.complete,
+                "left": holding.left,
+                "last_run": self._run(holding.series_ticker),
+            }
+            for holding in self.holdings
+        ]
+        failures = [{"ticker": ticker, "reason": reason} for ticker, reason in self.failures]
+        return orjson.dumps({"series": series, "failures": failures}, option=orjson.OPT_INDENT_2).decode()
+
+    def _run(self, series_ticker: str) -> dict[str, object] | None:
+        run = self.runs.get(series_ticker)
+        return None if run is None else dataclasses.asdict(run)
+
+    def as_text(self) -> str:
+        """The same for a person."""
+        if not self.holdings:
+            return "Nothing is held yet. Start with: kalshi-ingest backfill --start 2025-11-01 --end 2025-11-14"
+        rows = [
+            (
+                holding.label,
+                str(holding.first_date or "-"),
+                str(holding.last_date or "-"),
+                holding.markets,
+                holding.exact,
+                holding.short + holding.over + holding.unknown,
+                holding.open,
+                holding.walking,
+                holding.failed,
+                holding.never_fetched,
+                holding.trades,
+                self.runs[holding.series_ticker].status if holding.series_ticker in self.runs else "-",
+            )
+            for holding in self.holdings
+        ]
+        sums = [sum(int(row[column]) for row in rows) for column in range(3, 11)]
+        header = ("series", "from", "to", "markets", "exact", "inexact", "open", "partly", "failed", "never", "trades")
+        parts = [table((*header, "last run"), rows, total=("total", "", "", *sums, ""))]
+        left = sum(holding.left for holding in self.holdings)
+        parts.append(
+            f"\n{left:,} markets are left to prove complete." if left else "\nEvery market is proved complete."
+        )
+        if self.failures:
+            parts.append("\nfailed (the next backfill tries them again):")
+            parts += [f"  {ticker}: {reason}" for ticker, reason in self.failures]
+        return "\n".join(parts)
+
+
+async def status(database: Database) -> Status:
+    """Read it all in one transaction."""
+
+    async def work(connection: asyncpg.Connection, _: bool) -> Status:
+        return Status(
+            await queries.holdings(connection),
+            await queries.last_runs(connection),
+            await queries.failures(connection, _LISTED),
+        )
+
+    return await database.run(work)

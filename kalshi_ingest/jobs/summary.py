@@ -1,0 +1,86 @@
+"""What a backfill says at its end: the counts, everything that is not as it should be, and one last line."""
+
+from collections.abc import Sequence
+
+from kalshi_ingest.jobs.progress import SeriesProgress
+from kalshi_ingest.jobs.tables import table
+
+_LISTED = 20
+_HEADER = (
+    "series",
+    "markets",
+    "exact",
+    "inexact",
+    "open",
+    "failed",
+    "left",
+    "new trades",
+    "new 1m",
+    "new 5m",
+    "requests",
+)
+
+
+def is_complete(progress: Sequence[SeriesProgress]) -> bool:
+    """Whether every market asked for is proved complete. A verdict other than exact is a warning, not a hole."""
+    return all(each.listed and not each.failed and each.complete == each.markets for each in progress)
+
+
+def summary(progress: Sequence[SeriesProgress], *, seconds: float, interrupted: bool) -> str:
+    """The text for a person."""
+    rows = [
+        (
+            each.wanted.label,
+            each.markets,
+            each.verdicts["exact"],
+            each.complete - each.verdicts["exact"],
+            each.open,
+            len(each.failed),
+            max(0, each.markets - each.done),
+            each.trades,
+            each.candles_1m,
+            each.candles_5m,
+            each.tally.requests,
+        )
+        for each in progress
+    ]
+    sums = [sum(int(row[column]) for row in rows) for column in range(1, len(_HEADER))]
+    parts = [table(_HEADER, rows, total=("total", *sums))]
+    parts += _listed("warnings", [warning for each in progress for warning in each.warnings])
+    failed = [f"{what}: {reason}" for each in progress for what, reason in each.failed.items()]
+    parts += _listed("failed (run the command again to retry)", failed)
+    parts.append("\n" + _last_line(progress, seconds, interrupted))
+    return "\n".join(parts)
+
+
+def _listed(title: str, lines: Sequence[str]) -> list[str]:
+    if not lines:
+        return []
+    shown = [f"  {line}" for line in lines[:_LISTED]]
+    more = len(lines) - _LISTED
+    return [f"\n{title}:", *shown, *([f"  and {more} more: see the checkpoints table"] if more > 0 else [])]
+
+
+def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: bool) -> str:
+    trades = sum(each.trades for each in progress)
+    took = f"in {_duration(seconds)}"
+    if interrupted:
+        return f"Interrupted {took}; everything shown is stored. Run the same command again to resume."
+    if is_complete(progress):
+        proved = sum(each.complete for each in progress)
+        return f"Complete: {proved:,} markets proved complete, {trades:,} new trades {took}."
+    waiting = sum(each.open for each in progress)
+    failed = sum(len(each.failed) for each in progress)
+    reasons = [f"{failed:,} failed"] if failed else []
+    reasons += [f"{waiting:,} markets have not settled yet"] if waiting else []
+    unlisted = [each.wanted.label for each in progress if not each.listed]
+    reasons += [f"the list of {', '.join(unlisted)} is incomplete"] if unlisted else []
+    return f"Incomplete {took}: {'; '.join(reasons) or 'not every market is proved'}. Run the same command again later."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
