@@ -11,6 +11,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import structlog
+
+from kalshi_ingest import logs
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs import demo as demo_job
@@ -28,9 +31,11 @@ from kalshi_ingest.store import embedded
 
 _COMPLETE, _INCOMPLETE, _INTERRUPTED = 0, 1, 130
 
+log = structlog.get_logger()
+
 
 def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
-    """`backfill`: 0 when everything asked for is proved complete, 1 when something is listed as not, 130 when stopped."""
+    """`backfill`: 0 when all that was asked for is proved complete, 1 when something is not, 130 when stopped."""
     dates = _dates(arguments.start, arguments.end)
     wanted = _wanted(arguments.city, arguments.series, dates)
     command = " ".join(
@@ -43,7 +48,7 @@ def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _backfill(exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, command: str) -> int:
-    stop = _stop_on_signals()
+    stop = _stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
     async with opened(exchange, url, _now) as session:
         job = Backfill(session.tools, wanted, dates, command)
         progress = list(job.progress.values())
@@ -136,8 +141,10 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     faults = Faults(error_rate=arguments.error_rate)
 
     async def run() -> int:
-        stop = _stop_on_signals()
-        await serve(world, limits, faults, host=arguments.host, port=arguments.port, stop=stop)
+        try:
+            await serve(world, limits, faults, host=arguments.host, port=arguments.port, stop=_stop_on_signals())
+        except OSError as error:
+            raise Unusable(f"cannot listen on {arguments.host} port {arguments.port}: {error.strerror}") from None
         return _COMPLETE
 
     return _run(run())
@@ -145,6 +152,7 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
 
 def demo(arguments: argparse.Namespace, settings: Settings) -> int:
     """`demo`: everything in one, offline, in a database of its own."""
+    logs.configure("console", "warning")
     data_dir = settings.data_dir / "demo"
     with embedded.running(data_dir) as server:
         return _run(demo_job.run(server.url, data_dir, arguments.days, _now(), _backfill))
@@ -225,7 +233,7 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
     return asyncio.run(work)
 
 
-def _stop_on_signals() -> asyncio.Event:
+def _stop_on_signals(notice: str = "") -> asyncio.Event:
     """Set on the first SIGINT or SIGTERM, which then lose their handlers: a second one stops the program at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -234,7 +242,8 @@ def _stop_on_signals() -> asyncio.Event:
         stop.set()
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(each)
-        sys.stderr.write("stopping: finishing the commit under way (once more to stop at once)\n")
+        if notice:
+            log.info(notice)
 
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, ask_to_stop)

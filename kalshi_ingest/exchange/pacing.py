@@ -18,8 +18,9 @@ class Pacer:
     """Spaces requests so that a token bucket of `requests_per_second` never runs dry.
 
     `AsyncLimiter(rate, 1)` holds a bucket of a full second and so lets nearly twice the rate through in its worst
-    second. Ours holds a tenth: enough to make up for a busy event loop, far below what the exchange's own bucket
-    (two seconds) forgives. A bucket of exactly one request would lose every late wake-up for good.
+    second. Ours holds one request and a tenth of a second more: enough to make up for a busy event loop, far below
+    what the exchange's own bucket (two seconds) forgives. A bucket of exactly one request would lose every late
+    wake-up for good.
 
     After a 429 the pace halves for everybody, all workers pause, and the pace climbs back by a twentieth of the
     full rate a second. Time is the event loop's.
@@ -32,7 +33,9 @@ class Pacer:
         self._limiter_share = 1.0
         self._queue = asyncio.Lock()
         self._closed_until = -math.inf
-        self._changed_at = -math.inf
+        self._dropped_at = -math.inf
+        """When the pace last dropped: the end of the pause that came with it."""
+        self._climbed_at = -math.inf
 
     @property
     def pace(self) -> float:
@@ -47,13 +50,13 @@ class Pacer:
         """
         loop = asyncio.get_running_loop()
         async with self._queue:
-            while (wait := self._closed_until - loop.time()) > 0:
-                await asyncio.sleep(wait)
+            await self._open()
             await self._adjust(loop.time())
             while cost > self._limiter.max_rate:
                 await self._limiter.acquire(self._limiter.max_rate)
                 cost -= self._limiter.max_rate
             await self._limiter.acquire(cost)
+            await self._open()  # a 429 may have come while this caller waited for its place
             return loop.time()
 
     def slow_down(self, sent_at: float, retry_after: float | None = None) -> None:
@@ -64,21 +67,27 @@ class Pacer:
         now = asyncio.get_running_loop().time()
         if retry_after is not None:
             self._closed_until = max(self._closed_until, now + retry_after)
-        if sent_at < self._changed_at:
+            self._climbed_at = max(self._climbed_at, self._closed_until)  # silence proves nothing
+        if sent_at < self._dropped_at:
             return
         self._closed_until = max(self._closed_until, now + _PAUSE_SECONDS)
-        self._changed_at = self._closed_until
+        self._dropped_at = self._climbed_at = self._closed_until
         self._share = max(self._share / 2, _SMALLEST_SHARE)
 
+    async def _open(self) -> None:
+        while (wait := self._closed_until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(wait)
+
     async def _adjust(self, now: float) -> None:
-        if self._share < 1 and now - self._changed_at >= 1:
-            self._share = min(1.0, self._share + _CLIMB_PER_SECOND)
-            self._changed_at = now
+        if self._share < 1 and now - self._climbed_at >= 1:
+            seconds = math.floor(now - self._climbed_at)
+            self._share = min(1.0, self._share + seconds * _CLIMB_PER_SECOND)
+            self._climbed_at += seconds
         if self._share != self._limiter_share:
             self._limiter, self._limiter_share = self._new_limiter(), self._share
             # A new limiter would allow a fresh burst; starting it empty keeps the change of pace smooth.
             await self._limiter.acquire(self._limiter.max_rate)
 
     def _new_limiter(self) -> AsyncLimiter:
-        burst = max(1.0, self.pace * _BURST_SECONDS)
+        burst = 1 + self.pace * _BURST_SECONDS
         return AsyncLimiter(burst, burst / self.pace)

@@ -12,7 +12,7 @@ from kalshi_ingest.domain import strikes
 from kalshi_ingest.domain.model import Event, Market, Tier, Unit
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.domain.walk import Checkpoint
-from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Unusable
+from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient, Unusable
 from kalshi_ingest.exchange import parse_markets as parse
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.jobs.feed import Feed, Task
@@ -71,7 +71,7 @@ class SeriesPlan:
                 await self._list_markets(tier, feed)
             await self._list_events()
             self._progress.listed = True
-        except Permanent as error:
+        except (Permanent, Transient) as error:
             self._progress.failed[self._series] = f"the list is incomplete: {error}"
         finally:
             feed.close(self._series)

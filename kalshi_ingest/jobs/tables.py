@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, total: Sequence[object] | None = None) -> str:
-    """A table with numbers to the right and words to the left; `total` goes under a line of its own."""
+    """A table, numbers to the right and words to the left; `total` goes under a line of its own."""
     body = [[_text(cell) for cell in row] for row in rows]
     last = [] if total is None else [[_text(cell) for cell in total]]
     widths = [max(len(line[column]) for line in [list(header), *body, *last]) for column in range(len(header))]

@@ -8,7 +8,7 @@ import structlog
 
 from kalshi_ingest.domain.completeness import tiers_of
 from kalshi_ingest.domain.model import Candle, Cutoff, Unit
-from kalshi_ingest.domain.walk import Checkpoint, Walk
+from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint, Walk
 from kalshi_ingest.errors import Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.jobs.feed import Feed, Task
@@ -84,7 +84,7 @@ class Walker:
             return
 
         async def work(connection: asyncpg.Connection, _: bool) -> list[Candle]:
-            return await checkpoints.stored_candles(connection, unit.ticker, start)
+            return await checkpoints.stored_candles(connection, unit.ticker, start, start + BUCKET_US)
 
         walk.restore(await self._database.run(work))
 

@@ -54,7 +54,7 @@ class _Stage:
 
 def _blank(stroke: Stroke, micros: int, digits: str, *, timed: bool) -> Blank:
     if timed:
-        middle_id = f"-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-"
+        middle_id = f"-{digits[:4]}-{digits[4:8]}-{digits[8:12]}-"
     else:
         middle_id = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) % 4]}{digits[17:]}-"
     return Blank(fraction_text(micros), stroke.count, stroke.price, stroke.takes_yes, stroke.block, middle_id)

@@ -51,7 +51,8 @@ class SyntheticWorld:
         for event in self._events:
             self._events_of.setdefault(event.series_ticker, []).append(event)
             self._markets_of.setdefault(event.series_ticker, []).extend(event.markets)
-        self._mark_one_short(plans)
+        self._short = [market for market in self._markets if market.plan.short]
+        self._mark_one_short()
         self.giant_market = self._choose_giant(plans)
         self._giant: GiantTape | None = None
 
@@ -81,7 +82,7 @@ class SyntheticWorld:
     @property
     def short_markets(self) -> frozenset[str]:
         """Settled markets whose volume exceeds the sum of their trades for ever."""
-        return frozenset(m.ticker for m in self._markets if m.plan.short and m.status == "finalized")
+        return frozenset(market.ticker for market in self._short if market.status == "finalized")
 
     # The truth, for comparisons.
 
@@ -154,13 +155,15 @@ class SyntheticWorld:
         self._events.append(StrayEvent(ticker, series, created))
         self._events.sort(key=lambda event: (event.created, event.ticker), reverse=True)
 
-    def _mark_one_short(self, plans: list[EventPlan]) -> None:
+    def _mark_one_short(self) -> None:
         """A large world has at least one market that stays short of its volume."""
         if not self.config.oddities or len(self._markets) <= _LARGE_WORLD or self.short_markets:
             return
-        settled = [p for event in plans if event.settles <= self._micros for p in event.markets if not p.quiet]
+        settled = [m for m in self._markets if m.settled is not None and not m.plan.quiet]
         if settled:
-            min(settled, key=lambda plan: crc32(plan.ticker.encode())).short = True
+            chosen = min(settled, key=lambda market: crc32(market.ticker.encode()))
+            chosen.plan.short = True
+            self._short.append(chosen)
 
     def _choose_giant(self, plans: list[EventPlan]) -> str | None:
         if self.config.giant <= 0:

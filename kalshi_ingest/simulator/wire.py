@@ -8,6 +8,7 @@ contract**. This file is the only place that turns them into the exchange's stri
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -39,6 +40,7 @@ def day_start(day: date) -> int:
     return (day.toordinal() - _EPOCH.toordinal()) * DAY
 
 
+@lru_cache(maxsize=8192)
 def time_text(micros: int) -> str:
     """RFC 3339 in UTC with `Z`; trailing zeros of the fraction are trimmed, down to no fraction at all."""
     return from_micros(micros).strftime("%Y-%m-%dT%H:%M:%S") + fraction_text(micros % SECOND) + "Z"

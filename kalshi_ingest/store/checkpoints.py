@@ -45,7 +45,7 @@ on conflict (ticker) do update set
 
 _TRADES_FROM = """
 select created_time, trade_id, (yes_price * 1000000)::bigint, (count * 100)::bigint, taker_side, is_block_trade
-from trades where ticker = $1 and created_time >= $2 and ($3::timestamptz is null or created_time < $3)
+from trades where ticker = $1 and created_time >= $2 and created_time < $3
 order by created_time, trade_id
 """
 
@@ -95,17 +95,23 @@ async def pages(connection: asyncpg.Connection, ticker: str) -> int:
     return await connection.fetchval("select pages from checkpoints where ticker = $1", ticker) or 0
 
 
-async def stored_candles(
-    connection: asyncpg.Connection, ticker: str, start_us: int, end_us: int | None = None
-) -> list[Candle]:
+async def stored_trades(connection: asyncpg.Connection, ticker: str) -> tuple[int, int]:
+    """How many trades of a market are in the table, and the sum of their contracts in hundredths."""
+    row = await connection.fetchrow(
+        "select count(*), coalesce(sum(count) * 100, 0)::bigint from trades where ticker = $1", ticker
+    )
+    return (row[0], row[1]) if row else (0, 0)
+
+
+async def stored_candles(connection: asyncpg.Connection, ticker: str, start_us: int, end_us: int) -> list[Candle]:
     """One-minute candles of the stored trades in [`start_us`, `end_us`), in memory that does not grow with them.
 
     Needs a transaction: the rows come through a server-side cursor.
     """
     candles: list[Candle] = []
-    end = None if end_us is None else to_datetime(end_us)
     part: list[Trade] = []
-    async for row in connection.cursor(_TRADES_FROM, ticker, to_datetime(start_us), end, prefetch=_FETCH_ROWS):
+    bounds = (to_datetime(start_us), to_datetime(end_us))
+    async for row in connection.cursor(_TRADES_FROM, ticker, *bounds, prefetch=_FETCH_ROWS):
         part.append(_trade(row))
         if len(part) == _FETCH_ROWS:
             _extend(candles, fold(part))

@@ -14,6 +14,9 @@ from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
 LOCK_CLASS = 0x4B414C53
 """First key of the advisory locks ("KALS"); the second is `lock_key` of the series that a run works on."""
 
+_LOCK_PATIENCE = 3.0
+"""Seconds to wait for a lock: the server needs a moment to notice that the process of a killed run is gone."""
+
 T = TypeVar("T")
 
 _AWAY = (
@@ -62,11 +65,17 @@ class Database:
 
     async def lock_series(self, series_tickers: Iterable[str]) -> str | None:
         """Lock each series for this session; returns the first that another session holds, else None."""
-        async with self._turn:
-            for series_ticker in sorted(series_tickers):
-                if not await self._try_lock(series_ticker):
+        deadline = asyncio.get_running_loop().time() + _LOCK_PATIENCE
+        for series_ticker in sorted(series_tickers):
+
+            async def lock(connection: asyncpg.Connection, _: bool, wanted: str = series_ticker) -> bool:
+                return await _try_lock(connection, wanted)
+
+            while not await self.run(lock):
+                if asyncio.get_running_loop().time() > deadline:
                     return series_ticker
-                self._locked.append(series_ticker)
+                await asyncio.sleep(0.05)
+            self._locked.append(series_ticker)
         return None
 
     async def run(self, work: Callable[[asyncpg.Connection, bool], Awaitable[T]]) -> T:
@@ -108,19 +117,11 @@ class Database:
         deadline = asyncio.get_running_loop().time() + self._patience
         self._connection = await self._connect(self._patience)
         for series_ticker in self._locked:
-            while not await self._try_lock(series_ticker):
+            while not await _try_lock(self._connection, series_ticker):
                 if asyncio.get_running_loop().time() > deadline:
                     raise OutOfReach(f"lost the database, and another program now works on {series_ticker}")
                 await asyncio.sleep(0.1)
         return self._connection
-
-    async def _try_lock(self, series_ticker: str) -> bool:
-        if self._connection is None:
-            raise OutOfReach("the database connection is closed")
-        taken = await self._connection.fetchval(
-            "select pg_try_advisory_lock($1, $2)", LOCK_CLASS, lock_key(series_ticker)
-        )
-        return bool(taken)
 
     async def _connect(self, patience: float) -> asyncpg.Connection:
         deadline = asyncio.get_running_loop().time() + patience
@@ -148,6 +149,11 @@ class Database:
             return f"{parts.hostname or 'a local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
         except ValueError:
             return "an unreadable address"
+
+
+async def _try_lock(connection: asyncpg.Connection, series_ticker: str) -> bool:
+    query = "select pg_try_advisory_lock($1, $2)"
+    return bool(await connection.fetchval(query, LOCK_CLASS, lock_key(series_ticker)))
 
 
 def translated(error: Exception) -> Exception:

@@ -10,12 +10,13 @@ import asyncpg
 _BEGIN = """
 insert into ingestion_log (run_id, command, series_ticker, status, started_at, min_event_date, max_event_date)
 select $1, $2, series_ticker, 'running', $4, $5, $6 from unnest($3::text[]) as series_ticker
+on conflict do nothing
 """
 
 # Called with the series' lock held: a row that still says "running" belongs to a process that is gone.
 _BURY = """
 update ingestion_log set status = 'interrupted', error_message = 'the process ended without a word'
-where status = 'running' and series_ticker = any($1::text[])
+where status = 'running' and series_ticker = any($1::text[]) and run_id <> $2
 """
 
 _UPDATE = """
@@ -50,8 +51,8 @@ class Run:
 
 
 async def begin(connection: asyncpg.Connection, run: Run, series_tickers: Sequence[str]) -> None:
-    """Log the start for each series, and correct what a killed run of them left behind."""
-    await connection.execute(_BURY, list(series_tickers))
+    """Log the start for each series, and correct what a killed run of them left behind. Twice is harmless."""
+    await connection.execute(_BURY, list(series_tickers), run.run_id)
     await connection.execute(
         _BEGIN,
         run.run_id,

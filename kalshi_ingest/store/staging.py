@@ -15,16 +15,24 @@ from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, bin
 _CREATE = """
 create temporary table if not exists staged_trades (like public.trades) on commit delete rows
 """
-_CONFLICT = """
-select staged.trade_id from staged_trades staged join trades held on held.ticker = staged.ticker
-   and held.trade_id = staged.trade_id
-where staged.ticker = $1 and (staged.created_time, staged.yes_price, staged.count, staged.taker_side)
-   is distinct from (held.created_time, held.yes_price, held.count, held.taker_side)
+_CHANGED = """
+select staged.trade_id from staged_trades staged join trades held using (ticker, created_time, trade_id)
+where ticker = $1 and (staged.yes_price, staged.count, staged.taker_side, staged.is_block_trade)
+   is distinct from (held.yes_price, held.count, held.taker_side, held.is_block_trade)
 limit 1
 """
 _MERGE = """
 insert into trades select * from staged_trades where ticker = $1
 on conflict do nothing returning created_time, (count * 100)::bigint
+"""
+_MOVED = """
+select staged.trade_id from staged_trades staged join trades held
+    on held.ticker = staged.ticker and held.trade_id = staged.trade_id and held.created_time <> staged.created_time
+where staged.ticker = $1
+limit 1
+"""
+_WITH_CANDLES = """
+select period_start from candles where ticker = $1 and period_minutes = 5 and period_start = any($2::timestamptz[])
 """
 _REPLACE = "delete from candles where ticker = $1 and period_start >= $2 and period_start < $3"
 
@@ -42,20 +50,25 @@ class Merged:
 async def merge_step(connection: asyncpg.Connection, encoder: Encoder, ticker: str, step: Step) -> Merged:
     """Add the step's trades that are not there yet and make the candles of every bucket they fall into anew.
 
-    Raises `BadPayload` when a trade is there already with other values.
+    A bucket that holds trades but no candles gets them too: a walk that failed or started over left it so.
+    Raises `BadPayload` when a trade is there already with other values; the caller's transaction is then void.
     """
     await connection.execute(_CREATE)
     rows = encoder.trades(ticker, step.trades)
     await connection.copy_to_table("staged_trades", source=binary_copy(rows), columns=TRADE_COLUMNS, format="binary")
-    conflict = await connection.fetchval(_CONFLICT, ticker)
+    conflict = await connection.fetchval(_CHANGED, ticker)
+    added = await connection.fetch(_MERGE, ticker) if conflict is None else []
+    if added:
+        conflict = await connection.fetchval(_MOVED, ticker)
     if conflict is not None:
-        await connection.execute("delete from staged_trades where ticker = $1", ticker)
         raise BadPayload(f"{ticker}: trade {conflict} is stored already, with other values")
-    added = await connection.fetch(_MERGE, ticker)
     await connection.execute("delete from staged_trades where ticker = $1", ticker)
-    touched = {moment - moment % BUCKET_US for moment in (to_microseconds(row[0]) for row in added)}
+    touched = {_bucket(to_microseconds(row[0])) for row in added}
     if step.unwritten is not None:
         touched.add(step.unwritten)
+    seen = {_bucket(trade.created_us) for trade in step.trades} - touched
+    with_candles = await connection.fetch(_WITH_CANDLES, ticker, [to_datetime(start) for start in seen])
+    touched |= seen - {to_microseconds(row[0]) for row in with_candles}
     minutes = fives = 0
     for start, end in _ranges(touched):
         candles = await stored_candles(connection, ticker, start, end)
@@ -66,6 +79,10 @@ async def merge_step(connection: asyncpg.Connection, encoder: Encoder, ticker: s
         minutes += len(candles)
         fives += len(longer)
     return Merged(len(added), sum(row[1] for row in added), minutes, fives)
+
+
+def _bucket(moment_us: int) -> int:
+    return moment_us - moment_us % BUCKET_US
 
 
 def _ranges(buckets: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 
 from aiohttp import ClientSession
@@ -27,6 +28,12 @@ def small_world(**changes: Any) -> SyntheticWorld:
         "trades_per_market": 40,
     }
     return SyntheticWorld(WorldConfig(**(settings | changes)))
+
+
+@cache
+def still_world() -> SyntheticWorld:
+    """The small world for tests that change nothing in it; made once."""
+    return small_world()
 
 
 class Api:

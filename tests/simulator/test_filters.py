@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kalshi_ingest.simulator import RowsWorld, Simulator
-from tests.simulator.support import CUTOFF, NOW, Api, served, small_world
+from tests.simulator.support import CUTOFF, NOW, Api, served, small_world, still_world
 
 VOCABULARY = {
     "unopened": {"initialized"},
@@ -22,7 +22,7 @@ VOCABULARY = {
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    async with served(Simulator(small_world())) as api:
+    async with served(Simulator(still_world())) as api:
         yield api
 
 
@@ -92,7 +92,7 @@ async def test_the_filter_word_finds_rows_with_the_field_word(word: str) -> None
 
 
 async def test_an_event_matches_a_status_if_any_child_does(api: Api) -> None:
-    world = small_world()
+    world = still_world()
     rows = await api.walk("/events", "events", status="open")
     wanted = [
         event.ticker for event in world.events(None) if any(market.status == "active" for market in event.markets)
@@ -115,7 +115,7 @@ async def test_unknown_parameters_are_ignored_in_silence(api: Api) -> None:
 
 
 async def test_tickers_leave_out_the_unknown_and_the_archived(api: Api) -> None:
-    world = small_world()
+    world = still_world()
     every = world.market_tickers()
     body = await api.get("/markets", tickers=f"{every[-1]},NOPE,{every[40]},{every[3]}")
     assert [row["ticker"] for row in body["markets"]] == [every[3], every[40]]

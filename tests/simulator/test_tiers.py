@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld
-from tests.simulator.support import CUTOFF, Api, Row, served, small_world
+from tests.simulator.support import CUTOFF, Api, Row, served, small_world, still_world
 
 LIVE, HISTORICAL = "/markets/trades", "/historical/trades"
 
@@ -17,7 +17,8 @@ def settled(row: Row) -> datetime | None:
 
 
 def parted(world: SyntheticWorld, cutoff: datetime) -> tuple[list[str], list[str]]:
-    live, historical = [], []
+    live: list[str] = []
+    historical: list[str] = []
     for ticker in world.market_tickers():
         moment = settled(world.market(ticker))
         (historical if moment is not None and moment < cutoff else live).append(ticker)
@@ -29,7 +30,7 @@ async def tickers(api: Api, path: str) -> list[str]:
 
 
 async def test_markets_are_parted_by_settlement_time() -> None:
-    world = small_world()
+    world = still_world()
     async with served(Simulator(world)) as api:
         live, historical = parted(world, CUTOFF)
         assert live
@@ -50,7 +51,7 @@ async def test_a_moved_cutoff_moves_markets_and_loses_none() -> None:
 
 
 async def test_trades_are_parted_by_trade_time_even_within_a_market() -> None:
-    world = small_world()
+    world = still_world()
     mixed = 0
     async with served(Simulator(world)) as api:
         for ticker in world.market_tickers()[:600:7]:
@@ -79,7 +80,7 @@ async def test_a_cutoff_that_advances_during_a_walk_hides_rows_which_the_other_t
 
 
 async def test_the_overlap_keeps_rows_in_both_tiers() -> None:
-    world = small_world()
+    world = still_world()
     overlap = timedelta(days=2)
     async with served(Simulator(world, Limits(overlap=overlap))) as api:
         live, historical = await tickers(api, "/markets"), await tickers(api, "/historical/markets")
@@ -101,7 +102,7 @@ async def test_the_overlap_keeps_rows_in_both_tiers() -> None:
 
 
 async def test_single_markets_answer_in_their_tier_only() -> None:
-    world = small_world()
+    world = still_world()
     live, historical = parted(world, CUTOFF)
     async with served(Simulator(world)) as api:
         assert (await api.get(f"/markets/{live[0]}"))["market"] == world.market(live[0])
@@ -122,7 +123,7 @@ async def test_single_markets_answer_in_their_tier_only() -> None:
 
 
 async def test_settled_rows_of_the_live_tier_keep_their_open_interest() -> None:
-    world = small_world()
+    world = still_world()
     async with served(Simulator(world)) as api:
         rows = await api.walk("/markets", "markets", status="settled", limit=1000)
         assert any(row["open_interest_fp"] != "0.00" for row in rows)
@@ -131,7 +132,7 @@ async def test_settled_rows_of_the_live_tier_keep_their_open_interest() -> None:
 
 
 async def test_events_stay_listed_but_their_nested_markets_vanish() -> None:
-    world = small_world()
+    world = still_world()
     async with served(Simulator(world)) as api:
         events = await api.walk("/events", "events", with_nested_markets="true", limit=50)
         assert [row["event_ticker"] for row in events] == [event.ticker for event in world.events(None)]
@@ -158,6 +159,6 @@ def test_the_default_cutoff_trails_by_sixty_days_at_midnight() -> None:
 
 @pytest.mark.parametrize("path", ["/historical/markets"])
 async def test_time_filters_of_the_historical_list_are_ignored(path: str) -> None:
-    async with served(Simulator(small_world())) as api:
+    async with served(Simulator(still_world())) as api:
         plain = await api.walk(path, "markets", limit=500)
         assert await api.walk(path, "markets", limit=500, min_settled_ts=1, max_settled_ts=2) == plain

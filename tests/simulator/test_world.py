@@ -69,9 +69,9 @@ def test_a_large_world_has_a_market_that_stays_short(years: SyntheticWorld, rows
     assert small_world(start=date(2025, 9, 1)).short_markets
 
 
-def test_exactly_one_market_of_a_settled_event_wins(years: SyntheticWorld) -> None:
+def test_exactly_one_market_of_a_settled_event_wins(years: SyntheticWorld, rows: dict[str, Row]) -> None:
     for event in years.events(None):
-        results = [market.row()["result"] for market in event.markets]
+        results = [rows[market.ticker]["result"] for market in event.markets]
         assert results.count("yes") == 1 or set(results) <= {"scalar"}
 
 
@@ -117,13 +117,13 @@ def test_negative_strikes_and_five_bin_days(years: SyntheticWorld, rows: dict[st
     assert [bins[f"HIGHMIA-23DEC{day}"] for day in (26, 27)] == [6, 5]
 
 
-def test_strikes_are_missing_on_winners_of_early_2025(years: SyntheticWorld) -> None:
+def test_strikes_are_missing_on_winners_of_early_2025(years: SyntheticWorld, rows: dict[str, Row]) -> None:
     for event in years.events(None):
         if not event.markets:
             continue
         day = datetime.strptime(event.ticker[-7:], "%y%b%d").replace(tzinfo=UTC).date()
         inside = date(2025, 1, 16) <= day <= date(2025, 2, 9)
-        for market in (entry.row() for entry in event.markets):
+        for market in (rows[entry.ticker] for entry in event.markets):
             bare = not market.keys() & {"strike_type", "floor_strike", "cap_strike"}
             assert bare == (inside and market["result"] == "yes")
             assert (market["subtitle"] == "") == (inside and event.series_ticker == "KXHIGHDEN")

@@ -1,0 +1,102 @@
+"""Each program under test runs in a process of its own, so that no run inherits another's memory or caches."""
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.bench_exchange import END, Exchange
+
+UNCAPPED = 100_000.0
+"""Requests a second of a client that shall not be held back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run of one program: from its first request to its last commit."""
+
+    seconds: float
+    cpu_seconds: float
+    trades: int
+    candles: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Trades a second."""
+        return self.trades / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command ended, as the kernel saw it."""
+
+    code: int
+    peak_megabytes: float
+    seconds: float
+
+
+async def measure(module: str, arguments: Mapping[str, Any]) -> Measured:
+    """Run `python -m benchmarks.<module>` and take in what it measured."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        f"benchmarks.{module}",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate(json.dumps(arguments).encode())
+    if process.returncode != 0:
+        raise RuntimeError(f"benchmarks.{module} ended with {process.returncode}")
+    return Measured(**json.loads(out))
+
+
+def given() -> dict[str, Any]:
+    """In the child: what `measure` passed on."""
+    arguments: dict[str, Any] = json.loads(sys.stdin.read())
+    return arguments
+
+
+async def timed(work: Callable[[], Awaitable[tuple[int, int]]]) -> None:
+    """In the child: do `work`, which returns how many trades and candles it wrote, and report to the parent."""
+    cpu, started = time.process_time(), time.perf_counter()
+    trades, candles = await work()
+    seconds = time.perf_counter() - started
+    print(json.dumps(asdict(Measured(seconds, time.process_time() - cpu, trades, candles))))
+
+
+async def backfill(source: Exchange, database_url: str, pace: float) -> Finished:
+    """Run the real command line, `kalshi-ingest backfill`, over the whole world, and watch its memory."""
+    command = [sys.executable, "-m", "kalshi_ingest", "backfill"]
+    command += ["--start", str(source.world.start), "--end", str(END)]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
+    environment = inherited | {
+        "KALSHI_INGEST_API_URL": source.url,
+        "KALSHI_INGEST_DATABASE_URL": database_url,
+        "KALSHI_INGEST_REQUESTS_PER_SECOND": str(pace),
+    }
+    return await asyncio.to_thread(_watched, command, environment)
+
+
+def _watched(command: list[str], environment: Mapping[str, str]) -> Finished:
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        quiet = [(os.POSIX_SPAWN_DUP2, said.fileno(), descriptor) for descriptor in (1, 2)]
+        child = os.posix_spawn(command[0], command, environment, file_actions=quiet)
+        _, status, used = os.wait4(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code != 0:
+            said.seek(0)
+            sys.stderr.write(said.read().decode(errors="replace")[-2000:])
+            raise RuntimeError(f"backfill ended with {code}")
+    return Finished(code, _megabytes(used), time.perf_counter() - started)
+
+
+def _megabytes(used: resource.struct_rusage) -> float:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return used.ru_maxrss * unit / 1e6

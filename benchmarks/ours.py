@@ -1,0 +1,34 @@
+"""Our backfill in a process of its own, uncapped."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+from benchmarks.children import UNCAPPED, given, timed
+from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.jobs.backfill import Backfill
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.jobs.session import Exchange, opened
+
+
+async def main() -> None:
+    """Backfill the dates given: markets, trades, candles (unless told otherwise), checkpoints, log."""
+    arguments = given()
+    dates = Dates(date.fromisoformat(arguments["start"]), date.fromisoformat(arguments["end"]))
+    wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
+    exchange = Exchange(arguments["url"], requests_per_second=UNCAPPED)
+    async with opened(exchange, arguments["database"], lambda: datetime.now(UTC)) as session:
+        tools = replace(session.tools, candles=arguments["candles"])
+        job = Backfill(tools, wanted, dates, "benchmark")
+
+        async def work() -> tuple[int, int]:
+            await job.run(asyncio.Event())
+            progress = job.progress.values()
+            return sum(each.trades for each in progress), sum(each.candles_1m + each.candles_5m for each in progress)
+
+        await timed(work)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

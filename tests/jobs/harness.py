@@ -1,0 +1,149 @@
+"""A backfill in a few lines: the world it reads, the database it fills, and what a test wants to know afterwards."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from kalshi_ingest.exchange.api import Api
+from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.pacing import Pacer
+from kalshi_ingest.jobs.backfill import Backfill, Tools
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.simulator import RowsWorld, SyntheticWorld, WorldConfig
+from kalshi_ingest.simulator.synthetic_entries import SyntheticMarket
+from kalshi_ingest.store.database import Database
+
+WORKERS = 4
+ALWAYS = Dates(date(2021, 1, 1), date(2035, 12, 31))
+CHICAGO = (Wanted("KXHIGHCHI", "chicago"),)
+IMPATIENT = RetryPolicy(
+    attempts=4, first_delay=0.001, longest_delay=0.01, connect_timeout=1, read_timeout=0.3, total_timeout=0.8
+)
+"""Retries at once; a stall is noticed after 0.3 s."""
+STEADY = RetryPolicy(attempts=3, first_delay=0.01, longest_delay=0.1)
+"""Retries at once, but never takes a busy machine for a stalled exchange."""
+
+
+class Run:
+    """One backfill with its own connections, as a process would have them."""
+
+    def __init__(
+        self,
+        api_url: str,
+        database_url: str,
+        wanted: Sequence[Wanted] = CHICAGO,
+        *,
+        dates: Dates = ALWAYS,
+        workers: int = WORKERS,
+        retry: RetryPolicy = STEADY,
+        patience: float = 20.0,
+    ) -> None:
+        self.stop = asyncio.Event()
+        self._api_url = api_url
+        self._wanted = wanted
+        self._dates = dates
+        self._workers = workers
+        self._retry = retry
+        self._databases = [Database(database_url, patience=patience) for _ in range(2)]
+
+    async def __call__(self) -> Backfill:
+        """Run to the end, or until `stop`."""
+        writing, planning = self._databases
+        async with aiohttp.ClientSession() as session:
+            api = Api(Client(session, self._api_url, Pacer(100_000), retry=self._retry))
+            try:
+                await writing.open()
+                await planning.open()
+                tools = Tools(api, writing, planning, lambda: datetime.now(UTC), self._workers)
+                job = Backfill(tools, self._wanted, self._dates, "backfill in a test")
+                await job.run(self.stop)
+                return job
+            finally:
+                await writing.close()
+                await planning.close()
+
+
+def varied_world(**changes: Any) -> SyntheticWorld:
+    """Four days of Chicago with everything that makes walks differ.
+
+    Legacy and new tickers, a market of six pages, a cutoff inside two events' lives, one market without trades
+    and one that stays short of its volume.
+    """
+    world = SyntheticWorld(WorldConfig(**(_VARIED | changes)))
+    markets = sorted((plain(world, ticker) for ticker in world.market_tickers()), key=lambda market: market.ticker)
+    ordinary = [market for market in markets if market.ticker != world.giant_market and not market.plan.wins]
+    ordinary[0].plan.quiet, ordinary[0].plan.short = True, False
+    ordinary[1].plan.quiet, ordinary[1].plan.short = False, True
+    return world
+
+
+_VARIED: dict[str, Any] = {
+    "start": date(2024, 10, 22),
+    "end": date(2024, 10, 25),
+    "now": datetime(2024, 12, 1, tzinfo=UTC),
+    "cutoff": datetime(2024, 10, 24, tzinfo=UTC),
+    "cities": ("KXHIGHCHI",),
+    "trades_per_market": 600.0,
+    "giant": 5_500,
+}
+
+
+def plain(world: SyntheticWorld, ticker: str) -> SyntheticMarket:
+    """A market of a synthetic world, with the plan behind it."""
+    market = world.entry(ticker)
+    assert isinstance(market, SyntheticMarket)
+    return market
+
+
+def of_size(world: SyntheticWorld, low: int, high: int) -> list[str]:
+    """Markets with `low` to `high` trades that add up to their volume, by ticker."""
+    return sorted(
+        ticker
+        for ticker in world.market_tickers()
+        if low <= world.trade_count(ticker) <= high and not plain(world, ticker).plan.short
+    )
+
+
+async def fetch(url: str, query: str, *values: object) -> list[asyncpg.Record]:
+    """Rows of one query, on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetch(query, *values))
+    finally:
+        await connection.close()
+
+
+async def log_statuses(url: str) -> list[str]:
+    """The status of every logged run, oldest first."""
+    return [row[0] for row in await fetch(url, "select status from ingestion_log order by started_at, series_ticker")]
+
+
+async def assert_holds_all(url: str, world: SyntheticWorld | RowsWorld, tickers: Sequence[str] | None = None) -> None:
+    """Every trade of the world is in the table once, with its exact values, and none besides."""
+    wanted = world.market_tickers() if tickers is None else tickers
+    truth = sorted(_as_stored(row) for ticker in wanted for row in world.trades(ticker))
+    rows = await fetch(
+        url,
+        "select ticker, created_time, trade_id::text, yes_price, count, taker_side, is_block_trade from trades "
+        "where ticker = any($1::text[])",
+        wanted,
+    )
+    assert sorted(tuple(row) for row in rows) == truth
+
+
+def _as_stored(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        row["ticker"],
+        datetime.fromisoformat(row["created_time"]),
+        row["trade_id"],
+        Decimal(row["yes_price_dollars"]),
+        Decimal(row["count_fp"]),
+        row["taker_outcome_side"],
+        row["is_block_trade"],
+    )

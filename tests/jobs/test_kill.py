@@ -1,0 +1,57 @@
+"""Killed with SIGKILL anywhere, a backfill that is started again ends with the very tables of an unbroken one."""
+
+import signal
+from random import Random
+
+import asyncpg
+import pytest
+
+from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.store.migrate import migrate, migrations_dir
+from tests import postgres
+from tests.jobs.dumps import digests
+from tests.jobs.harness import WORKERS, Run, assert_holds_all, fetch, log_statuses, varied_world
+from tests.jobs.killing import Killer, warm_forker
+
+_HIGHEST_ROUNDS = 60
+
+
+async def _kill_often(admin_url: str, template: str, kills: int, random: Random) -> None:
+    """Runs on fresh databases, each killed again and again until it is done, `kills` times in all."""
+    world = varied_world()
+    async with Simulator(world) as simulator, warm_forker() as forker:
+        async with postgres.fresh_database(admin_url, template) as url:
+            await Run(simulator.url, url)()
+            unbroken = await digests(url)
+            await assert_holds_all(url, world)
+        done = 0
+        for _ in range(_HIGHEST_ROUNDS):
+            async with postgres.fresh_database(admin_url, template) as url:
+                killer = Killer(simulator, forker, url, random)
+                code = -signal.SIGKILL
+                while code == -signal.SIGKILL:
+                    code = await killer.run(kill=done + len(killer.wasted) < kills)
+                assert code == 0
+                assert await digests(url) == unbroken
+                assert max(killer.wasted, default=0) <= WORKERS
+                assert await log_statuses(url) == ["interrupted"] * len(killer.wasted) + ["success"]
+                done += len(killer.wasted)
+                print('DBG', killer.wasted)
+            if done == kills:
+                return
+        pytest.fail(f"only {done} runs of {_HIGHEST_ROUNDS} rounds were still alive when they should be killed")
+
+
+async def test_killed_a_few_times_on_every_version(any_postgres: str) -> None:
+    template = "kalshi_kill_template"
+    await postgres.execute(any_postgres, f"CREATE DATABASE {template}")
+    connection = await asyncpg.connect(postgres.with_database(any_postgres, template))
+    await migrate(connection, migrations_dir())
+    await connection.close()
+    await _kill_often(any_postgres, template, 10, Random(2))
+    await postgres.execute(any_postgres, f"DROP DATABASE {template}")
+
+
+@pytest.mark.slow
+async def test_killed_200_times(postgres_url: str, template_database: str) -> None:
+    await _kill_often(postgres_url, template_database, 200, Random(1))
