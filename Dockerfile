@@ -19,4 +19,4 @@ VOLUME /data
 # SIGTERM makes a run finish the commit under way and stop with its checkpoint kept.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["kalshi-ingest"]
-CMD ["status"]
+CMD ["--help"]

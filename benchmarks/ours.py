@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from benchmarks.children import UNCAPPED, given, timed
+from kalshi_ingest import logs
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.plan import Dates
@@ -15,6 +16,7 @@ from kalshi_ingest.jobs.session import Exchange, opened
 async def main() -> None:
     """Backfill the dates given: markets, trades, candles (unless told otherwise), checkpoints, log."""
     arguments = given()
+    logs.configure("json", "warning")
     dates = Dates(date.fromisoformat(arguments["start"]), date.fromisoformat(arguments["end"]))
     wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
     exchange = Exchange(arguments["url"], requests_per_second=UNCAPPED)

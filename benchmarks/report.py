@@ -27,9 +27,10 @@ def table(rows: list[Row]) -> str:
     lines = [("what", "measured", "bar", "")]
     lines += [(row.what, row.measured, row.bar, row.verdict) for row in rows]
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
-    shown = ["| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines]
-    shown.insert(1, "|" + "|".join("-" * (width + 2) for width in widths))
-    return "\n".join(f"{line} |" if line[-1] != "-" else f"{line}|" for line in shown)
+    shown = [
+        "| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    return "\n".join([shown[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *shown[1:]])
 
 
 def machine(postgres: str) -> str:

@@ -16,6 +16,9 @@ PERIODS = (1, 5)
 # A named tuple's own constructor costs three times as much, and nearly every trade of a quiet market is a candle.
 _new = tuple.__new__
 
+_BEFORE_ALL = -(2**63)
+"""Earlier than every time; 0 is not, because a time may lie before 1970."""
+
 
 def fold(trades: Sequence[Trade], minutes: int = 1) -> list[Candle]:
     """Candles of `minutes` length, oldest first, of trades given once each in ascending order.
@@ -25,7 +28,8 @@ def fold(trades: Sequence[Trade], minutes: int = 1) -> list[Candle]:
     """
     width = minutes * MINUTE_US
     candles: list[Candle] = []
-    end = start = open_us = open_key = close_us = close_key = high = low = volume = notional = count = 0
+    end = _BEFORE_ALL
+    start = open_us = open_key = close_us = close_key = high = low = volume = notional = count = 0
     for created_us, _, price, size, side, _ in trades:
         key = price * side
         if created_us >= end:
@@ -91,7 +95,7 @@ def roll_up(candles: Sequence[Candle], minutes: int) -> list[Candle]:
     """Longer candles from shorter ones given oldest first; `minutes` is a multiple of the shorter length."""
     width = minutes * MINUTE_US
     rolled: list[Candle] = []
-    end = 0
+    end = _BEFORE_ALL
     for candle in candles:
         start_us, _, _, close_us, close_key, high, low, volume, notional, count = candle
         if start_us >= end:

@@ -35,6 +35,7 @@ class Checkpoint:
     confirming: bool = False
     settled_first: bool = False
     oldest: Position | None = None
+    """The oldest trade stored while every page was new. The candles of its bucket are still to be written."""
     pages: int = 0
     trades_stored: int = 0
     contracts_stored: int = 0
@@ -44,7 +45,7 @@ class Checkpoint:
 
     def failed(self, error: str) -> "Checkpoint":
         """This market failed; what is stored stays, and the next run walks it again from its newest trade."""
-        return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None, oldest=None)
+        return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Walk:
             self.checkpoint = replace(
                 fresh,
                 confirming=known.trades_stored > 0,
+                oldest=known.oldest,
                 pages=known.pages,
                 trades_stored=known.trades_stored,
                 contracts_stored=known.contracts_stored,
@@ -106,30 +108,32 @@ class Walk:
     @property
     def cut_bucket(self) -> int | None:
         """Start of the bucket that the last stored page cut, whose trades have to be given to `restore`."""
-        known = self.checkpoint
-        if known.confirming or known.oldest is None:
-            return None
-        return known.oldest[0] - known.oldest[0] % BUCKET_US
+        return None if self.checkpoint.confirming else _bucket(self.checkpoint.oldest)
 
     def restore(self, candles: list[Candle]) -> None:
-        """Take back the one-minute candles of the cut bucket as far as its trades are stored already."""
-        self._carry = candles
+        """Take back the one-minute candles of the cut bucket as far as its trades are stored already.
+
+        Newer ones are left alone: they are written.
+        """
+        start = self.cut_bucket
+        self._carry = [] if start is None else [candle for candle in candles if candle.start_us < start + BUCKET_US]
 
     def start_over(self, tiers: Sequence[Tier]) -> None:
         """Walk again from the newest trade, over staging: the place to go on from proved to be no good."""
         self._carry = []
         self._page_oldest = None
-        self.checkpoint = replace(self.checkpoint, tier=tiers[0], cursor=None, confirming=True, oldest=None)
+        self.checkpoint = replace(self.checkpoint, tier=tiers[0], cursor=None, confirming=True)
 
     def take(self, trades: list[Trade], cursor: str | None, tiers: Sequence[Tier]) -> Step:
         """The step that the page at `position` makes; `tiers` are those the market needs as the cutoff is now.
 
-        Raises `BadPayload` when the page does not reach further back than the one before it.
+        Raises `BadPayload` when the page promises more and does not reach further back than the one before it.
         """
         before = self.checkpoint
         newest: Position | None = trades[-1][:2] if trades else None
         oldest: Position | None = trades[0][:2] if trades else None
-        if oldest is not None and self._page_oldest is not None and oldest >= self._page_oldest:
+        edge = oldest if cursor is not None else None
+        if edge is not None and self._page_oldest is not None and edge >= self._page_oldest:
             raise BadPayload(f"{before.ticker}: a page reaches no further back than the page before it: a loop")
         fresh = not before.confirming and (newest is None or before.oldest is None or newest < before.oldest)
         following = self._following(before, cursor, tiers)
@@ -139,11 +143,12 @@ class Walk:
         unwritten: int | None = None
         if fresh:
             candles = self._completed(fold(trades), last)
-        elif self._carry:
-            unwritten = self._carry[0].start_us - self._carry[0].start_us % BUCKET_US
+        else:
+            # The rows that were to complete this bucket may turn out to be stored, so nothing else would touch it.
+            unwritten = _bucket(before.oldest)
             self._carry = []
 
-        self._page_oldest = oldest if cursor is not None and oldest is not None else None
+        self._page_oldest = edge
         moved = replace(
             before,
             tier=following[0] if following else None,
@@ -179,6 +184,11 @@ class Walk:
         cut = next((index for index, candle in enumerate(joined) if candle.start_us >= end), len(joined))
         self._carry = joined[:cut]
         return joined[cut:]
+
+
+def _bucket(position: Position | None) -> int | None:
+    """Start of the bucket that `position` lies in."""
+    return None if position is None else position[0] - position[0] % BUCKET_US
 
 
 def _after(moved: Checkpoint, last: bool, new_trades: int, new_contracts: int) -> Checkpoint:

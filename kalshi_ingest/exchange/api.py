@@ -16,6 +16,8 @@ TOKENS_PER_REQUEST = 10
 
 TRADES_PER_PAGE = 1000
 MARKETS_PER_PAGE = 1000
+FIRST_MARKETS = 100
+"""The first page of a list of markets is short, so that the workers have something to do while the rest is listed."""
 EVENTS_PER_PAGE = 200
 _LONGEST_LIST = 10_000
 
@@ -52,8 +54,7 @@ class Api:
 
     def events(self, series_ticker: str, tally: Tally) -> AsyncIterator[list[Any]]:
         """Every event the exchange lists for a series, as pages of rows: some are odd, and the plan reports them."""
-        params = {"series_ticker": series_ticker, "limit": str(EVENTS_PER_PAGE)}
-        return self._pages("/events", "events", params, tally)
+        return self._pages("/events", "events", series_ticker, (EVENTS_PER_PAGE, EVENTS_PER_PAGE), tally)
 
     async def event_series(self, event_ticker: str, tally: Tally) -> str | None:
         """The series that an event says it belongs to; None when the exchange does not know the event."""
@@ -62,7 +63,10 @@ class Api:
             event = answer.get("event") if isinstance(answer, dict) else None
             if not isinstance(event, dict) or event.get("event_ticker") != event_ticker:
                 raise BadPayload(f"GET /events/{event_ticker}: the answer is not about that event")
-            return str(event.get("series_ticker"))
+            series_ticker = event.get("series_ticker")
+            if not isinstance(series_ticker, str):
+                raise BadPayload(f"GET /events/{event_ticker}: series_ticker is {series_ticker!r:.60}, not a string")
+            return series_ticker
 
         try:
             return await self._client.get(f"/events/{quote(event_ticker)}", {}, read, tally)
@@ -73,8 +77,8 @@ class Api:
 
     def markets(self, series_ticker: str, tier: Tier, tally: Tally) -> AsyncIterator[list[Any]]:
         """Every market of a series in one tier, as pages of rows, newest created first."""
-        params = {"series_ticker": series_ticker, "limit": str(MARKETS_PER_PAGE)}
-        return self._pages(_MARKET_PATHS[tier], "markets", params, tally)
+        limits = (FIRST_MARKETS, MARKETS_PER_PAGE)
+        return self._pages(_MARKET_PATHS[tier], "markets", series_ticker, limits, tally)
 
     async def trades(self, ticker: str, tier: Tier, cursor: str | None, tally: Tally) -> TradePage:
         """The page of a market's trades at `cursor` (None: the newest), newest page first."""
@@ -99,11 +103,16 @@ class Api:
         return await self._client.get("/account/limits", {}, _budget)
 
     async def learn_costs(self) -> None:
-        """Ask what each path costs and tell the client about those that differ from the default."""
-        self._client.costs = await self._client.get("/account/endpoint_costs", {}, _costs)
+        """Ask what a request costs, in general and on single paths, and tell the client."""
+        self._client.default_cost, self._client.costs = await self._client.get("/account/endpoint_costs", {}, _costs)
 
-    async def _pages(self, path: str, key: str, params: Mapping[str, str], tally: Tally) -> AsyncIterator[list[Any]]:
-        """The rows of a list, page by page. The cursor carries no filters, so every page repeats them."""
+    async def _pages(
+        self, path: str, key: str, series_ticker: str, limits: tuple[int, int], tally: Tally
+    ) -> AsyncIterator[list[Any]]:
+        """The rows of a list, page by page; `limits` are the rows of the first and of every later page.
+
+        The cursor carries no filters, so every page repeats them.
+        """
         seen: set[str] = set()
         cursor: str | None = None
 
@@ -111,7 +120,9 @@ class Api:
             return parse.rows_of(answer, key, path), parse.cursor_of(answer, path)
 
         for _ in range(_LONGEST_LIST):
-            asked = params if cursor is None else {**params, "cursor": cursor}
+            asked = {"series_ticker": series_ticker, "limit": str(limits[0] if cursor is None else limits[1])}
+            if cursor is not None:
+                asked["cursor"] = cursor
             page, cursor = await self._client.get(path, asked, read, tally)
             yield page
             if cursor is None:
@@ -125,20 +136,23 @@ class Api:
 def _budget(answer: Any) -> float:
     read = answer.get("read") if isinstance(answer, dict) else None
     rate = read.get("refill_rate") if isinstance(read, dict) else None
-    if not isinstance(rate, int | float) or rate <= 0:
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or rate <= 0:
         raise BadPayload("GET /account/limits: read.refill_rate is no positive number")
     return rate / TOKENS_PER_REQUEST
 
 
-def _costs(answer: Any) -> dict[str, float]:
-    default = answer.get("default_cost") if isinstance(answer, dict) else None
-    if not isinstance(default, int | float) or default <= 0:
-        raise BadPayload("GET /account/endpoint_costs: default_cost is no positive number")
-    listed = [
-        row for row in parse.rows_of(answer, "endpoint_costs", "/account/endpoint_costs") if isinstance(row, dict)
-    ]
-    return {
-        str(row.get("path", "")).removeprefix("/trade-api/v2"): row["cost"] / TOKENS_PER_REQUEST
-        for row in listed
-        if row.get("method") == "GET" and isinstance(row.get("cost"), int | float)
-    }
+def _costs(answer: Any) -> tuple[float, dict[str, float]]:
+    """The default cost and the costs of single paths, in requests of `TOKENS_PER_REQUEST`."""
+    path = "/account/endpoint_costs"
+    default = _cost(answer.get("default_cost") if isinstance(answer, dict) else None, "default_cost")
+    if not default:
+        raise BadPayload(f"GET {path}: default_cost is 0")
+    listed = [row for row in parse.rows_of(answer, "endpoint_costs", path) if isinstance(row, dict)]
+    paths = {str(row.get("path")).removeprefix("/trade-api/v2"): row for row in listed if row.get("method") == "GET"}
+    return default, {name: _cost(row.get("cost"), f"cost of {name:.60}") for name, row in paths.items()}
+
+
+def _cost(tokens: object, what: str) -> float:
+    if not isinstance(tokens, int | float) or isinstance(tokens, bool) or tokens < 0:
+        raise BadPayload(f"GET /account/endpoint_costs: {what} is {tokens!r:.60}, not a number of tokens")
+    return tokens / TOKENS_PER_REQUEST

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,16 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from kalshi_ingest.errors import BadPayload, Disconnected, OutOfReach, RateLimited, Rejected, ServerFailed, Transient
+from kalshi_ingest.errors import (
+    BadPayload,
+    Disconnected,
+    OutOfReach,
+    Permanent,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    Transient,
+)
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
 
@@ -59,8 +69,10 @@ class Client:
         random: Random | None = None,
     ) -> None:
         self.pacer = pacer
+        self.default_cost = 1.0
+        """Cost of a path that `costs` does not name."""
         self.costs: Mapping[str, float] = {}
-        """Cost of a path, in requests of the default cost, where it is not 1."""
+        """Cost of single paths, in the unit that the pacer's rate counts."""
         self.sent = 0
         """Requests sent so far, retries included."""
         self._session = session
@@ -101,6 +113,8 @@ class Client:
                 tally.retries += 1
                 if not isinstance(error, RateLimited):
                     await asyncio.sleep(self._delay(attempt))
+            except RecursionError:
+                raise BadPayload(f"GET {path}: the answer is nested too deeply") from None
             else:
                 self._answered_at = asyncio.get_running_loop().time()
                 return answer
@@ -115,17 +129,17 @@ class Client:
         advice = f"{error} ({attempts} attempts)"
         if isinstance(error, RateLimited):
             advice += "; set KALSHI_INGEST_REQUESTS_PER_SECOND lower"
-        if self._answered_at >= started:
+        if self._answered_at > started:
             return type(error)(advice)
         try:
             if path != "/exchange/status":
                 await self._once("/exchange/status", {}, Tally())
-        except (Transient, Rejected):
+        except (Transient, Permanent):
             return OutOfReach(f"the exchange is out of reach: {advice}; run again later, nothing is lost")
         return type(error)(advice)
 
     async def _once(self, path: str, params: Mapping[str, str], tally: Tally) -> Any:
-        sent_at = await self.pacer.turn(self.costs.get(path, 1.0))
+        sent_at = await self.pacer.turn(self.costs.get(path, self.default_cost))
         tally.requests += 1
         self.sent += 1
         headers = self._signer.headers("GET", self._base_path + path, int(time.time() * 1000)) if self._signer else None
@@ -164,9 +178,18 @@ def _decoded(body: bytes, path: str) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:  # one report tells of raw control characters inside the exchange's texts, which strict JSON forbids
-        return json.loads(body, strict=False)
-    except ValueError:
+        decoded = json.loads(body, strict=False, parse_constant=_finite, parse_float=_finite)
+        orjson.dumps(decoded)  # it would take half surrogate pairs too, which no column can hold
+        return decoded
+    except (ValueError, TypeError, RecursionError):
         raise ServerFailed(f"GET {path}: status 200 with a body that is no JSON: {_excerpt(body)}") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no JSON number")
+    return number
 
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes, path: str) -> Exception:
@@ -185,11 +208,12 @@ def _reason(body: bytes) -> tuple[str, str]:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError:
         return "", _excerpt(body)
-    error = decoded.get("error", decoded) if isinstance(decoded, dict) else decoded
+    error = (decoded.get("error") or decoded) if isinstance(decoded, dict) else decoded
     if not isinstance(error, dict):
-        return "", str(error)[:200]
+        return "", str(error or "")[:200]
     words = [str(error[key]) for key in ("message", "details") if error.get(key)]
-    return str(error.get("code", "")), ": ".join(words)[:200] or str(error.get("code", ""))
+    code = str(error.get("code") or "")[:200]
+    return code, ": ".join(words)[:200] or code
 
 
 def _excerpt(body: bytes) -> str:

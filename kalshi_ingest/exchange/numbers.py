@@ -11,6 +11,8 @@ from kalshi_ingest.errors import BadPayload
 
 _PRICE = re.compile(r"(\d{1,9})(?:\.(\d{1,6}))?", re.ASCII)
 _COUNT = re.compile(r"(\d{1,12})(?:\.(\d{1,2}))?", re.ASCII)
+# `fromisoformat` reads much more than that: week dates, commas, nine digits of a fraction without hyphens.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 _REMEMBERED = 20_000
 
 
@@ -42,12 +44,22 @@ class Counts(dict[str, int]):
         return count
 
 
+def price(text: object) -> int:
+    """One price string in millionths of a dollar; whatever is no price in [0, 1] raises `BadPayload`."""
+    return Prices().__missing__(text)
+
+
+def count(text: object) -> int:
+    """One count string in hundredths of a contract, 0 included; whatever is no count raises `BadPayload`."""
+    return Counts().__missing__(text)
+
+
 def moment(text: object) -> datetime:
     """The aware UTC datetime of an RFC 3339 string with `Z` and up to 6 fraction digits, else `BadPayload`.
 
     A longer fraction is refused and not cut: the rule is exact values from the wire to the table.
     """
-    if not isinstance(text, str) or not 20 <= len(text) <= 27 or text[-1] != "Z":
+    if not isinstance(text, str) or _MOMENT.fullmatch(text) is None:
         raise BadPayload(f"{text!r:.60} is no UTC time with up to microseconds")
     try:
         return datetime.fromisoformat(text)

@@ -1,5 +1,6 @@
 """Series, events, markets and the cutoff, from decoded JSON to records; a missing field is an error that names it."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -10,7 +11,7 @@ import orjson
 from kalshi_ingest.domain.model import Cutoff, Event, Market, Series
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.exchange.numbers import Counts, Prices, moment
+from kalshi_ingest.exchange.numbers import count, moment, price
 
 STATUSES: Mapping[str, str] = {
     "initialized": "unopened",
@@ -24,6 +25,9 @@ STATUSES: Mapping[str, str] = {
 }
 """The wire's status words and the filter words they fall under: two vocabularies in one API."""
 
+# An even number of backslashes before it, else the backslash is itself escaped and the rest is plain text.
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
 
 def series(row: object, ticker: str) -> Series:
     """The series of GET /series/{ticker}."""
@@ -31,6 +35,8 @@ def series(row: object, ticker: str) -> Series:
     if fields.text("ticker") != ticker:
         raise BadPayload(f"asked for series {ticker}, the answer is about {fields.text('ticker')!r:.60}")
     sources = fields.get("settlement_sources")
+    if sources is not None and not isinstance(sources, list):
+        raise BadPayload(f"series {ticker}: settlement_sources is {sources!r:.60}, not a list")
     return Series(
         ticker=ticker,
         title=fields.text("title"),
@@ -144,14 +150,14 @@ class _Fields:
     def price(self, field: str) -> Decimal | None:
         value = self._row.get(field)
         try:
-            return None if value is None else Decimal(Prices()[value]).scaleb(-6)
+            return None if value is None else Decimal(price(value)).scaleb(-6)
         except BadPayload as error:
             raise BadPayload(f"{self.what}: {field}: {error}") from None
 
     def count(self, field: str) -> int | None:
         value = self._row.get(field)
         try:
-            return None if value is None else Counts()[value]
+            return None if value is None else count(value)
         except BadPayload as error:
             raise BadPayload(f"{self.what}: {field}: {error}") from None
 
@@ -163,13 +169,20 @@ class _Fields:
         try:
             if isinstance(value, bool):
                 raise InvalidOperation
-            return Decimal(str(value))
+            number = Decimal(str(value))
+            if not number.is_finite():
+                raise InvalidOperation
+            return number
         except InvalidOperation:
             raise BadPayload(f"{self.what}: {field} is {value!r:.60}, not a number") from None
 
     def raw(self, without: str = "") -> str:
+        """The whole object as JSON, without the field `without` and without NUL, which PostgreSQL cannot hold."""
         kept = {key: value for key, value in self._row.items() if key != without}
-        return orjson.dumps(kept).decode().replace("\\u0000", "")
+        try:
+            return _ESCAPED_NUL.sub(r"\1", orjson.dumps(kept).decode())
+        except orjson.JSONEncodeError as error:
+            raise BadPayload(f"{self.what} cannot be kept as JSON: {error}") from None
 
     def _required(self, field: str) -> Any:
         value = self._row.get(field)

@@ -6,7 +6,7 @@ from typing import Any
 
 from kalshi_ingest.domain.model import PRICE_UNITS, Trade
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.exchange.numbers import Counts, Prices, microseconds
+from kalshi_ingest.exchange.numbers import Counts, Prices, count, microseconds, price
 
 _SIDES = {"yes": 1, "no": -1}
 _new = tuple.__new__
@@ -30,18 +30,22 @@ class TradeParser:
         trades: list[Trade] = []
         row: Any = None
         # More than half of all trades share their time with the one before, and reading a time is the dearest part.
-        created, created_us = None, 0
+        created: object = object()
+        created_us = 0
         try:
             for row in rows:
-                price = prices[row["yes_price_dollars"]]
+                yes_price = prices[row["yes_price_dollars"]]
                 size = counts[row["count_fp"]]
-                trade_id = bytes.fromhex(row["trade_id"].replace("-", ""))
+                uuid = row["trade_id"]
+                trade_id = bytes.fromhex(uuid.replace("-", ""))
                 block = row["is_block_trade"]
                 if (
                     row["ticker"] != ticker
-                    or price + prices[row["no_price_dollars"]] != PRICE_UNITS
+                    or yes_price + prices[row["no_price_dollars"]] != PRICE_UNITS
                     or not size
                     or len(trade_id) != 16
+                    or len(uuid) != 36
+                    or uuid[8:24:5] != "----"
                     or (block is not False and block is not True)
                 ):
                     raise BadPayload("breaks a rule")
@@ -49,7 +53,7 @@ class TradeParser:
                     created = row["created_time"]
                     created_us = microseconds(created)
                 side = _SIDES[row.get("taker_outcome_side") or row["taker_side"]]
-                trades.append(_new(Trade, (created_us, trade_id, price, size, side, block)))
+                trades.append(_new(Trade, (created_us, trade_id, yes_price, size, side, block)))
         except (BadPayload, KeyError, TypeError, ValueError, AttributeError) as error:
             raise _explained(row, len(trades), ticker, error) from None
         trades.sort()
@@ -82,20 +86,16 @@ def _explained(row: Any, index: int, ticker: str, error: Exception) -> BadPayloa
         except BadPayload as reason:
             return BadPayload(f"{where}: {field}: {reason}")
     side = row.get("taker_outcome_side") or row.get("taker_side")
-    if side not in _SIDES:
+    if not isinstance(side, str) or side not in _SIDES:
         return BadPayload(f"{where}: taker_outcome_side is {side!r:.60}, neither yes nor no")
     yes, no = row["yes_price_dollars"], row["no_price_dollars"]
-    if _price(yes) + _price(no) != PRICE_UNITS:
+    if price(yes) + price(no) != PRICE_UNITS:
         return BadPayload(f"{where}: yes_price_dollars {yes} + no_price_dollars {no} is not 1")
     return BadPayload(f"{where} cannot be read: {error}")
 
 
-def _price(text: object) -> int:
-    return Prices().__missing__(text)
-
-
 def _size(text: object) -> int:
-    size = Counts().__missing__(text)
+    size = count(text)
     if not size:
         raise BadPayload("is 0")
     return size
@@ -106,7 +106,7 @@ def _trade_id(text: object) -> bytes:
         raw = bytes.fromhex(text.replace("-", "")) if isinstance(text, str) else b""
     except ValueError:
         raw = b""
-    if len(raw) != 16:
+    if not isinstance(text, str) or len(raw) != 16 or len(text) != 36 or text[8:24:5] != "----":
         raise BadPayload(f"{text!r:.60} is not of the form of a UUID")
     return raw
 
@@ -120,8 +120,8 @@ def _flag(value: object) -> bool:
 _FIELDS: Mapping[str, Callable[[object], object]] = {
     "trade_id": _trade_id,
     "created_time": microseconds,
-    "yes_price_dollars": _price,
-    "no_price_dollars": _price,
+    "yes_price_dollars": price,
+    "no_price_dollars": price,
     "count_fp": _size,
     "is_block_trade": _flag,
 }

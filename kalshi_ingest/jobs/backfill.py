@@ -21,7 +21,9 @@ from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Writer
 
 _LOG_SECONDS = 5.0
-_STOP_SECONDS = 8.0
+_STOP_SECONDS = 5.0
+"""How long what is under way may take to end after a stop; together with the log, below ten seconds."""
+_CLOSE_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -80,7 +82,7 @@ class Backfill:
         finally:
             self.interrupted = self.interrupted or (stop.is_set() and error is None)
             with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await asyncio.wait_for(self._close_log(error), _STOP_SECONDS)
+                await asyncio.wait_for(self._close_log(error), _CLOSE_SECONDS)
 
     async def _work(self, stop: asyncio.Event) -> None:
         tools = self._tools
@@ -94,19 +96,27 @@ class Backfill:
                     SeriesPlan(tools.api, tools.planning, progress, self._dates, run_id=self.run_id, clock=tools.clock)
                     for progress in self.progress.values()
                 ]
+                # Asked for beside the lists, so that the first worker does not have to wait for it.
+                group.create_task(border.refresh())
                 jobs = [group.create_task(plan.run(feed)) for plan in plans]
                 jobs += [group.create_task(walker.work(feed)) for _ in range(tools.workers)]
                 keeping = group.create_task(self._keep_log())
                 await self._until_done(jobs, stop)
                 await self._writer.finish()
-                await asyncio.wait([writing], timeout=_STOP_SECONDS if self.interrupted else None)
+                _, stuck = await asyncio.wait([writing, *jobs], timeout=_STOP_SECONDS if self.interrupted else None)
+                if stuck:
+                    tools.writing.abort()
+                    tools.planning.abort()
                 writing.cancel()
                 keeping.cancel()
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from group_error
 
     async def _until_done(self, jobs: list["asyncio.Task[None]"], stop: asyncio.Event) -> None:
-        """Wait for the jobs; on `stop` cancel them, which leaves the writer to commit what it has."""
+        """Wait for the jobs; on `stop` cancel them, which leaves the writer to commit what it has.
+
+        A cancelled job hands nothing more to the writer, so nobody has to wait for its end here.
+        """
         stopping = asyncio.ensure_future(stop.wait())
         try:
             waiting = set(jobs)
@@ -117,7 +127,6 @@ class Backfill:
                 self.interrupted = True
                 for job in waiting:
                     job.cancel()
-                await asyncio.wait(waiting)
         finally:
             stopping.cancel()
 

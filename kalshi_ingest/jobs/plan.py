@@ -21,6 +21,9 @@ from kalshi_ingest.store import catalog, checkpoints
 from kalshi_ingest.store.database import Database
 
 
+_PORTION = 250
+
+
 @dataclass(frozen=True, slots=True)
 class Dates:
     """The event dates asked for, both inclusive."""
@@ -93,11 +96,13 @@ class SeriesPlan:
     async def _list_markets(self, tier: Tier, feed: Feed) -> None:
         held: list[Market] = []
         async for rows in self._api.markets(self._series, tier, self._progress.tally):
-            held += await self._readable(rows)
-            # The last event of a page may go on in the next one, and strikes are told from a whole event.
-            last = held[-1].event_ticker if held else ""
-            await self._store_markets([market for market in held if market.event_ticker != last], feed)
-            held = [market for market in held if market.event_ticker == last]
+            # In portions, so that the workers have something to do before a long page is read to its end.
+            for start in range(0, len(rows), _PORTION):
+                held += await self._readable(rows[start : start + _PORTION])
+                # The last event of a portion may go on in the next one, and strikes are told from a whole event.
+                last = held[-1].event_ticker if held else ""
+                await self._store_markets([market for market in held if market.event_ticker != last], feed)
+                held = [market for market in held if market.event_ticker == last]
         await self._store_markets(held, feed)
 
     async def _readable(self, rows: Iterable[Any]) -> list[Market]:

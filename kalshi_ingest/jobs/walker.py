@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
 
 import asyncpg
 import structlog
 
 from kalshi_ingest.domain.completeness import tiers_of
-from kalshi_ingest.domain.model import Candle, Cutoff, Unit
+from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Unit
 from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint, Walk
 from kalshi_ingest.errors import Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
@@ -29,15 +31,23 @@ class Border:
         self._api = api
         self._turn = asyncio.Lock()
         self._known: Cutoff | None = None
-        self._read_at = 0.0
+        self._read_at = float("-inf")
 
-    async def now(self) -> Cutoff:
-        """The cutoff, asked for again when what is known is old."""
+    async def tiers(self, unit: Unit) -> tuple[Tier, ...]:
+        """The tiers that can hold trades of `unit`: both as long as the exchange does not say where the cutoff is."""
+        await self.refresh()
+        return (Tier.LIVE, Tier.HISTORICAL) if self._known is None else tiers_of(unit, self._known)
+
+    async def refresh(self) -> None:
+        """Ask for the cutoff again when what is known is old."""
         async with self._turn:
             now = asyncio.get_running_loop().time()
-            if self._known is None or now - self._read_at > _CUTOFF_SECONDS:
-                self._known, self._read_at = await self._api.cutoff(), now
-            return self._known
+            if now - self._read_at > _CUTOFF_SECONDS:
+                try:
+                    self._known = await self._api.cutoff()
+                except (Permanent, Transient) as error:
+                    log.warning("the cutoff between the tiers cannot be read", reason=str(error))
+                self._read_at = now
 
 
 class Walker:
@@ -65,14 +75,15 @@ class Walker:
     async def _walk(self, task: Task) -> None:
         """One market. Its own errors fail it and nothing else; the reason goes into its checkpoint and the log."""
         progress = self._progress[task.unit.series_ticker]
-        walk = Walk(task.unit, tiers_of(task.unit, await self._border.now()), task.known)
+        walk = Walk(task.unit, await self._border.tiers(task.unit), task.known)
         try:
             await self._restore(walk, task.unit)
             await self._pages(walk, task.unit, progress)
         except (Permanent, Transient) as error:
-            log.warning("market failed", ticker=task.unit.ticker, reason=str(error))
-            progress.failed[task.unit.ticker] = str(error)
-            await self._writer.write(walk.checkpoint, walk.checkpoint.failed(str(error)))
+            reason = str(error).replace("\0", "")  # PostgreSQL's text cannot hold it
+            log.warning("market failed", ticker=task.unit.ticker, reason=reason)
+            progress.failed[task.unit.ticker] = reason
+            await self._writer.write(walk.checkpoint, walk.checkpoint.failed(reason))
         else:
             self._count(walk.checkpoint, progress)
         progress.walked += 1
@@ -88,6 +99,15 @@ class Walker:
 
         walk.restore(await self._database.run(work))
 
+    async def _recount(self, walk: Walk) -> None:
+        """Rows were there that the checkpoint did not know of: count what is really held."""
+
+        async def work(connection: asyncpg.Connection, _: bool) -> tuple[int, int]:
+            return await checkpoints.stored_trades(connection, walk.checkpoint.ticker)
+
+        trades, contracts = await self._database.run(work)
+        walk.stored(replace(walk.checkpoint, trades_stored=trades, contracts_stored=contracts))
+
     async def _pages(self, walk: Walk, unit: Unit, progress: SeriesProgress) -> None:
         resumed = walk.checkpoint.cursor is not None
         while (position := walk.position) is not None:
@@ -98,10 +118,10 @@ class Walker:
                     raise
                 log.info("the exchange no longer takes a stored cursor; walking again", ticker=unit.ticker)
                 resumed = False
-                walk.start_over(tiers_of(unit, await self._border.now()))
+                walk.start_over(await self._border.tiers(unit))
                 continue
             resumed = False
-            tiers = tiers_of(unit, await self._border.now())
+            tiers = await self._border.tiers(unit)
             before = walk.checkpoint
             step = walk.take(page.trades, page.cursor, tiers)
             try:
@@ -109,6 +129,7 @@ class Walker:
             except NotFresh:
                 log.warning("rows without a checkpoint; walking over staging", ticker=unit.ticker)
                 walk.start_over(tiers)
+                await self._recount(walk)
                 continue
             walk.stored(written.checkpoint)
             progress.trades += written.trades
@@ -121,9 +142,12 @@ class Walker:
             return
         progress.verdicts[checkpoint.verdict] += 1
         if checkpoint.verdict != "exact":
-            stored = checkpoint.contracts_stored / 100
-            volume = "unstated" if checkpoint.exchange_volume is None else f"{checkpoint.exchange_volume / 100:.2f}"
             progress.warnings.append(
-                f"{checkpoint.ticker} is {checkpoint.verdict}: its trades sum to {stored:.2f} contracts, "
-                f"the exchange's own volume is {volume} (walked twice, every tier)"
+                f"{checkpoint.ticker} is {checkpoint.verdict}: its trades sum to "
+                f"{_contracts(checkpoint.contracts_stored)} contracts, the exchange's own volume is "
+                f"{_contracts(checkpoint.exchange_volume)} (walked twice, every tier)"
             )
+
+
+def _contracts(hundredths: int | None) -> str:
+    return "unstated" if hundredths is None else str(Decimal(hundredths).scaleb(-2))

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from random import Random
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -52,6 +53,7 @@ class Database:
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
         self._locked: list[str] = []
+        self._aborted = False
 
     async def open(self, patience: float = 3.0) -> None:
         """Connect; `Unusable` when address or rights are wrong, `OutOfReach` when nobody answers."""
@@ -60,8 +62,18 @@ class Database:
     async def close(self) -> None:
         """Close the connection, which gives its locks back."""
         if self._connection is not None:
-            self._connection.terminate() if self._turn.locked() else await self._connection.close(timeout=5)
+            if self._turn.locked():
+                self._connection.terminate()
+            else:
+                with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await self._connection.close(timeout=1)
             self._connection = None
+
+    def abort(self) -> None:
+        """Give up a connection that hangs, for good: what is under way fails at once and is undone by the server."""
+        self._aborted = True
+        if self._connection is not None:
+            self._connection.terminate()
 
     async def lock_series(self, series_tickers: Iterable[str]) -> str | None:
         """Lock each series for this session; returns the first that another session holds, else None."""
@@ -81,37 +93,43 @@ class Database:
     async def run(self, work: Callable[[asyncpg.Connection, bool], Awaitable[T]]) -> T:
         """Do `work(connection, again)` in a transaction; `again` is true when an earlier try may have committed."""
         async with self._turn:
-            again = False
+            lost_at: float | None = None
             while True:
                 try:
                     if self._connection is None or self._connection.is_closed():
                         self._connection = await self._reconnect()
                     async with self._connection.transaction():
-                        return await work(self._connection, again)
+                        return await work(self._connection, lost_at is not None)
                 except Exception as error:
+                    if _is_cancelled():  # the loss came while a cancelled statement was undone
+                        raise asyncio.CancelledError from error
+                    if self._aborted:
+                        raise OutOfReach("the database did not answer in time") from error
                     if not self._lost(error):
                         meaning = translated(error)
                         raise meaning from (None if meaning is error else error)
-                    again = True
                     if self._connection is not None:
                         self._connection.terminate()
                         self._connection = None
+                    lost_at = await self._breathe(lost_at, error)
 
-    async def alone(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Do `work(connection)` outside a transaction, once."""
-        async with self._turn:
-            if self._connection is None:
-                raise OutOfReach("the database connection is closed")
-            try:
-                return await work(self._connection)
-            except _AWAY as error:
-                raise OutOfReach(f"lost the database at {self.place}: {_first_line(error)}") from None
+    async def _breathe(self, lost_at: float | None, error: Exception) -> float:
+        """After a loss: at once once more, then a little later each time, up to the patience. When it began."""
+        now = asyncio.get_running_loop().time()
+        if lost_at is None:
+            return now
+        if now - lost_at > self._patience:
+            raise OutOfReach(f"the database at {self.place} breaks off every attempt: {_first_line(error)}") from None
+        await asyncio.sleep(self._random.uniform(0, min(1.0, (now - lost_at) / 2)))
+        return lost_at
 
     def _lost(self, error: Exception) -> bool:
-        if isinstance(error, _AWAY):
+        # A session that ends while nobody is reading leaves asyncpg confused about what it was doing, hence the
+        # last two: on a connection that one task at a time uses they can have no other cause.
+        if isinstance(error, (*_AWAY, asyncpg.InterfaceError, asyncpg.InternalClientError)):
             return True
         closed = self._connection is None or self._connection.is_closed()
-        return closed and isinstance(error, asyncpg.InterfaceError | asyncpg.PostgresError)
+        return closed and isinstance(error, asyncpg.PostgresError)
 
     async def _reconnect(self) -> asyncpg.Connection:
         deadline = asyncio.get_running_loop().time() + self._patience
@@ -149,6 +167,11 @@ class Database:
             return f"{parts.hostname or 'a local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
         except ValueError:
             return "an unreadable address"
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _try_lock(connection: asyncpg.Connection, series_ticker: str) -> bool:

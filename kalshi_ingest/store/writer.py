@@ -30,10 +30,13 @@ class Written:
 
 @dataclass(slots=True)
 class _Item:
-    ticker: str
-    pages_before: int
+    before: Checkpoint
     step: Step | Checkpoint
     done: "asyncio.Future[Written]"
+
+    @property
+    def ticker(self) -> str:
+        return self.before.ticker
 
 
 class NotFresh(Permanent):
@@ -53,11 +56,13 @@ class Writer:
         self._candles = candles
         self._encoder = Encoder()
         self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(queued)
+        # A batch of everybody's pages would leave nobody to fetch while it is written.
+        self._batch_items = max(1, queued // 2)
 
     async def write(self, before: Checkpoint, step: Step | Checkpoint) -> Written:
         """Hand over one step, or a checkpoint alone, and wait until it is committed."""
         done: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Item(before.ticker, before.pages, step, done))
+        await self._queue.put(_Item(before, step, done))
         return await done
 
     async def finish(self) -> None:
@@ -72,7 +77,7 @@ class Writer:
             batch = [] if first is None else [first]
             ended = first is None
             size = _size(first)
-            while not ended and size < _BATCH_TRADES and not self._queue.empty():
+            while not ended and size < _BATCH_TRADES and len(batch) < self._batch_items and not self._queue.empty():
                 item = self._queue.get_nowait()
                 if item is None:
                     ended = True
@@ -106,7 +111,7 @@ class Writer:
         async def work(connection: asyncpg.Connection, again: bool) -> list[Written]:
             if again and await _committed(connection, batch):
                 known = await checkpoints.of_tickers(connection, [item.ticker for item in batch])
-                return [replace(_written(item), checkpoint=known[item.ticker]) for item in batch]
+                return [_found(item, known[item.ticker]) for item in batch]
             return await self._store(connection, batch)
 
         return await self._database.run(work)
@@ -145,7 +150,7 @@ async def _committed(connection: asyncpg.Connection, batch: list[_Item]) -> bool
     """Whether a transaction that ended in a lost connection was committed: one of its pages tells for all."""
     for item in batch:
         if isinstance(item.step, Step):
-            return await checkpoints.pages(connection, item.ticker) > item.pages_before
+            return await checkpoints.pages(connection, item.ticker) > item.before.pages
     return False
 
 
@@ -156,6 +161,11 @@ def _written(item: _Item) -> Written:
         return Written(step, 0, 0, 0)
     checkpoint = step.after(len(step.trades), sum(trade.size for trade in step.trades))
     return Written(checkpoint, len(step.trades), len(step.candles), len(step.candles_5m))
+
+
+def _found(item: _Item, known: Checkpoint) -> Written:
+    """What a step added that turned out to be committed."""
+    return replace(_written(item), checkpoint=known, trades=known.trades_stored - item.before.trades_stored)
 
 
 def _fail(item: _Item, error: Exception) -> None:

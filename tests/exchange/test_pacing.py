@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -130,7 +131,7 @@ def test_after_a_429_everybody_pauses_goes_on_at_half_the_pace_and_climbs_back()
     assert in_window(turns, 5.001, 6) == 0, "all workers pause, the one at the head of the queue too"
     assert 9 <= in_window(turns, 6, 7) <= 11, "half the pace, and no burst at its start"
     seconds = [in_window(turns, second, second + 1) for second in range(7, 30)]
-    assert all(later >= earlier - 1 for earlier, later in zip(seconds, seconds[1:], strict=False)), seconds
+    assert all(later >= earlier - 1 for earlier, later in pairwise(seconds)), seconds
     assert 14 <= in_window(turns, 11, 12) <= 16, "a twentieth of the full pace a second"
     assert in_window(turns, 20, 40) >= 395, "back at full pace"
 
@@ -146,9 +147,10 @@ def test_older_429s_do_not_halve_the_pace_again() -> None:
 
 
 def test_a_429_to_a_request_of_the_halved_pace_halves_it_again() -> None:
-    turns = virtual_clock.run(
-        halved_at_5(20, 12, lambda pacer: asyncio.get_running_loop().call_at(6.8, pacer.slow_down, 6.5) and None)
-    )
+    def refused_again(pacer: Pacer) -> None:
+        asyncio.get_running_loop().call_at(6.8, pacer.slow_down, 6.5)
+
+    turns = virtual_clock.run(halved_at_5(20, 12, refused_again))
     assert in_window(turns, 6.801, 7.8) == 0
     assert 4 <= in_window(turns, 7.8, 8.8) <= 6
 

@@ -4,11 +4,11 @@ In: one JSON object per run. Out: the run's process id, then, once it has ended,
 """
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
 import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -42,10 +42,10 @@ def _child(order: dict[str, Any]) -> None:
     except OutOfReach as error:
         sys.stderr.write(f"{error}\n")
         code = 3
+    except BaseException:
+        traceback.print_exc()
     finally:
-        with contextlib.suppress(BaseException):
-            sys.excepthook(*sys.exc_info()) if code == 70 else None  # type: ignore[arg-type]
-            sys.stderr.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 

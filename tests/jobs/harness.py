@@ -1,10 +1,11 @@
 """A backfill in a few lines: the world it reads, the database it fills, and what a test wants to know afterwards."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -147,3 +148,58 @@ def _as_stored(row: dict[str, Any]) -> tuple[Any, ...]:
         row["taker_outcome_side"],
         row["is_block_trade"],
     )
+
+
+def small_world(**changes: Any) -> SyntheticWorld:
+    """One settled day of Chicago: six markets, one of more than a page, all in the live tier, none odd."""
+    world = SyntheticWorld(WorldConfig(**(_SMALL | changes)))
+    assert of_size(world, 1_100, 3_000)
+    return world
+
+
+_SMALL: dict[str, Any] = {
+    "start": date(2025, 7, 1),
+    "end": date(2025, 7, 1),
+    "now": datetime(2025, 7, 20, tzinfo=UTC),
+    "seed": 21,
+    "cities": ("KXHIGHCHI",),
+    "trades_per_market": 700.0,
+    "oddities": False,
+}
+
+
+def trade_row(ticker: str, created: datetime, number: int, price: int = 50, count: str = "1.00") -> dict[str, Any]:
+    """A trade on the wire; `price` in cents, `number` makes the id."""
+    return {
+        "count_fp": count,
+        "created_time": created.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "is_block_trade": False,
+        "no_price_dollars": f"{1 - price / 100:.4f}",
+        "taker_book_side": "bid",
+        "taker_outcome_side": "yes",
+        "taker_side": "yes",
+        "ticker": ticker,
+        "trade_id": str(UUID(int=number)),
+        "yes_price_dollars": f"{price / 100:.4f}",
+    }
+
+
+def world_of(trades: Mapping[str, Sequence[dict[str, Any]]], **changes: Any) -> RowsWorld:
+    """The small world's day, but with these trades of its markets and none besides; `changes` of the market rows."""
+    frame = small_world()
+    markets = []
+    for ticker in frame.market_tickers():
+        volume = sum((Decimal(row["count_fp"]) for row in trades.get(ticker, ())), Decimal(0))
+        markets.append(frame.market(ticker) | {"volume_fp": f"{volume:.2f}"} | changes)
+    return RowsWorld(
+        series=frame.series_rows(),
+        events=[event.row() for event in frame.events(None)],
+        markets=markets,
+        trades=trades,
+    )
+
+
+async def checkpoint_of(url: str, ticker: str) -> dict[str, Any]:
+    """A market's checkpoint as its columns."""
+    rows = await fetch(url, "select * from checkpoints where ticker = $1", ticker)
+    return dict(rows[0])

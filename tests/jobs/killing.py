@@ -87,11 +87,7 @@ class Killer:
 
     async def run(self, *, kill: bool) -> int:
         """One backfill, to its end or to its violent end: its exit code."""
-        self._planning = self.random.random() < 1 / 8
-        self._after_answer = self.random.random() < 1 / 2
-        self._left = self.random.randint(1, 4 if self._planning else 9) if kill else 0
-        self._asked = None
-        self._forked.clear()
+        self._arm(kill)
         self.simulator.on_request, self.simulator.on_answered = self._requested, self._answered
         self._pid = await self.forker.start(self.simulator.url, self.database_url)
         self._forked.set()
@@ -103,6 +99,13 @@ class Killer:
         if code == -signal.SIGKILL:
             self.wasted.append(self._asked or 0)
         return code
+
+    def _arm(self, kill: bool) -> None:
+        self._planning = self.random.random() < 1 / 8
+        self._after_answer = self.random.random() < 1 / 2
+        self._left = self.random.randint(1, 4 if self._planning else 9) if kill else 0
+        self._asked = None
+        self._forked.clear()
 
     async def _requested(self, route: str, _: str | None) -> None:
         await self._forked.wait()

@@ -10,7 +10,7 @@ from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from tests import postgres
 from tests.jobs.dumps import digests
-from tests.jobs.harness import WORKERS, Run, assert_holds_all, fetch, log_statuses, varied_world
+from tests.jobs.harness import WORKERS, Run, assert_holds_all, log_statuses, varied_world
 from tests.jobs.killing import Killer, warm_forker
 
 _HIGHEST_ROUNDS = 60
@@ -36,7 +36,6 @@ async def _kill_often(admin_url: str, template: str, kills: int, random: Random)
                 assert max(killer.wasted, default=0) <= WORKERS
                 assert await log_statuses(url) == ["interrupted"] * len(killer.wasted) + ["success"]
                 done += len(killer.wasted)
-                print('DBG', killer.wasted)
             if done == kills:
                 return
         pytest.fail(f"only {done} runs of {_HIGHEST_ROUNDS} rounds were still alive when they should be killed")

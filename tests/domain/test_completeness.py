@@ -1,0 +1,49 @@
+"""Which tiers are asked, and what a sum proves."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from kalshi_ingest.domain.completeness import tiers_of, verdict
+from kalshi_ingest.domain.model import Cutoff, Tier, Unit
+
+BORDER = datetime(2026, 7, 4, tzinfo=UTC)
+INSTANT = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+
+
+def unit(open_time: datetime, close_time: datetime) -> Unit:
+    return Unit("KXHIGHCHI-26JUL04-B80.5", "KXHIGHCHI", date(2026, 7, 4), open_time, close_time, True, 0)
+
+
+@pytest.mark.parametrize(
+    ("opens", "closes", "expected"),
+    [
+        (BORDER, BORDER + HOUR, (Tier.LIVE,)),
+        (BORDER - INSTANT, BORDER + HOUR, (Tier.LIVE, Tier.HISTORICAL)),
+        (BORDER - HOUR, BORDER, (Tier.LIVE, Tier.HISTORICAL)),
+        (BORDER - HOUR, BORDER - INSTANT, (Tier.HISTORICAL,)),
+    ],
+)
+def test_a_tier_is_asked_when_a_trade_of_the_markets_life_can_lie_in_it(
+    opens: datetime, closes: datetime, expected: tuple[Tier, ...]
+) -> None:
+    # Trades decide, not settlement: the markets' own border is far away here.
+    assert tiers_of(unit(opens, closes), Cutoff(markets=BORDER + 100 * HOUR, trades=BORDER)) == expected
+
+
+@pytest.mark.parametrize(
+    ("contracts", "volume", "expected"),
+    [
+        (0, 0, "exact"),
+        (413, 413, "exact"),
+        (412, 413, "short"),
+        (0, 1, "short"),
+        (414, 413, "over"),
+        (1, 0, "over"),
+        (0, None, "unknown"),
+        (413, None, "unknown"),
+    ],
+)
+def test_verdict(contracts: int, volume: int | None, expected: str) -> None:
+    assert verdict(contracts, volume) == expected

@@ -1,0 +1,74 @@
+"""The border between the tiers moves while the backfill runs and between two runs: every trade once, all the same."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kalshi_ingest.jobs import walker
+from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld
+from tests.jobs.conftest import Clean
+from tests.jobs.dumps import PROOF, digests
+from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
+
+_FIRST = datetime(2024, 10, 21, tzinfo=UTC)
+_LAST = datetime(2024, 10, 28, tzinfo=UTC)
+
+
+async def _assert_as_on_a_still_day(world: SyntheticWorld, url: str, wanted: dict[str, str]) -> None:
+    """Once the lists have been read again, everything is as if the cutoff had been there from the start."""
+    await assert_holds_all(url, world)
+    verdicts = await fetch(url, "select verdict, count(*) from checkpoints group by 1 order by 1")
+    assert [tuple(row) for row in verdicts] == [("exact", 23), ("short", 1)]
+    async with Simulator(world) as simulator:
+        await Run(simulator.url, url)()
+        assert simulator.stats.trade_pages.total() == 0
+    assert await digests(url, checkpoints=PROOF) == wanted
+
+
+@pytest.mark.parametrize("asked_anew", [True, False], ids=["cutoff-known", "cutoff-stale"])
+@pytest.mark.parametrize("overlap", [timedelta(0), timedelta(hours=9)], ids=["apart", "overlapping"])
+@pytest.mark.parametrize("hours", [5, 30])
+async def test_it_moves_during_the_walks(
+    hours: int,
+    overlap: timedelta,
+    asked_anew: bool,
+    database_url: str,
+    clean: Clean,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if asked_anew:
+        monkeypatch.setattr(walker, "_CUTOFF_SECONDS", -1.0)
+    world = varied_world(cutoff=_FIRST)
+
+    def move(route: str, _: str | None) -> None:
+        if route.endswith("trades"):
+            world.cutoff = min(world.cutoff + timedelta(hours=hours), _LAST)
+
+    async with Simulator(world, Limits(overlap=overlap)) as simulator:
+        simulator.on_request = move
+        job = await Run(simulator.url, database_url)()
+    assert job.progress["KXHIGHCHI"].failed == {}
+    world.cutoff = _LAST
+    await _assert_as_on_a_still_day(world, database_url, await clean(varied_world(cutoff=_LAST)))
+
+
+@pytest.mark.parametrize("overlap", [timedelta(0), timedelta(hours=9)], ids=["apart", "overlapping"])
+@pytest.mark.parametrize("pages", [3, 11])
+async def test_it_moves_between_two_runs(
+    pages: int, overlap: timedelta, database_url: str, clean: Clean
+) -> None:
+    world, asked = varied_world(cutoff=_FIRST), 0
+    async with Simulator(world, Limits(overlap=overlap)) as simulator:
+        for cutoff in (_FIRST, datetime(2024, 10, 23, 18, tzinfo=UTC), datetime(2024, 10, 24, 20, tzinfo=UTC), _LAST):
+            world.cutoff, asked = cutoff, 0
+            run = Run(simulator.url, database_url)
+
+            def stop_at(route: str, _: str | None, run: Run = run) -> None:
+                nonlocal asked
+                asked += route.endswith("trades")
+                if asked == pages and world.cutoff != _LAST:
+                    run.stop.set()
+
+            simulator.on_request = stop_at
+            await run()
+    await _assert_as_on_a_still_day(world, database_url, await clean(varied_world(cutoff=_LAST)))

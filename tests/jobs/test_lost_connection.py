@@ -1,0 +1,65 @@
+"""Connections to the database that break: nothing is lost, nothing is doubled, whatever the server had done by then."""
+
+import asyncio
+from random import Random
+
+import asyncpg
+import pytest
+
+from kalshi_ingest.errors import OutOfReach
+from kalshi_ingest.simulator import Limits, Simulator
+from tests import postgres
+from tests.jobs.dropping import cut_at_commits
+from tests.jobs.dumps import digests
+from tests.jobs.harness import Run, assert_holds_all, fetch, log_statuses, varied_world
+
+_TERMINATE = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where application_name = 'kalshi_ingest' and datname = current_database()
+"""
+
+
+async def _unbroken(admin_url: str, template: str, simulator: Simulator) -> dict[str, str]:
+    async with postgres.fresh_database(admin_url, template) as url:
+        await Run(simulator.url, url)()
+        return await digests(url)
+
+
+async def test_commits_whose_outcome_is_unknown(
+    postgres_url: str, template_database: str, database_url: str
+) -> None:
+    world, cut = varied_world(), 0
+    async with Simulator(world) as simulator:
+        unbroken = await _unbroken(postgres_url, template_database, simulator)
+        for seed in range(3):
+            async with (
+                postgres.fresh_database(postgres_url, template_database) as url,
+                cut_at_commits(url, Random(seed), 0.5) as (cut_url, wire),
+            ):
+                simulator.stats.reset()
+                job = await Run(simulator.url, cut_url)()
+                assert await digests(url) == unbroken
+                assert await log_statuses(url) == ["success"]
+                assert job.progress["KXHIGHCHI"].trades == (await fetch(url, "select count(*) from trades"))[0][0]
+                assert simulator.stats.trade_pages.total() == 40
+                cut += wire.cut
+    assert cut >= 20
+
+
+async def test_sessions_ended_by_the_server(postgres_url: str, template_database: str, database_url: str) -> None:
+    random, ended = Random(3), 0
+    async with Simulator(varied_world(), Limits(latency=0.01)) as simulator:
+        unbroken = await _unbroken(postgres_url, template_database, simulator)
+        for _ in range(4):
+            async with postgres.fresh_database(postgres_url, template_database) as url:
+                connection = await asyncpg.connect(url)
+                running = asyncio.create_task(Run(simulator.url, url)())
+                while not running.done():
+                    await asyncio.sleep(random.uniform(0, 0.06))
+                    ended += len(await connection.fetch(_TERMINATE))
+                await running
+                await connection.close()
+                assert await digests(url) == unbroken
+                assert await log_statuses(url) == ["success"]
+                await assert_holds_all(url, varied_world())
+    assert ended >= 50

@@ -1,0 +1,48 @@
+"""The request budget: nothing is asked that is not needed, and nothing proved is asked again."""
+
+from kalshi_ingest.simulator import Simulator, SyntheticWorld
+from tests.jobs.harness import WORKERS, Run, plain, varied_world
+
+_LISTS = {"series": 1, "markets": 1, "historical_markets": 1, "events": 1, "historical_cutoff": 1}
+
+
+def _fewest_pages(world: SyntheticWorld, ticker: str) -> int:
+    """A page per tier that can hold trades and one per further 1,000; twice where the sum stays short."""
+    market = plain(world, ticker)
+    cutoff = world.cutoff.timestamp() * 1e6
+    event = market.plan.event
+    old = sum(row["created_time"] < f"{world.cutoff:%Y-%m-%dT%H:%M:%S}" for row in world.trades(ticker))
+    live = 1 + (world.trade_count(ticker) - old) // 1_000
+    historical = 1 + old // 1_000
+    first = (live if event.closes >= cutoff else 0) + (historical if event.opens < cutoff else 0)
+    return first + (live + historical if market.plan.short else 0)
+
+
+async def test_a_backfill_asks_for_each_page_once_and_a_second_one_for_none(database_url: str) -> None:
+    world = varied_world()
+    wanted = {ticker: _fewest_pages(world, ticker) for ticker in world.market_tickers() if world.trade_count(ticker)}
+    assert 0 < len(wanted) < len(world.market_tickers())
+    assert max(wanted.values()) >= 6
+    async with Simulator(world) as simulator:
+        job = await Run(simulator.url, database_url)()
+        stats = simulator.stats
+        assert dict(stats.trade_pages) == wanted
+        lists = {route: count for route, count in stats.by_route.items() if not route.endswith("trades")}
+        assert lists == _LISTS
+        assert job.progress["KXHIGHCHI"].tally.requests == stats.total - 1  # the cutoff is nobody's
+        assert job.progress["KXHIGHCHI"].tally.retries == 0
+
+        stats.reset()
+        again = await Run(simulator.url, database_url)()
+        assert stats.trade_pages.total() == 0
+        print(stats.by_route)
+        assert stats.total == len(_LISTS) - 1
+        assert again.progress["KXHIGHCHI"].proved_before == 24
+        assert again.progress["KXHIGHCHI"].trades == 0
+
+
+async def test_the_same_pages_at_any_number_of_workers(database_url: str, empty_database_url: str) -> None:
+    assert WORKERS not in (1, 24)
+    async with Simulator(varied_world()) as simulator:
+        await Run(simulator.url, database_url, workers=24)()
+        assert simulator.stats.trade_pages.total() == 40
