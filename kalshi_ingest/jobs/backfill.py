@@ -97,8 +97,8 @@ class Backfill:
                     for progress in self.progress.values()
                 ]
                 # Asked for beside the lists, so that the first worker does not have to wait for it.
-                group.create_task(border.refresh())
-                jobs = [group.create_task(plan.run(feed)) for plan in plans]
+                jobs = [group.create_task(border.refresh())]
+                jobs += [group.create_task(plan.run(feed)) for plan in plans]
                 jobs += [group.create_task(walker.work(feed)) for _ in range(tools.workers)]
                 keeping = group.create_task(self._keep_log())
                 await self._until_done(jobs, stop)

@@ -113,6 +113,16 @@ class Database:
                         self._connection = None
                     lost_at = await self._breathe(lost_at, error)
 
+    async def alone(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do `work(connection)` outside a transaction, once."""
+        async with self._turn:
+            if self._connection is None:
+                raise OutOfReach("the database connection is closed")
+            try:
+                return await work(self._connection)
+            except _AWAY as error:
+                raise OutOfReach(f"lost the database at {self.place}: {_first_line(error)}") from None
+
     async def _breathe(self, lost_at: float | None, error: Exception) -> float:
         """After a loss: at once once more, then a little later each time, up to the patience. When it began."""
         now = asyncio.get_running_loop().time()
@@ -156,14 +166,20 @@ class Database:
                     raise OutOfReach(f"the database at {self.place} is out of reach: {_first_line(error)}") from None
                 await asyncio.sleep(self._random.uniform(delay / 2, delay))
                 delay = min(delay * 2, 2.0)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 raise Unusable(f"cannot use the database at {self.place}: {_first_line(error)}") from None
+            except ValueError:  # its text may quote the password
+                raise Unusable(
+                    "the database's address cannot be read: write :, / and @ inside a password as %3A, %2F and %40"
+                ) from None
 
     @property
     def place(self) -> str:
         """Where the database is, without user and password."""
         try:
             parts = urlsplit(self._url)
+            if "@" in parts.path:  # a password with a slash in it
+                return "an unreadable address"
             return f"{parts.hostname or 'a local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
         except ValueError:
             return "an unreadable address"

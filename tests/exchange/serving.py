@@ -70,8 +70,9 @@ class Script:
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[str]:
     """A server on a free port; its API's base URL."""
-    server = web.Server(handler, access_log=None, handler_cancellation=True)
-    runner = web.ServerRunner(server, shutdown_timeout=0.1)
+    app = web.Application()
+    app.router.add_get("/{rest:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

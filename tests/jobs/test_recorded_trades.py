@@ -1,0 +1,60 @@
+"""Real recorded trades, put into today's form and served over HTTP, arrive in the tables one by one and exactly."""
+
+from collections import defaultdict
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from kalshi_ingest.domain.candles import candles_of
+from kalshi_ingest.domain.model import Trade, to_datetime
+from kalshi_ingest.exchange.parse_trades import TradeParser
+from kalshi_ingest.simulator import RowsWorld, Simulator
+from tests import recorded
+from tests.jobs.harness import Run, assert_holds_all, fetch, small_world
+
+
+def _golden_world() -> RowsWorld:
+    trades: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in recorded.golden_trades():
+        trades[row["ticker"]].append(recorded.modern_trade(row))
+    bodies = list(recorded.golden_events())
+    return RowsWorld(
+        series=small_world().series_rows(),
+        events=[body["event"] for body in bodies],
+        markets=[recorded.modern_market(row) for body in bodies for row in body["markets"]],
+        trades=trades,
+    )
+
+
+def _candle_rows(ticker: str, trades: list[Trade]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for minutes in (1, 5):
+        for candle in candles_of(reversed(trades), minutes):
+            start = to_datetime(candle.start_us)
+            prices = (candle.open_key, candle.high, candle.low, candle.close_key, candle.notional // candle.volume)
+            first, high, low, last, mean = (Decimal(abs(price)).scaleb(-6) for price in prices)
+            volume = Decimal(candle.volume).scaleb(-2)
+            end = start + timedelta(minutes=minutes)
+            rows.append((ticker, minutes, start, end, first, high, low, last, volume, mean, candle.trades))
+    return rows
+
+
+@recorded.needs_recorded
+async def test_every_golden_trade_and_its_candles(database_url: str) -> None:
+    world = _golden_world()
+    async with Simulator(world) as simulator:
+        job = await Run(simulator.url, database_url)()
+    progress = job.progress["KXHIGHCHI"]
+    assert progress.failed == {}
+    assert progress.verdicts == {"exact": len(world.market_tickers())}
+    assert progress.trades == sum(world.trade_count(ticker) for ticker in world.market_tickers()) > 1_000
+    await assert_holds_all(database_url, world)
+
+    parser = TradeParser()
+    wanted = [
+        row
+        for ticker in world.market_tickers()
+        for row in _candle_rows(ticker, parser.page(world.trades(ticker), ticker))
+    ]
+    held = [tuple(row) for row in await fetch(database_url, "select * from candles")]
+    assert sorted(held) == sorted(wanted)

@@ -1,0 +1,139 @@
+"""What goes wrong with a database, and what the user is told: never the password."""
+
+import asyncio
+import time
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.store.database import Database, lock_key
+from tests import postgres
+
+SECRET = "s3cr3t"
+
+
+async def _refusal(url: str, kind: type[Exception], patience: float = 0.3) -> str:
+    began = time.monotonic()
+    with pytest.raises(kind) as caught:
+        await Database(url).open(patience)
+    assert time.monotonic() - began < patience + 2
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_nobody_answers() -> None:
+    with postgres.scratch_dir() as place:
+        text = await _refusal(f"postgresql://me:{SECRET}@/d?host={place}", OutOfReach)
+    assert "is out of reach" in text
+    assert "127.0.0.1:1/d is out of reach" in await _refusal(f"postgresql://me:{SECRET}@127.0.0.1:1/d", OutOfReach)
+
+
+async def test_it_waits_as_long_as_its_patience_and_no_longer() -> None:
+    began = time.monotonic()
+    await _refusal("postgresql://me@127.0.0.1:1/d", OutOfReach, patience=0.5)
+    assert time.monotonic() - began > 0.2
+
+
+async def test_a_database_or_user_that_does_not_exist(postgres_url: str) -> None:
+    assert "nowhere" in await _refusal(postgres.with_database(postgres_url, "nowhere"), Unusable)
+    assert "nobody" in await _refusal(postgres.with_database(postgres_url, "postgres", f"nobody:{SECRET}"), Unusable)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{SECRET}/x@127.0.0.1:1/d",
+        f"postgresql://me:12/{SECRET}@127.0.0.1:1/d",
+        f"postgresql://me:{SECRET}@127.0.0.1:port/d",
+        f"postgresql://me:{SECRET}@[::1/d",
+        f"postgresql://me:{SECRET}@127.0.0.1:1/d?sslmode=perhaps",
+        f"mysql://me:{SECRET}@127.0.0.1/d",
+    ],
+)
+async def test_an_address_that_cannot_be_read(url: str) -> None:
+    await _refusal(url, IngestError)
+
+
+async def test_a_right_that_is_missing(database_url: str) -> None:
+    await postgres.execute(database_url, "drop role if exists powerless")
+    await postgres.execute(database_url, "create role powerless login")
+    try:
+        database = Database(postgres.with_database(database_url, urlsplit(database_url).path[1:], "powerless"))
+        await database.open()
+        with pytest.raises(Unusable, match="the database user lacks a right: permission denied for table trades"):
+            await database.run(lambda connection, _: connection.fetch("select * from trades"))
+        await database.close()
+    finally:
+        await postgres.execute(database_url, "drop role powerless")
+
+
+async def test_a_schema_that_is_missing(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    await database.open()
+    with pytest.raises(Unusable, match="run `kalshi-ingest migrate`"):
+        await database.run(lambda connection, _: connection.fetch("select * from trades"))
+    await database.close()
+
+
+async def test_a_database_that_breaks_off_every_attempt(database_url: str) -> None:
+    database = Database(database_url, patience=0.5)
+    await database.open()
+    tries = []
+
+    async def work(connection: asyncpg.Connection, again: bool) -> None:
+        tries.append(again)
+        await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    began = time.monotonic()
+    with pytest.raises(OutOfReach, match="breaks off every attempt"):
+        await database.run(work)
+    assert time.monotonic() - began < 3
+    assert tries[:2] == [False, True]
+    await database.close()
+
+
+async def test_a_lock_survives_a_lost_connection_and_ends_with_the_run(database_url: str) -> None:
+    mine, other = Database(database_url), Database(database_url)
+    await mine.open()
+    await other.open()
+    assert await mine.lock_series(["KXB", "KXA"]) is None
+    await postgres.execute(
+        database_url,
+        "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' "
+        "and database = (select oid from pg_database where datname = current_database())",
+    )
+    assert await mine.run(lambda connection, _: connection.fetchval("select 1")) == 1
+    assert await other.lock_series(["KXC", "KXB"]) == "KXB"
+    await mine.close()
+    assert await other.lock_series(["KXA", "KXB"]) is None
+    await other.close()
+
+
+async def test_a_cancelled_statement_stays_cancelled_when_the_connection_goes(database_url: str) -> None:
+    database = Database(database_url)
+    await database.open()
+    calls = []
+
+    async def work(connection: asyncpg.Connection, _: bool) -> None:
+        calls.append(1)
+        try:
+            await asyncio.sleep(30)
+        finally:
+            connection.terminate()
+
+    task = asyncio.create_task(database.run(work))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert calls == [1]
+    await database.close()
+
+
+def test_lock_keys_are_signed_and_apart() -> None:
+    keys = {lock_key(f"KXHIGH{number}") for number in range(1_000)}
+    assert len(keys) == 1_000
+    assert all(-(2**31) <= key < 2**31 for key in keys)

@@ -1,0 +1,281 @@
+"""The command line as a user meets it: real processes, real database, real exchange (simulated)."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import orjson
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from tests import postgres
+
+START, END = date(2025, 11, 12), date(2025, 11, 14)
+NOWHERE = "http://127.0.0.1:9/trade-api/v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a finished process left behind."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+async def started(*arguments: str, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """`kalshi-ingest ARGUMENTS` as a process whose only settings are those given."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
+    named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "kalshi_ingest", *arguments, env=clean | named, stdout=-1, stderr=-1
+    )
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ended:
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def run(*arguments: str, **settings: str) -> Ended:
+    return await ended(await started(*arguments, settings=settings))
+
+
+def backfill(*more: str, start: str = str(START), end: str = str(END)) -> tuple[str, ...]:
+    return ("backfill", "--start", start, "--end", end, *more)
+
+
+def one_line(result: Ended, *, code: int, saying: str) -> None:
+    """A clear line and the right exit code; nothing on stdout, no traceback."""
+    lines = [line for line in result.err.splitlines() if not line.startswith("{")]
+    assert result.code == code, result.err
+    assert len(lines) == 1, result.err
+    assert lines[0].startswith("kalshi-ingest: ")
+    assert saying in lines[0]
+    assert result.out == ""
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Simulator]:
+    world = SyntheticWorld(WorldConfig(start=START, end=END, now=datetime(2026, 1, 20, tzinfo=UTC)))
+    async with Simulator(world, Limits(requests_per_second=200)) as simulator:
+        yield simulator
+
+
+def healthy(exchange: Simulator, database_url: str) -> dict[str, str]:
+    return {"API_URL": exchange.url, "DATABASE_URL": database_url, "REQUESTS_PER_SECOND": "200"}
+
+
+async def test_a_backfill_a_status_and_a_second_backfill(exchange: Simulator, database_url: str) -> None:
+    settings = healthy(exchange, database_url)
+    first = await run(*backfill(), **settings)
+    assert first.code == 0, first.out + first.err
+    assert "Complete: " in first.out
+    assert isinstance(exchange.world, SyntheticWorld)
+    truth = sum(exchange.world.trade_count(ticker) for ticker in exchange.world.market_tickers())
+    connection = await asyncpg.connect(database_url)
+    try:
+        assert await connection.fetchval("select count(*) from trades") == truth
+    finally:
+        await connection.close()
+
+    status = await run("status", "--json", **settings)
+    held = orjson.loads(status.out)["series"]
+    assert [row["label"] for row in held] == ["austin", "chicago", "denver", "la", "miami", "philadelphia"]
+    assert sum(row["trades"] for row in held) == truth
+    assert {row["last_run"]["status"] for row in held} == {"success"}
+    assert "Every market is proved complete." in (await run("status", **settings)).out
+
+    exchange.stats.reset()
+    second = await run(*backfill("--city", "Chicago", "--city", "lax"), **settings)
+    assert second.code == 0
+    assert exchange.stats.trade_pages == {}
+
+
+async def test_markets_that_have_not_settled_make_the_run_incomplete(database_url: str) -> None:
+    now = datetime(2025, 11, 14, 18, tzinfo=UTC)
+    async with Simulator(SyntheticWorld(WorldConfig(start=START, end=END, now=now))) as young:
+        result = await run(*backfill("--city", "denver"), **healthy(young, database_url))
+    assert result.code == 1
+    assert "have not settled yet" in result.out.splitlines()[-1]
+
+
+TOMORROW = datetime.now(UTC).date() + timedelta(days=9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "saying"),
+    [
+        (backfill("--city", "atlantis"), "atlantis"),
+        (backfill("--city", "nyc"), "retired"),
+        (backfill("--series", "KXHIGHNY"), "retired"),
+        (backfill(start="2025-11-14", end="2025-11-12"), "lies after"),
+        (backfill(end=str(TOMORROW)), "future"),
+        (backfill(end="14.11.2025"), "YYYY-MM-DD"),
+        (backfill("--city", "la", start="2024-01-01", end="2024-06-30"), "2025-01-05"),
+        (backfill(start="2019-01-01", end="2019-12-31"), "first event date"),
+        (backfill("--series", "KXNOSUCH"), "KXNOSUCH"),
+        (backfill("--workers", "0"), "KALSHI_INGEST_WORKERS"),
+        (backfill("--requests-per-second", "-1"), "KALSHI_INGEST_REQUESTS_PER_SECOND"),
+    ],
+)
+async def test_wrong_usage(exchange: Simulator, database_url: str, arguments: tuple[str, ...], saying: str) -> None:
+    result = await run(*arguments, **healthy(exchange, database_url))
+    one_line(result, code=2, saying=saying)
+    connection = await asyncpg.connect(database_url)
+    try:
+        assert await connection.fetchval("select count(*) from markets") == 0
+    finally:
+        await connection.close()
+
+
+async def test_argparse_answers_wrong_words_with_2() -> None:
+    assert (await run("backfil")).code == 2
+    assert (await run("backfill", "--start", "2025-11-12")).code == 2
+
+
+async def test_an_unreadable_key_file(exchange: Simulator, database_url: str, tmp_path: Path) -> None:
+    settings = healthy(exchange, database_url) | {"API_KEY_ID": "id"}
+    missing = await run(*backfill(), **settings, PRIVATE_KEY_PATH=str(tmp_path / "none.pem"))
+    one_line(missing, code=2, saying="none.pem")
+    (tmp_path / "bad.pem").write_text("-----BEGIN PRIVATE KEY-----\nsecretstuff\n-----END PRIVATE KEY-----\n")
+    garbled = await run(*backfill(), **settings, PRIVATE_KEY_PATH=str(tmp_path / "bad.pem"))
+    one_line(garbled, code=2, saying="bad.pem")
+    assert "secretstuff" not in garbled.err
+
+
+async def test_a_key_raises_the_pace(database_url: str, tmp_path: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key.pem").write_bytes(private)
+    world = SyntheticWorld(WorldConfig(start=END, end=END, now=datetime(2026, 1, 20, tzinfo=UTC)))
+    limits = Limits(requests_per_second=5, authenticated_requests_per_second=60, public_key_pem=public)
+    async with Simulator(world, limits) as simulator:
+        settings = {"API_URL": simulator.url, "DATABASE_URL": database_url, "API_KEY_ID": "id"}
+        result = await run(*backfill(start=str(END)), **settings, PRIVATE_KEY_PATH=str(tmp_path / "key.pem"))
+        assert result.code == 0, result.err
+        assert simulator.stats.throttled == 0
+    pace = next(orjson.loads(line) for line in result.err.splitlines() if '"pace"' in line)
+    assert pace["requests_per_second"] == 60
+    assert pace["signed"] is True
+
+
+async def test_nobody_answers_at_the_exchange(database_url: str) -> None:
+    process = await started(*backfill("--city", "la"), settings={"API_URL": NOWHERE, "DATABASE_URL": database_url})
+    # Waiting out every retry takes a minute: the client's tests do it faster. Here: they can be interrupted.
+    assert process.stderr is not None
+    await asyncio.wait_for(process.stderr.readline(), 30)
+    process.send_signal(signal.SIGTERM)
+    result = await ended(process)
+    assert result.code == 130, result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({"port": "9"}, 3), ({"database": "nosuch"}, 2), ({"scheme": "mysql"}, 2)],
+)
+async def test_a_wrong_database_url(
+    exchange: Simulator, postgres_url: str, change: Mapping[str, str], code: int
+) -> None:
+    url = {
+        "port": "postgresql://me:hunter2@127.0.0.1:9/kalshi",
+        "database": postgres.with_database(postgres_url, "nosuch"),
+        "scheme": "mysql://me:hunter2@127.0.0.1/kalshi",
+    }[next(iter(change))]
+    result = await run(*backfill(), **healthy(exchange, url))
+    assert result.code == code, result.err
+    assert result.err.startswith("kalshi-ingest: ")
+    assert "hunter2" not in result.err
+    assert "Traceback" not in result.err
+
+
+async def test_a_database_user_without_rights(exchange: Simulator, empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        await connection.execute(
+            "do $$ begin create role powerless login; exception when duplicate_object then null; end $$;"
+            "revoke create on schema public from public"
+        )
+    finally:
+        await connection.close()
+    name = empty_database_url.rpartition("?")[0].rpartition("/")[2]
+    powerless = postgres.with_database(empty_database_url, name, "powerless")
+    result = await run(*backfill(), **healthy(exchange, powerless))
+    one_line(result, code=2, saying="powerless")
+
+
+async def test_a_schema_newer_than_the_program(exchange: Simulator, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("insert into schema_migrations (version, name, checksum) values (9999, 'x', 'y')")
+    finally:
+        await connection.close()
+    for command in (backfill(), ("status",), ("migrate",)):
+        one_line(await run(*command, **healthy(exchange, database_url)), code=2, saying="newer")
+
+
+async def test_status_before_the_schema_exists(empty_database_url: str) -> None:
+    one_line(await run("status", DATABASE_URL=empty_database_url), code=2, saying="kalshi-ingest migrate")
+    assert "0001" in (await run("migrate", DATABASE_URL=empty_database_url)).out
+    assert "up to date" in (await run("migrate", DATABASE_URL=empty_database_url)).out
+    assert "Nothing is held yet" in (await run("status", DATABASE_URL=empty_database_url)).out
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_stopping(exchange: Simulator, database_url: str, signals: int) -> None:
+    """One signal: exit 130 with the checkpoint kept. Two: gone at once. Either way the next run completes."""
+    settings = healthy(exchange, database_url) | {"REQUESTS_PER_SECOND": "20"}
+    reached = asyncio.Event()
+
+    async def on_request(route: str, ticker: str | None) -> None:
+        if len(exchange.stats.trade_pages) > 10:
+            reached.set()
+
+    exchange.on_request = on_request
+    process = await started(*backfill(), settings=settings)
+    await asyncio.wait_for(reached.wait(), 30)
+    for _ in range(signals):
+        process.send_signal(signal.SIGTERM)
+    result = await ended(process)
+    assert result.code in ({130} if signals == 1 else {130, -signal.SIGTERM}), result.err
+    if signals == 1:
+        assert "Run the same command again to resume." in result.out
+    exchange.on_request = None
+    assert (await run(*backfill(), **healthy(exchange, database_url))).code == 0
+
+
+async def test_a_killed_run_is_not_called_running(exchange: Simulator, database_url: str) -> None:
+    settings = healthy(exchange, database_url)
+    process = await started(*backfill(), settings=settings | {"REQUESTS_PER_SECOND": "20"})
+    reached = asyncio.Event()
+
+    async def on_request(route: str, ticker: str | None) -> None:
+        if len(exchange.stats.trade_pages) > 10:
+            reached.set()
+
+    exchange.on_request = on_request
+    await asyncio.wait_for(reached.wait(), 30)
+    during = orjson.loads((await run("status", "--json", **settings)).out)["series"]
+    assert {row["last_run"]["status"] for row in during} == {"running"}
+    process.kill()
+    await ended(process)
+    after = orjson.loads((await run("status", "--json", **settings)).out)["series"]
+    assert {row["last_run"]["status"] for row in after} == {"interrupted"}
+    assert sum(row["left"] for row in after) > 0
+
+
+async def test_the_simulator_says_when_its_port_is_taken(exchange: Simulator) -> None:
+    port = exchange.url.split(":")[2].split("/")[0]
+    one_line(await run("simulate", "--port", port), code=2, saying=f"port {port}")
