@@ -1,8 +1,10 @@
 """Is the request budget used, and never overdrawn? Judged by the exchange, which enforces it."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from benchmarks.bench_exchange import World, exchange
+from benchmarks.bench_exchange import Exchange, World, exchange
 from benchmarks.bench_server import Server, database
 from benchmarks.children import backfill
 from benchmarks.report import Row, tell
@@ -10,6 +12,7 @@ from benchmarks.report import Row, tell
 _LATENCY = 0.03
 _TOKENS_PER_REQUEST = 10
 _BAR = 0.98
+_START_SECONDS = 2.0
 
 # Requests a second, event dates, trades a market: about 25 seconds each. At 400/s the markets are small, so that
 # this machine's speed is not what limits.
@@ -28,16 +31,19 @@ async def run(server: Server, *, quick: bool) -> Sequence[Row]:
 
 async def _paced(server: Server, rate: float, world: World) -> list[Row]:
     async with exchange(world) as source, database(server) as url:
+        starting = asyncio.create_task(_after_start(source))
         await backfill(source, url, rate)
-        stats = await source.stats()
+        stats, early = await source.stats(), await starting
     seconds = stats["last_request"] - stats["first_request"]
     # The first request opens the interval, so its tokens are not part of what the interval gave.
     share = (stats["tokens_spent"] - _TOKENS_PER_REQUEST) / (seconds * rate * _TOKENS_PER_REQUEST)
+    spent, later = stats["tokens_spent"] - early["tokens_spent"], stats["last_request"] - early["last_request"]
+    steady = spent / (later * rate * _TOKENS_PER_REQUEST)
     late = stats["throttled_after_first_second"]
     return [
         Row(
             f"budget used at {rate:g} requests/s",
-            f"{share:.1%} of {stats['total']} requests in {seconds:.1f} s",
+            f"{share:.1%}, without the start {steady:.1%} ({stats['total']} requests in {seconds:.1f} s)",
             f">= {_BAR:.0%}",
             share >= _BAR,
         ),
@@ -48,3 +54,12 @@ async def _paced(server: Server, rate: float, world: World) -> list[Row]:
             late == 0,
         ),
     ]
+
+
+async def _after_start(source: Exchange) -> Mapping[str, Any]:
+    """What the exchange had seen once the lists of markets were in and trades were being asked for."""
+    while True:
+        stats = await source.stats()
+        if stats["first_request"] is not None and stats["last_request"] - stats["first_request"] >= _START_SECONDS:
+            return stats
+        await asyncio.sleep(0.1)

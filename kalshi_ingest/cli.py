@@ -21,7 +21,11 @@ _UNUSABLE, _OUT_OF_REACH, _INTERRUPTED = 2, 3, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every foreseen error is one line on stderr."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    arguments.passed_on = [word for word in unknown if word != "--"]
+    if unknown and getattr(arguments, "what", None) != "psql":
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     chosen: Handler = arguments.handler
     with _told() as outcome:
         settings = load_settings({name: getattr(arguments, name) for name in Settings.model_fields})
@@ -90,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "database", commands.database, "The database's address, a shell on it, or stop the embedded one."
     )
     database.add_argument("what", choices=("url", "psql", "stop"))
-    database.add_argument("arguments", nargs="*", help="passed on to psql; put -- before options")
+    database.epilog = "Whatever else stands behind psql is passed on to it: database psql -c 'select 1'."
 
     commands.add_simulate_options(command("simulate", commands.simulate, "Serve a simulated exchange on localhost."))
 

@@ -106,7 +106,7 @@ def database(arguments: argparse.Namespace, settings: Settings) -> int:
         if arguments.what == "url":
             _say(url)
             return _COMPLETE
-        return os.spawnv(os.P_WAIT, embedded.psql_path(), ["psql", url, *arguments.arguments])  # noqa: S606
+        return os.spawnv(os.P_WAIT, embedded.psql_path(), ["psql", url, *arguments.passed_on])  # noqa: S606
 
 
 def add_simulate_options(parser: argparse.ArgumentParser) -> None:

@@ -233,6 +233,12 @@ async def test_status_before_the_schema_exists(empty_database_url: str) -> None:
     assert "Nothing is held yet" in (await run("status", DATABASE_URL=empty_database_url)).out
 
 
+async def test_psql_gets_what_stands_behind_it(database_url: str) -> None:
+    result = await run("database", "psql", "-At", "-c", "select 6 * 7", DATABASE_URL=database_url)
+    assert (result.code, result.out) == (0, "42\n")
+    assert (await run("database", "url", "-c", DATABASE_URL=database_url)).code == 2
+
+
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_stopping(exchange: Simulator, database_url: str, signals: int) -> None:
     """One signal: exit 130 with the checkpoint kept. Two: gone at once. Either way the next run completes."""

@@ -45,8 +45,16 @@ async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunB
         code = await backfill(exchange, url, wanted, dates, "demo")
     _say("\n3. The busiest markets, as a query sees them:\n")
     await _show(url)
-    _say(f"\nLook around with: kalshi-ingest --data-dir {data_dir} database psql")
+    _say(f"\nLook around with: {_program()} database psql --data-dir {data_dir}")
     return code
+
+
+def _program() -> str:
+    """This program as the user can call it from here."""
+    path = Path(sys.argv[0])
+    if path.name != "kalshi-ingest":
+        return "python -m kalshi_ingest"
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 async def _empty(url: str) -> None:

@@ -20,7 +20,6 @@ from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.store import catalog, checkpoints
 from kalshi_ingest.store.database import Database
 
-
 _PORTION = 250
 
 

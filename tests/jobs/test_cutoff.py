@@ -54,9 +54,7 @@ async def test_it_moves_during_the_walks(
 
 @pytest.mark.parametrize("overlap", [timedelta(0), timedelta(hours=9)], ids=["apart", "overlapping"])
 @pytest.mark.parametrize("pages", [3, 11])
-async def test_it_moves_between_two_runs(
-    pages: int, overlap: timedelta, database_url: str, clean: Clean
-) -> None:
+async def test_it_moves_between_two_runs(pages: int, overlap: timedelta, database_url: str, clean: Clean) -> None:
     world, asked = varied_world(cutoff=_FIRST), 0
     async with Simulator(world, Limits(overlap=overlap)) as simulator:
         for cutoff in (_FIRST, datetime(2024, 10, 23, 18, tzinfo=UTC), datetime(2024, 10, 24, 20, tzinfo=UTC), _LAST):

@@ -4,9 +4,7 @@ import asyncio
 from random import Random
 
 import asyncpg
-import pytest
 
-from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.simulator import Limits, Simulator
 from tests import postgres
 from tests.jobs.dropping import cut_at_commits
@@ -25,9 +23,7 @@ async def _unbroken(admin_url: str, template: str, simulator: Simulator) -> dict
         return await digests(url)
 
 
-async def test_commits_whose_outcome_is_unknown(
-    postgres_url: str, template_database: str, database_url: str
-) -> None:
+async def test_commits_whose_outcome_is_unknown(postgres_url: str, template_database: str, database_url: str) -> None:
     world, cut = varied_world(), 0
     async with Simulator(world) as simulator:
         unbroken = await _unbroken(postgres_url, template_database, simulator)

@@ -42,5 +42,4 @@ async def _peak_megabytes(giant: int, admin_url: str, template: str) -> float:
 async def test_200_000_trades_take_no_more_than_5_000(postgres_url: str, template_database: str) -> None:
     small = await _peak_megabytes(5_000, postgres_url, template_database)
     large = await _peak_megabytes(200_000, postgres_url, template_database)
-    print(small, large)
     assert large - small < 15

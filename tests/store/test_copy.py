@@ -28,6 +28,8 @@ TRADES = st.builds(
     st.sampled_from((1, -1)),
     st.booleans(),
 )
+
+
 async def _back(url: str, table: str, columns: tuple[str, ...], rows: list[bytes]) -> list[tuple[str, ...]]:
     """Rows as text, in the order in which they were copied in."""
     connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})

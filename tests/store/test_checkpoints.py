@@ -1,0 +1,89 @@
+"""Checkpoints come back as they were written, and the database refuses claims without proof."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from kalshi_ingest.domain.candles import candles_of
+from kalshi_ingest.domain.model import Tier, Trade, to_datetime
+from kalshi_ingest.domain.walk import Checkpoint
+from kalshi_ingest.store import checkpoints
+from kalshi_ingest.store.copy import TRADE_COLUMNS, Encoder, binary_copy
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+RUN = UUID(int=7)
+NEW = Checkpoint("M", "KXHIGHCHI", date(2025, 7, 1))
+SERIES = "insert into series values ('KXHIGHCHI', 'chicago', '', '', '', null, '{}', now())"
+
+KNOWN = (
+    NEW,
+    replace(NEW, tier=Tier.LIVE, cursor="abc", oldest=(1_700_000_000_123_456, bytes(range(16))), pages=3),
+    replace(NEW, tier=Tier.HISTORICAL, walk=2, confirming=True, settled_first=True, trades_stored=5),
+    replace(
+        NEW, state="complete", settled_first=True, contracts_stored=10**15 + 1, exchange_volume=None, verdict="unknown"
+    ),
+    replace(NEW, state="complete", settled_first=True, contracts_stored=7, exchange_volume=10**15 + 3, verdict="short"),
+    replace(NEW, state="open", exchange_volume=0),
+    NEW.failed("count_fp: is 0"),
+)
+
+
+@pytest.mark.parametrize("known", KNOWN)
+async def test_round_trip(known: Checkpoint, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(SERIES)
+    for one in (NEW, known, known):
+        await checkpoints.store(connection, [one, replace(one, ticker="OTHER")], RUN, NOW)
+    assert await checkpoints.load(connection, ["KXHIGHCHI"]) == {"M": known, "OTHER": replace(known, ticker="OTHER")}
+    assert await checkpoints.of_tickers(connection, ["M", "NONE"]) == {"M": known}
+    assert await checkpoints.load(connection, ["KXHIGHMIA"]) == {}
+    assert await checkpoints.pages(connection, "M") == known.pages
+    assert await checkpoints.pages(connection, "NONE") == 0
+    completed = await connection.fetchval("select completed_at from checkpoints where ticker = 'M'")
+    assert completed == (NOW if known.state == "complete" else None)
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        replace(NEW, state="complete", settled_first=True),
+        replace(NEW, state="complete", verdict="exact"),
+        replace(NEW, verdict="exact"),
+        replace(NEW, state="failed"),
+        replace(NEW, error="why"),
+        replace(NEW, state="done"),
+    ],
+)
+async def test_a_claim_without_proof_is_refused(claim: Checkpoint, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(SERIES)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await checkpoints.store(connection, [claim], RUN, NOW)
+    await connection.close()
+
+
+async def test_candles_of_what_is_stored(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several fetches, whose seams lie inside minutes and inside one instant."""
+    monkeypatch.setattr(checkpoints, "_FETCH_ROWS", 7)
+    start = 1_700_000_100_000_000
+    trades = [
+        Trade(
+            start + number // 3 * 5_000_000, number.to_bytes(16), 400_000 + number * 37 % 900, 100 + number, side, False
+        )
+        for number, side in enumerate((1, 1, 1, -1, -1, -1) * 40)
+    ]
+    connection = await asyncpg.connect(database_url)
+    rows = Encoder().trades("M", trades) + Encoder().trades("OTHER", trades)
+    await connection.copy_to_table("trades", source=binary_copy(rows), columns=TRADE_COLUMNS, format="binary")
+    end = start + int(timedelta(minutes=5) / timedelta(microseconds=1))
+    async with connection.transaction():
+        held = await checkpoints.stored_candles(connection, "M", start, end)
+    assert held == candles_of(trade for trade in trades if trade.created_us < end)
+    assert to_datetime(held[-1].start_us) < to_datetime(end)
+    assert await checkpoints.stored_trades(connection, "M") == (240, sum(trade.size for trade in trades))
+    assert await checkpoints.stored_trades(connection, "NONE") == (0, 0)
+    await connection.close()
