@@ -19,6 +19,10 @@ create table series (
     fetched_at         timestamptz not null
 );
 comment on table series is 'One row per Kalshi series, e.g. KXHIGHCHI. Source: GET /series/{series_ticker}.';
+comment on column series.series_ticker is 'Kalshi''s own name, e.g. KXHIGHCHI.';
+comment on column series.title is 'As the exchange titles it.';
+comment on column series.category is 'The exchange''s category, e.g. Climate and Weather.';
+comment on column series.frequency is 'The exchange''s word: daily for these series.';
 comment on column series.city is 'chicago, miami, austin, la, denver, philadelphia or nyc; NULL for a series that is no city''s daily high.';
 comment on column series.settlement_sources is 'Who publishes the number that settles the markets: [{name, url}].';
 comment on column series.raw is 'The whole object as the exchange sent it.';
@@ -35,6 +39,10 @@ create table events (
 );
 create index events_series_date on events (series_ticker, event_date);
 comment on table events is 'One row per event (one city, one climate day). Source: GET /events.';
+comment on column events.series_ticker is 'The series the event names itself.';
+comment on column events.city is 'As in series.';
+comment on column events.title is 'As the exchange titles it.';
+comment on column events.raw is 'The whole object as the exchange sent it, without nested markets.';
 comment on column events.event_ticker is 'Up to 2024-10-23 events carry the legacy name (HIGHCHI-…) under the series KXHIGHCHI.';
 comment on column events.event_date is 'The climate day, from the event ticker (YYMMMDD), never from a close time. A climate day is local standard time all year.';
 comment on column events.fetched_at is 'When this content was first seen.';
@@ -71,6 +79,14 @@ create table markets (
 create index markets_series_date on markets (series_ticker, event_date);
 create index markets_event on markets (event_ticker);
 comment on table markets is 'One row per market (one bin of an event). Source: GET /markets and GET /historical/markets.';
+comment on column markets.ticker is 'Kalshi''s own name, e.g. KXHIGHCHI-25NOV14-B55.5.';
+comment on column markets.event_ticker is 'The event this is a bin of.';
+comment on column markets.series_ticker is 'The series that was asked for; a tickers prefix does not tell it.';
+comment on column markets.city is 'As in series.';
+comment on column markets.open_time is 'Trading begins.';
+comment on column markets.close_time is 'Trading ends. The rule for it has changed over the years, so it does not tell the event date.';
+comment on column markets.settled_at is 'When the exchange paid (settlement_ts); NULL before that and where it does not say.';
+comment on column markets.rules_primary is 'The market''s own rules, as text.';
 comment on column markets.event_date is 'The climate day, from the event ticker.';
 comment on column markets.title is 'Empty for most markets of 2024 and 2025: the exchange sent it empty.';
 comment on column markets.strike_type is 'between: floor <= T <= cap. less: T < cap. greater: T > floor (strict). NULL when it cannot be known.';
@@ -100,6 +116,7 @@ create table trades (
     primary key (ticker, created_time, trade_id)
 );
 comment on table trades is 'Every trade, once. Source: GET /markets/trades and GET /historical/trades. Rows are checked before they are copied in, so the table has no check constraints to pay for.';
+comment on column trades.ticker is 'The market.';
 comment on column trades.created_time is 'Execution time, microseconds. Trades of one sweep share it: more than half of all trades do.';
 comment on column trades.trade_id is 'The exchange''s id; UUID-shaped, without an RFC version.';
 comment on column trades.yes_price is 'Dollars per yes contract; the no price is 1 - yes_price exactly.';
@@ -122,6 +139,11 @@ create table candles (
     primary key (ticker, period_minutes, period_start)
 );
 comment on table candles is 'Candles made from trades: yes price, UTC-aligned, [period_start, period_end). No row means no trade in that period, once the market''s checkpoint is complete.';
+comment on column candles.ticker is 'The market.';
+comment on column candles.period_start is 'First instant of the period, a multiple of its length in UTC.';
+comment on column candles.high is 'Dollars, highest yes price.';
+comment on column candles.low is 'Dollars, lowest yes price.';
+comment on column candles.num_trades is 'Trades in the period.';
 comment on column candles.period_minutes is '1 or 5.';
 comment on column candles.period_end is 'The candle is known only from this instant on: join on it, not on period_start.';
 comment on column candles.open is 'Dollars. First trade in execution order: by time, then sweep order (yes takers by ascending, no takers by descending yes price).';
@@ -160,6 +182,15 @@ create table checkpoints (
 );
 create index checkpoints_series_date on checkpoints (series_ticker, event_date);
 comment on table checkpoints is 'What is proved about each market''s trades. Written in the transaction that writes the rows it vouches for.';
+comment on column checkpoints.ticker is 'The market.';
+comment on column checkpoints.series_ticker is 'The series that was asked for.';
+comment on column checkpoints.event_date is 'The climate day, from the event ticker.';
+comment on column checkpoints.oldest_trade_id is 'Breaks ties at oldest_time.';
+comment on column checkpoints.pages is 'Pages of trades stored so far, over all walks.';
+comment on column checkpoints.error is 'Why the market failed: what was wrong, in which field.';
+comment on column checkpoints.run_id is 'The run that wrote this row; see ingestion_log.';
+comment on column checkpoints.updated_at is 'When this row was written.';
+comment on column checkpoints.completed_at is 'When completeness was proved.';
 comment on column checkpoints.state is 'walking: some pages are stored, go on at tier and cursor. open: walked to the end before the market settled. complete: walked to the end of every tier after it settled. failed: see error; the next run tries again. No row: never fetched.';
 comment on column checkpoints.tier is 'live or historical: where the walk goes on.';
 comment on column checkpoints.cursor is 'The exchange''s cursor of the next page; NULL for the first page of the tier.';
@@ -194,6 +225,17 @@ create table ingestion_log (
 );
 create index ingestion_log_series on ingestion_log (series_ticker, started_at);
 comment on table ingestion_log is 'One row per run and series. A run that was killed leaves ''running''; the next run of that series corrects it to ''interrupted''.';
+comment on column ingestion_log.run_id is 'One id per run, shared by its series.';
+comment on column ingestion_log.series_ticker is 'The series.';
+comment on column ingestion_log.status is 'running, success, partial (something is listed as incomplete), failed, interrupted.';
+comment on column ingestion_log.started_at is 'When the run began.';
+comment on column ingestion_log.finished_at is 'When it ended; NULL while it runs and after a kill.';
+comment on column ingestion_log.duration_seconds is 'finished_at minus started_at, seconds.';
+comment on column ingestion_log.candles_1m is 'One-minute candles written by this run.';
+comment on column ingestion_log.candles_5m is 'Five-minute candles written by this run.';
+comment on column ingestion_log.min_event_date is 'First event date asked for.';
+comment on column ingestion_log.max_event_date is 'Last event date asked for.';
+comment on column ingestion_log.error_message is 'What failed, or why it ended early.';
 comment on column ingestion_log.command is 'The command with its dates, as the user asked for it.';
 comment on column ingestion_log.markets_fetched is 'Markets whose walk ended in this run.';
 comment on column ingestion_log.trades_fetched is 'Trade rows stored by this run.';

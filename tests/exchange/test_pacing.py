@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from random import Random
 
@@ -41,6 +42,12 @@ def on_time() -> Callable[[], float]:
     return lambda: 0.0
 
 
+@cache
+def minute(rate: float, lateness: Callable[[], Callable[[], float]]) -> list[float]:
+    """A minute of always-ready workers."""
+    return virtual_clock.run(drain(Pacer(rate), MINUTE), late=lateness())
+
+
 LATENESS = pytest.mark.parametrize("lateness", [on_time, late_at_random, always_late])
 
 
@@ -51,7 +58,7 @@ def in_window(turns: list[float], start: float, end: float) -> int:
 @pytest.mark.parametrize("rate", RATES)
 @LATENESS
 def test_the_worst_second_and_the_whole_minute(rate: float, lateness: Callable[[], Callable[[], float]]) -> None:
-    turns = virtual_clock.run(drain(Pacer(rate), MINUTE), late=lateness())
+    turns = minute(rate, lateness)
     assert turns == sorted(turns)
 
     first = 0
@@ -67,7 +74,7 @@ def test_the_worst_second_and_the_whole_minute(rate: float, lateness: Callable[[
 @pytest.mark.parametrize("rate", RATES)
 @LATENESS
 def test_a_bucket_of_one_second_never_runs_dry(rate: float, lateness: Callable[[], Callable[[], float]]) -> None:
-    turns = virtual_clock.run(drain(Pacer(rate), MINUTE), late=lateness())
+    turns = minute(rate, lateness)
     level, seen = rate, 0.0
     for at in turns:
         level = min(rate, level + (at - seen) * rate) - 1
