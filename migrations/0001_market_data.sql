@@ -197,7 +197,7 @@ comment on column checkpoints.cursor is 'The exchange''s cursor of the next page
 comment on column checkpoints.walk is '1, or 2 for the second walk that a market gets whose trades do not add up to its volume.';
 comment on column checkpoints.confirming is 'This walk goes over ground that holds rows already: every page goes through staging.';
 comment on column checkpoints.settled_first is 'The market was settled before this walk began, so reaching the end proves completeness.';
-comment on column checkpoints.oldest_time is 'The oldest trade stored by this walk: a page wholly older than it (and oldest_trade_id) holds new rows only.';
+comment on column checkpoints.oldest_time is 'The oldest trade stored by this walk: a page wholly older than it (and oldest_trade_id) holds new rows only. While it is set, the candles of its five-minute bucket are still to be written.';
 comment on column checkpoints.trades_stored is 'Rows of trades for this ticker.';
 comment on column checkpoints.contracts_stored is 'Sum of trades.count for this ticker, contracts.';
 comment on column checkpoints.exchange_volume is 'The market''s own volume, read after it settled, contracts.';
