@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.simulator import Simulator, SyntheticWorld
+from kalshi_ingest.simulator.stats import Stats
 from tests.jobs.harness import WORKERS, fetch
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -67,10 +68,11 @@ async def warm_forker() -> AsyncIterator[Forker]:
 class Killer:
     """Starts backfills of one database and kills each at an instant that `random` chooses.
 
+    Each run has an exchange of its own, so that what a killed one still had on the wire is not taken for the next's.
     Half of the kills follow a request, half an answer; one in eight falls into the planning.
     """
 
-    simulator: Simulator
+    world: SyntheticWorld
     forker: Forker
     database_url: str
     random: Random
@@ -82,40 +84,43 @@ class Killer:
     _planning: bool = False
     _after_answer: bool = False
     _left: int = 0
-    _asked: int | None = None
+    _begun: bool = False
+    _killed: Stats = field(default_factory=Stats)
     _stored: int = 0
 
     async def run(self, *, kill: bool) -> int:
         """One backfill, to its end or to its violent end: its exit code."""
         self._arm(kill)
-        self.simulator.on_request, self.simulator.on_answered = self._requested, self._answered
-        self._pid = await self.forker.start(self.simulator.url, self.database_url)
-        self._forked.set()
-        code = await self.forker.wait()
-        self._pid = None
+        async with Simulator(self.world) as simulator:
+            simulator.on_request, simulator.on_answered = self._requested, self._answered
+            self._pid = await self.forker.start(simulator.url, self.database_url)
+            self._forked.set()
+            code = await self.forker.wait()
+            self._pid = None
+            simulator.on_request = simulator.on_answered = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if code == -signal.SIGKILL:
-            self.wasted.append(self._asked or 0)
+            self.wasted.append(0)
+            self._killed = simulator.stats
         return code
 
     def _arm(self, kill: bool) -> None:
         self._planning = self.random.random() < 1 / 8
         self._after_answer = self.random.random() < 1 / 2
         self._left = self.random.randint(1, 4 if self._planning else 9) if kill else 0
-        self._asked = None
+        self._begun = False
         self._forked.clear()
 
     async def _requested(self, route: str, _: str | None) -> None:
         await self._forked.wait()
-        if self._asked is None:
+        if not self._begun:
             # This run holds the lock by now, so the killed one's last transaction is committed or gone.
-            self._asked = 0
+            self._begun = True
             stored, self._stored = self._stored, await self._pages_stored()
             if self.wasted:
-                self.wasted[-1] -= self._stored - stored
-        self._asked += route in _TRADES
+                self.wasted[-1] = self._killed.trade_pages.total() - (self._stored - stored)
         self._count(route, answered=False)
 
     def _answered(self, route: str, _: str | None) -> None:
