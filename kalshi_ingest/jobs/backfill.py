@@ -3,43 +3,28 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
 
 from kalshi_ingest.errors import IngestError, Unusable
-from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
+from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.store import runs
-from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Writer
 
 _LOG_SECONDS = 5.0
+_PAGES_AT_ONCE = 2
+"""Long pages of markets held at the same time."""
 _STOP_SECONDS = 5.0
 """How long what is under way may take to end after a stop; together with the log, below ten seconds."""
 _CLOSE_SECONDS = 2.0
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What a backfill works with; opened and closed by whoever calls it."""
-
-    api: Api
-    writing: Database
-    """Holds the run's locks and takes the trades."""
-    planning: Database
-    """Takes series, events, markets and the log, so that a long list never holds up trades."""
-    clock: Callable[[], datetime]
-    workers: int
-    candles: bool = True
 
 
 class Backfill:
@@ -92,8 +77,9 @@ class Backfill:
         try:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(self._writer.run())
+                turn = asyncio.Semaphore(_PAGES_AT_ONCE)
                 plans = [
-                    SeriesPlan(tools.api, tools.planning, progress, self._dates, run_id=self.run_id, clock=tools.clock)
+                    SeriesPlan(tools, progress, self._dates, run_id=self.run_id, turn=turn)
                     for progress in self.progress.values()
                 ]
                 # Asked for beside the lists, so that the first worker does not have to wait for it.

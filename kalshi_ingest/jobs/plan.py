@@ -1,8 +1,9 @@
 """The plan of one series: its events and markets of both tiers, into the tables; what is left to walk, to the feed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +15,10 @@ from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.domain.walk import Checkpoint
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient, Unusable
 from kalshi_ingest.exchange import parse_markets as parse
-from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.jobs.feed import Feed, Task
 from kalshi_ingest.jobs.progress import SeriesProgress
+from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import catalog, checkpoints
-from kalshi_ingest.store.database import Database
 
 _PORTION = 250
 
@@ -38,21 +38,16 @@ class SeriesPlan:
     """Lists one series and feeds what is not proved yet to the workers, page by page."""
 
     def __init__(
-        self,
-        api: Api,
-        database: Database,
-        progress: SeriesProgress,
-        dates: Dates,
-        *,
-        run_id: UUID,
-        clock: Callable[[], datetime],
+        self, tools: Tools, progress: SeriesProgress, dates: Dates, *, run_id: UUID, turn: asyncio.Semaphore
     ) -> None:
-        self._api = api
-        self._database = database
+        """`turn` is shared by the plans of a run: a decoded page of 1,000 markets takes ten megabytes."""
+        self._api = tools.api
+        self._database = tools.planning
+        self._clock = tools.clock
         self._progress = progress
         self._dates = dates
         self._run_id = run_id
-        self._clock = clock
+        self._turn = turn
         self._series = progress.wanted.series_ticker
         self._city = progress.wanted.city
         self._seen: set[str] = set()
@@ -94,15 +89,24 @@ class SeriesPlan:
 
     async def _list_markets(self, tier: Tier, feed: Feed) -> None:
         held: list[Market] = []
-        async for rows in self._api.markets(self._series, tier, self._progress.tally):
-            # In portions, so that the workers have something to do before a long page is read to its end.
-            for start in range(0, len(rows), _PORTION):
-                held += await self._readable(rows[start : start + _PORTION])
-                # The last event of a portion may go on in the next one, and strikes are told from a whole event.
-                last = held[-1].event_ticker if held else ""
-                await self._store_markets([market for market in held if market.event_ticker != last], feed)
-                held = [market for market in held if market.event_ticker == last]
+        pages = self._api.markets(self._series, tier, self._progress.tally)
+        more = True
+        while more:
+            async with self._turn:
+                rows = await anext(pages, None)
+                more = rows is not None
+                # In portions, so that the workers have something to do before a long page is read to its end.
+                for start in range(0, len(rows or ()), _PORTION):
+                    held = await self._take_portion((rows or [])[start : start + _PORTION], held, feed)
+                rows = None
         await self._store_markets(held, feed)
+
+    async def _take_portion(self, rows: Sequence[Any], held: list[Market], feed: Feed) -> list[Market]:
+        """Store what is whole; the last event may go on in the next portion, and strikes are told from a whole one."""
+        held = held + await self._readable(rows)
+        last = held[-1].event_ticker if held else ""
+        await self._store_markets([market for market in held if market.event_ticker != last], feed)
+        return [market for market in held if market.event_ticker == last]
 
     async def _readable(self, rows: Iterable[Any]) -> list[Market]:
         """The markets of a page that were asked for. A row that breaks its contract fails its market."""

@@ -16,7 +16,7 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.jobs.backfill import Tools
+from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import migrate
 from kalshi_ingest.store.database import Database
 

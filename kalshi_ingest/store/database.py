@@ -18,6 +18,9 @@ LOCK_CLASS = 0x4B414C53
 _LOCK_PATIENCE = 3.0
 """Seconds to wait for a lock: the server needs a moment to notice that the process of a killed run is gone."""
 
+# A worker goes on from a commit as soon as it is told of it, so no server may tell of it before it is safe.
+_SESSION = {"application_name": "kalshi_ingest", "timezone": "UTC", "jit": "off", "synchronous_commit": "on"}
+
 T = TypeVar("T")
 
 _AWAY = (
@@ -159,7 +162,7 @@ class Database:
                 return await asyncpg.connect(
                     self._url,
                     timeout=10,
-                    server_settings={"application_name": "kalshi_ingest", "timezone": "UTC", "jit": "off"},
+                    server_settings=_SESSION,
                 )
             except _AWAY as error:
                 if asyncio.get_running_loop().time() + delay > deadline:

@@ -85,6 +85,7 @@ class Writer:
                     batch.append(item)
                     size += _size(item)
             if batch:
+                batch.sort(key=lambda item: item.ticker)
                 await self._commit(batch)
 
     async def _commit(self, batch: list[_Item]) -> None:

@@ -13,9 +13,10 @@ import asyncpg
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import Pacer
-from kalshi_ingest.jobs.backfill import Backfill, Tools
+from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.simulator import RowsWorld, SyntheticWorld, WorldConfig
 from kalshi_ingest.simulator.synthetic_entries import SyntheticMarket
 from kalshi_ingest.store.database import Database
