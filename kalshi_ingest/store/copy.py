@@ -116,6 +116,18 @@ class Encoder:
         return rows
 
 
+def woven(rows: Sequence[bytes]) -> list[bytes]:
+    """Rows in key order, rearranged so that the primary key's pages end up four fifths full instead of half.
+
+    A B-tree page that fills up in ascending order splits in the middle, and its left half stays half empty for
+    good (PostgreSQL knows better only for keys of up to 16 bytes). So three rows of five go first and leave pages
+    half full; the other two then fall between them and fill the pages without splitting them again.
+    """
+    return [row for index, row in enumerate(rows) if index % 5 not in (1, 3)] + [
+        row for index, row in enumerate(rows) if index % 5 in (1, 3)
+    ]
+
+
 async def binary_copy(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
     """The COPY stream of encoded rows, in chunks."""
     chunk: list[bytes] = [_HEADER]

@@ -11,7 +11,7 @@ import asyncpg
 from kalshi_ingest.domain.walk import Checkpoint, Step
 from kalshi_ingest.errors import BadPayload, IngestError, Permanent
 from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy, woven
 from kalshi_ingest.store.database import Database, translated
 from kalshi_ingest.store.staging import merge_step
 
@@ -135,9 +135,9 @@ class Writer:
                     candle_rows += self._encoder.candles(item.ticker, 1, step.candles)
                     candle_rows += self._encoder.candles(item.ticker, 5, step.candles_5m)
         if trade_rows:
-            await _copy(connection, "trades", TRADE_COLUMNS, trade_rows)
+            await _copy(connection, "trades", TRADE_COLUMNS, woven(trade_rows))
         if candle_rows:
-            await _copy(connection, "candles", CANDLE_COLUMNS, candle_rows)
+            await _copy(connection, "candles", CANDLE_COLUMNS, woven(candle_rows))
         now = self._clock()
         await checkpoints.store(connection, [result.checkpoint for result in written], self._run_id, now)
         return written
