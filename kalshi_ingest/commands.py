@@ -2,14 +2,15 @@
 
 import argparse
 import asyncio
-import os
+import math
 import signal
 import sys
 import time
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
 
 import structlog
 
@@ -22,6 +23,7 @@ from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, migrated, opened, with_database
+from kalshi_ingest.jobs.shell import psql
 from kalshi_ingest.jobs.status import status as read_status
 from kalshi_ingest.jobs.summary import is_complete, summary
 from kalshi_ingest.settings import Settings
@@ -30,6 +32,9 @@ from kalshi_ingest.simulator.command import serve
 from kalshi_ingest.store import embedded
 
 _COMPLETE, _INCOMPLETE, _INTERRUPTED = 0, 1, 130
+_MOST_DEMO_DAYS = 365
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -49,7 +54,10 @@ def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
 
 async def _backfill(exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, command: str) -> int:
     stop = _stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
-    async with opened(exchange, url, _now) as session:
+    async with AsyncExitStack() as stack:
+        session = await _unless_stopped(stop, stack.enter_async_context(opened(exchange, url, _now)))
+        if session is None:
+            return _INTERRUPTED
         job = Backfill(session.tools, wanted, dates, command)
         progress = list(job.progress.values())
         started = time.monotonic()
@@ -106,7 +114,7 @@ def database(arguments: argparse.Namespace, settings: Settings) -> int:
         if arguments.what == "url":
             _say(url)
             return _COMPLETE
-        return os.spawnv(os.P_WAIT, embedded.psql_path(), ["psql", url, *arguments.passed_on])  # noqa: S606
+        return psql(url, arguments.passed_on)
 
 
 def add_simulate_options(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +136,7 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     """`simulate`: serve until stopped."""
     end = _date(arguments.end, "--end") if arguments.end else _now().date() - timedelta(days=1)
     start = _date(arguments.start, "--start") if arguments.start else end - timedelta(days=29)
+    _check_simulation(arguments, start, end)
     world = WorldConfig(
         start=start,
         end=end,
@@ -150,8 +159,26 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     return _run(run())
 
 
+def _check_simulation(arguments: argparse.Namespace, start: date, end: date) -> None:
+    if start > end:
+        raise Unusable(f"--start {start} lies after --end {end}")
+    trades = arguments.trades_per_market
+    for option, value, fits, allowed in (  # NaN fits nowhere
+        ("--port", arguments.port, 0 <= arguments.port <= 65535, "0 to 65535"),
+        ("--trades-per-market", trades, 0 < trades <= 1500, "above 0, 1500 at most"),
+        ("--giant", arguments.giant, arguments.giant >= 0, "0 or more"),
+        ("--limit", arguments.limit, 0 <= arguments.limit < math.inf, "0 or more"),
+        ("--latency", arguments.latency, 0 <= arguments.latency < math.inf, "0 or more"),
+        ("--error-rate", arguments.error_rate, 0 <= arguments.error_rate <= 1, "0 to 1"),
+    ):
+        if not fits:
+            raise Unusable(f"{option} {value} is out of range: {allowed}")
+
+
 def demo(arguments: argparse.Namespace, settings: Settings) -> int:
     """`demo`: everything in one, offline, in a database of its own."""
+    if not 1 <= arguments.days <= _MOST_DEMO_DAYS:
+        raise Unusable(f"--days {arguments.days} is out of range: 1 to {_MOST_DEMO_DAYS}")
     logs.configure("console", "warning")
     data_dir = settings.data_dir / "demo"
     with embedded.running(data_dir) as server:
@@ -174,7 +201,7 @@ def _database_url(settings: Settings, *, keep: bool = False) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
-    with embedded.running(settings.data_dir, keep=keep) as server:
+    with _terminable(), embedded.running(settings.data_dir, keep=keep) as server:
         yield server.url
 
 
@@ -202,7 +229,7 @@ def _wanted(cities: Sequence[str], series: Sequence[str], dates: Dates) -> list[
     for ticker in series:
         known = city_of_series(ticker.upper())
         if known is not None:
-            active_city(known.key)
+            named.append(active_city(known.key))
     for city in named:
         if dates.end < city.first_event_date:
             raise Unusable(
@@ -215,8 +242,8 @@ def _wanted(cities: Sequence[str], series: Sequence[str], dates: Dates) -> list[
             raise Unusable(f"the first event date of any city is {first}: nothing to fetch up to {dates.end}")
     wanted = [Wanted(city.series_ticker, city.key) for city in named]
     for ticker in series:
-        known = city_of_series(ticker.upper())
-        wanted.append(Wanted(ticker.upper(), known.key if known else None))
+        if city_of_series(ticker.upper()) is None:
+            wanted.append(Wanted(ticker.upper(), None))
     return list(dict.fromkeys(wanted))
 
 
@@ -233,15 +260,49 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
     return asyncio.run(work)
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM as Ctrl-C where no event loop listens: as process 1 of a container it would be passed over."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` gives; None when `stop` came first, and `work` was cancelled."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        working.cancel()
+        await asyncio.wait([working])
+        if not working.cancelled() and (error := working.exception()):
+            log.debug("gave up opening", reason=str(error))
+        return None
+    finally:
+        stopping.cancel()
+
+
 def _stop_on_signals(notice: str = "") -> asyncio.Event:
-    """Set on the first SIGINT or SIGTERM, which then lose their handlers: a second one stops the program at once."""
+    """Set on the first SIGINT or SIGTERM; a second one stops the program at once.
+
+    The second one too is raised by the event loop, between two callbacks. Python's own handler would raise it
+    anywhere, also inside `Task.cancel`, and a task whose wake-up is lost there is waited for without an end.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def ask_to_stop() -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
         stop.set()
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(each)
         if notice:
             log.info(notice)
 

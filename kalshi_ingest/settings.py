@@ -5,8 +5,10 @@ says what is wrong in words that never repeat a secret.
 """
 
 import difflib
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -122,7 +124,7 @@ class Settings(BaseSettings):
         try:
             return None if value is None else value.expanduser()
         except RuntimeError:
-            raise ValueError("begins with ~, but this account has no home folder") from None
+            raise ValueError("begins with ~, but that account has no home folder here") from None
 
     @field_validator("database_url")
     @classmethod
@@ -156,10 +158,17 @@ def load_settings(overrides: Mapping[str, object]) -> Settings:
     """
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     try:
-        in_env_file = DotEnvSettingsSource(Settings).env_vars
+        with _unreadable_lines() as unreadable:
+            in_env_file = DotEnvSettingsSource(Settings).env_vars
     except (OSError, UnicodeDecodeError) as error:
         raise Unusable(f"The file {ENV_FILE} in the working directory cannot be read: {_reason(error)}.") from None
-    problems = _misspelt([*os.environ, *in_env_file, *(PREFIX + name for name in given)])
+    if unreadable:
+        lines = ", ".join(str(line) for line in unreadable)
+        raise Unusable(
+            f"The file {ENV_FILE} in the working directory cannot be read from line {lines} on: write NAME=value."
+        )
+    problems = [f"{PREFIX}{name.upper()}: is empty." for name, value in given.items() if value == ""]
+    problems += _misspelt([*os.environ, *in_env_file, *(PREFIX + name for name in given)])
     settings = None
     try:
         settings = Settings(**{name: value for name, value in given.items() if name in Settings.model_fields})
@@ -168,6 +177,23 @@ def load_settings(overrides: Mapping[str, object]) -> Settings:
     if settings is None or problems:
         raise Unusable("\n".join(problems))
     return settings
+
+
+@contextmanager
+def _unreadable_lines() -> Iterator[list[int]]:
+    """Numbers of lines that python-dotenv cannot read: it only tells a log, and that is not set up yet."""
+    found: list[int] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        found.extend(each for each in (record.args or ()) if isinstance(each, int))
+        return False
+
+    parser = logging.getLogger("dotenv.main")
+    parser.addFilter(keep)
+    try:
+        yield found
+    finally:
+        parser.removeFilter(keep)
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

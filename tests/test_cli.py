@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_ingest.store.migrate import LOCK_KEY
 from tests import postgres
 
 START, END = date(2025, 11, 12), date(2025, 11, 14)
@@ -237,6 +239,98 @@ async def test_psql_gets_what_stands_behind_it(database_url: str) -> None:
     result = await run("database", "psql", "-At", "-c", "select 6 * 7", DATABASE_URL=database_url)
     assert (result.code, result.out) == (0, "42\n")
     assert (await run("database", "url", "-c", DATABASE_URL=database_url)).code == 2
+
+
+async def busy(url: str, what: str) -> None:
+    """Wait until some session other than this one runs a statement with these words in it."""
+    connection = await asyncpg.connect(url)
+    query = "select count(*) from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() and query ~ $1"
+    try:
+        while not await connection.fetchval(query, what):
+            await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+
+
+def command_lines_below(pid: int) -> list[bytes]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+
+
+async def test_ctrl_c_in_psql_ends_the_query_and_no_command_line_shows_the_password(database_url: str) -> None:
+    secret = postgres.with_database(database_url, urlsplit(database_url).path[1:], "postgres:hunter2")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kalshi_ingest", "database", "psql", "-c", "select pg_sleep(30)"),
+        env=os.environ | {"KALSHI_INGEST_DATABASE_URL": secret},
+        stdout=-1,
+        stderr=-1,
+        start_new_session=True,
+    )
+    await asyncio.wait_for(busy(database_url, "pg_sleep"), 30)
+    lines = command_lines_below(process.pid)
+    assert lines
+    assert not any(b"hunter2" in line for line in lines)
+    os.killpg(process.pid, signal.SIGINT)
+    result = await ended(process)
+    assert result.code == 1
+    assert "canceling statement due to user request" in result.err
+
+
+async def test_stopping_before_everything_is_open(exchange: Simulator, database_url: str) -> None:
+    """Here it waits for another process that migrates."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(f"select pg_advisory_lock({LOCK_KEY})")
+        process = await started(*backfill(), settings=healthy(exchange, database_url))
+        await asyncio.wait_for(busy(database_url, "pg_advisory_lock"), 30)
+        process.send_signal(signal.SIGTERM)
+        result = await asyncio.wait_for(ended(process), 10)
+    finally:
+        await connection.close()
+    assert result.code == 130, result.err
+    assert "Traceback" not in result.err
+
+
+def has_begun(data_dir: Path) -> bool:
+    return any(data_dir.glob("postgresql-18*"))
+
+
+async def test_stopping_while_the_embedded_server_is_made(exchange: Simulator, home: Path) -> None:
+    settings = {"API_URL": exchange.url, "DATA_DIR": str(home)}
+    process = await started(*backfill(), settings=settings)
+
+    async def making() -> None:
+        while not has_begun(home):
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(making(), 30)
+    process.send_signal(signal.SIGTERM)
+    result = await asyncio.wait_for(ended(process), 10)
+    assert result.code == 130, result.err
+    assert "Traceback" not in result.err
+
+
+async def test_a_citys_old_series_name_is_its_new_one(exchange: Simulator, database_url: str) -> None:
+    both = await run(*backfill("--series", "highchi", "--city", "chicago"), **healthy(exchange, database_url))
+    assert both.code == 0, both.err
+    held = orjson.loads((await run("status", "--json", DATABASE_URL=database_url)).out)["series"]
+    assert [row["series_ticker"] for row in held] == ["KXHIGHCHI"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "saying"),
+    [
+        (("simulate", "--port", "99999"), "--port 99999"),
+        (("simulate", "--trades-per-market", "-1"), "--trades-per-market"),
+        (("simulate", "--limit", "nan"), "--limit"),
+        (("simulate", "--error-rate", "2"), "0 to 1"),
+        (("simulate", "--start", "2025-11-14", "--end", "2025-11-12"), "lies after"),
+        (("demo", "--days", "0"), "--days 0"),
+        (("status", "--data-dir", ""), "KALSHI_INGEST_DATA_DIR: is empty"),
+    ],
+)
+async def test_numbers_that_cannot_be_meant(arguments: tuple[str, ...], saying: str) -> None:
+    one_line(await run(*arguments), code=2, saying=saying)
 
 
 @pytest.mark.parametrize("signals", [1, 2])

@@ -183,3 +183,13 @@ def test_settings_cannot_be_changed() -> None:
     settings = load_settings({})
     with pytest.raises(ValidationError, match="frozen"):
         settings.__setattr__("workers", 3)
+
+
+def test_a_line_of_the_env_file_that_cannot_be_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text("OTHER=1\nexport nothing here\nKALSHI_INGEST_WORKERS=3\n")
+    assert "line 2" in complaint()
+    assert capfd.readouterr().err == ""
+
+
+def test_an_empty_option_is_refused() -> None:
+    assert complaint(data_dir="") == "KALSHI_INGEST_DATA_DIR: is empty."

@@ -15,7 +15,8 @@ TOKENS_PER_REQUEST = 10
 """The default cost of a request in the exchange's token bucket."""
 
 TRADES_PER_PAGE = 1000
-MARKETS_PER_PAGE = 1000
+MARKETS_PER_PAGE = 500
+"""Half of what the exchange allows: decoded, 1,000 markets take over ten megabytes, six series are listed at once."""
 FIRST_MARKETS = 100
 """The first page of a list of markets is short, so that the workers have something to do while the rest is listed."""
 EVENTS_PER_PAGE = 200

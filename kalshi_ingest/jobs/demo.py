@@ -1,6 +1,7 @@
 """`demo`: a simulated exchange in a process of its own, a backfill from it, and a look at what came in."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -21,9 +22,9 @@ REQUESTS_PER_SECOND = 100.0
 """What the simulated exchange allows: five times a basic account, so that the demo ends within a minute."""
 
 _BUSIEST = """
-select markets.city, markets.event_date::text as event_date, markets.ticker, markets.strike_type as strike,
+select markets.ticker, markets.strike_type as strike,
        coalesce(markets.floor_strike::text, '') as floor, coalesce(markets.cap_strike::text, '') as cap,
-       markets.result, checkpoints.verdict, checkpoints.trades_stored as trades, candles_1m
+       markets.result, checkpoints.verdict, checkpoints.trades_stored as trades, candles_1m as "1m"
 from checkpoints join markets using (ticker)
 cross join lateral (select count(*) as candles_1m from candles
                     where candles.ticker = markets.ticker and period_minutes = 1) as made
@@ -45,7 +46,7 @@ async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunB
         code = await backfill(exchange, url, wanted, dates, "demo")
     _say("\n3. The busiest markets, as a query sees them:\n")
     await _show(url)
-    _say(f"\nLook around with: {_program()} database psql --data-dir {data_dir}")
+    _say(f"\nLook around with: {_program()} database psql --data-dir {shlex.quote(str(data_dir))}")
     return code
 
 

@@ -40,7 +40,7 @@ class SeriesPlan:
     def __init__(
         self, tools: Tools, progress: SeriesProgress, dates: Dates, *, run_id: UUID, turn: asyncio.Semaphore
     ) -> None:
-        """`turn` is shared by the plans of a run: a decoded page of 1,000 markets takes ten megabytes."""
+        """`turn` is shared by the plans of a run: a decoded page of markets takes megabytes."""
         self._api = tools.api
         self._database = tools.planning
         self._clock = tools.clock
@@ -53,6 +53,7 @@ class SeriesPlan:
         self._seen: set[str] = set()
         self._events_with_markets: set[str] = set()
         self._own_events: dict[str, bool] = {}
+        self._warned: set[str] = set()
         self._rejected: list[Checkpoint] = []
         self._known: Mapping[str, Checkpoint] = {}
 
@@ -68,6 +69,11 @@ class SeriesPlan:
                 await self._list_markets(tier, feed)
             await self._list_events()
             self._progress.listed = True
+            if not self._progress.markets:
+                # An empty list proves nothing: the exchange may not hold these dates yet, or not under this name.
+                self._progress.failed[self._series] = (
+                    f"the exchange lists no market with an event date from {self._dates.start} to {self._dates.end}"
+                )
         except (Permanent, Transient) as error:
             self._progress.failed[self._series] = f"the list is incomplete: {error}"
         finally:
@@ -113,7 +119,7 @@ class SeriesPlan:
         markets: list[Market] = []
         for row in rows:
             ticker = row.get("ticker") if isinstance(row, dict) else None
-            if ticker in self._seen:
+            if isinstance(ticker, str) and ticker in self._seen:
                 continue
             event_ticker = row.get("event_ticker") if isinstance(row, dict) else None
             if isinstance(event_ticker, str) and not self._asked(event_ticker):
@@ -121,23 +127,31 @@ class SeriesPlan:
             self._seen.add(str(ticker))
             try:
                 market = parse.market(row)
-                await self._check_series(market)
-                markets.append(market)
+                if await self._is_own(market):
+                    self._events_with_markets.add(market.event_ticker)
+                    markets.append(market)
+                else:
+                    # Its checkpoint, if it has one, is another series' and stays as it is.
+                    self._fail(ticker, f"asked for series {self._series}, got market {market.ticker} of another series")
             except BadPayload as error:
                 self._reject(ticker, event_ticker, error)
         return markets
 
     def _reject(self, ticker: object, event_ticker: object, error: BadPayload) -> None:
         """A market whose row cannot be read: failed, with the reason, unless its trades are proved already."""
-        self._progress.markets += 1
-        self._progress.walked += 1
-        self._progress.failed[str(ticker)] = str(error)
+        self._fail(ticker, str(error))
         if not isinstance(ticker, str) or not isinstance(event_ticker, str):
             return
+        self._events_with_markets.add(event_ticker)
         day = parse_event_ticker(event_ticker).event_date
         known = self._known.get(ticker) or Checkpoint(ticker, self._series, day)
         if known.state != "complete":
             self._rejected.append(known.failed(str(error)))
+
+    def _fail(self, ticker: object, reason: str) -> None:
+        self._progress.markets += 1
+        self._progress.walked += 1
+        self._progress.failed[str(ticker)] = reason
 
     def _asked(self, event_ticker: str) -> bool:
         try:
@@ -146,16 +160,15 @@ class SeriesPlan:
             self._warn(f"event {event_ticker[:60]} of {self._series} was left out: its name tells no date")
             return False
 
-    async def _check_series(self, market: Market) -> None:
-        """The exchange ignores filters it does not know, so a row may belong to anybody."""
-        name = parse_event_ticker(market.event_ticker).series_part
-        if name.startswith((self._series, self._series.removeprefix("KX"))):
-            return
+    async def _is_own(self, market: Market) -> bool:
+        """Whether a market is of this series: the exchange ignores filters it does not know."""
+        name = parse_event_ticker(market.event_ticker).series_part.partition("-")[0]
+        if name in (self._series, self._series.removeprefix("KX")):
+            return True
         if market.event_ticker not in self._own_events:
             series = await self._api.event_series(market.event_ticker, self._progress.tally)
             self._own_events[market.event_ticker] = series == self._series
-        if not self._own_events[market.event_ticker]:
-            raise BadPayload(f"asked for series {self._series}, got market {market.ticker} of another series")
+        return self._own_events[market.event_ticker]
 
     async def _store_markets(self, markets: Sequence[Market], feed: Feed) -> None:
         rejected, self._rejected = self._rejected, []
@@ -171,7 +184,6 @@ class SeriesPlan:
             await checkpoints.store(connection, finished + rejected, self._run_id, now)
 
         await self._database.run(work)
-        self._events_with_markets |= {market.event_ticker for market in markets}
         self._progress.markets += len(markets)
         self._progress.walked += len(quiet)
         self._progress.verdicts["exact"] += len(quiet)
@@ -238,7 +250,8 @@ class SeriesPlan:
             self._warn(f"event {ticker} has markets but is missing from the exchange's list of events")
 
     def _warn(self, warning: str) -> None:
-        if warning not in self._progress.warnings:
+        if warning not in self._warned:
+            self._warned.add(warning)
             self._progress.warnings.append(warning)
 
 

@@ -12,6 +12,7 @@ from kalshi_ingest.store import queries
 from kalshi_ingest.store.database import Database
 
 _LISTED = 20
+_BLEMISHES = frozenset({"inexact", "open", "partly", "failed", "never"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,17 @@ class Status:
         run = self.runs.get(series_ticker)
         return None if run is None else dataclasses.asdict(run)
 
+    def _nothing_left(self) -> str:
+        """What can be said when every market held is proved: a run that broke off may not have listed them all."""
+        ended = {ticker for ticker, run in self.runs.items() if run.status == "success"}
+        broken = [holding.label for holding in self.holdings if holding.series_ticker not in ended]
+        if not broken:
+            return "Every market is proved complete."
+        return (
+            "Every market held is proved complete, but there may be more: the last run did not end with success for "
+            f"{', '.join(broken)}. Run the same backfill again."
+        )
+
     def as_text(self) -> str:
         """The same for a person."""
         if not self.holdings:
@@ -63,11 +75,9 @@ class Status:
         ]
         sums = [sum(int(row[column]) for row in rows) for column in range(3, 11)]
         header = ("series", "from", "to", "markets", "exact", "inexact", "open", "partly", "failed", "never", "trades")
-        parts = [table((*header, "last run"), rows, total=("total", "", "", *sums, ""))]
+        parts = [table((*header, "last run"), rows, total=("total", "", "", *sums, ""), optional=_BLEMISHES)]
         left = sum(holding.left for holding in self.holdings)
-        parts.append(
-            f"\n{left:,} markets are left to prove complete." if left else "\nEvery market is proved complete."
-        )
+        parts.append("\n" + (f"{left:,} markets are left to prove complete." if left else self._nothing_left()))
         if self.failures:
             parts.append("\nfailed (the next backfill tries them again):")
             parts += [f"  {ticker}: {reason}" for ticker, reason in self.failures]

@@ -19,6 +19,7 @@ _HEADER = (
     "new 5m",
     "requests",
 )
+_BLEMISHES = frozenset({"inexact", "open", "failed", "left"})
 
 
 def is_complete(progress: Sequence[SeriesProgress]) -> bool:
@@ -45,7 +46,7 @@ def summary(progress: Sequence[SeriesProgress], *, seconds: float, interrupted: 
         for each in progress
     ]
     sums = [sum(int(row[column]) for row in rows) for column in range(1, len(_HEADER))]
-    parts = [table(_HEADER, rows, total=("total", *sums))]
+    parts = [table(_HEADER, rows, total=("total", *sums), optional=_BLEMISHES)]
     parts += _listed("warnings", [warning for each in progress for warning in each.warnings])
     failed = [f"{what}: {reason}" for each in progress for what, reason in each.failed.items()]
     parts += _listed("failed (run the command again to retry)", failed)
@@ -68,7 +69,9 @@ def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: 
         return f"Interrupted {took}; everything shown is stored. Run the same command again to resume."
     if is_complete(progress):
         proved = sum(each.complete for each in progress)
-        return f"Complete: {proved:,} markets proved complete, {trades:,} new trades {took}."
+        inexact = proved - sum(each.verdicts["exact"] for each in progress)
+        but = f" ({inexact:,} inexact)" if inexact else ""
+        return f"Complete: {proved:,} markets proved complete{but}, {trades:,} new trades {took}."
     waiting = sum(each.open for each in progress)
     failed = sum(len(each.failed) for each in progress)
     reasons = [f"{failed:,} failed"] if failed else []

@@ -1,10 +1,25 @@
 """Plain text tables, for terminals, pipes and log files alike."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, total: Sequence[object] | None = None) -> str:
-    """A table, numbers to the right and words to the left; `total` goes under a line of its own."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    total: Sequence[object] | None = None,
+    optional: Collection[str] = (),
+) -> str:
+    """A table, numbers to the right and words to the left; `total` goes under a line of its own.
+
+    Columns in `optional` are left out when they hold nothing but zeros, so that a good outcome fits 80 characters.
+    """
+    kept = [at for at, name in enumerate(header) if name not in optional or any(row[at] for row in rows)]
+    header, rows = _only(kept, header), [_only(kept, row) for row in rows]
+    total = None if total is None else _only(kept, total)
     body = [[_text(cell) for cell in row] for row in rows]
     last = [] if total is None else [[_text(cell) for cell in total]]
     widths = [max(len(line[column]) for line in [list(header), *body, *last]) for column in range(len(header))]
@@ -20,6 +35,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, total: Seq
     rule = "  ".join("-" * width for width in widths)
     lines = [line(list(header)), rule, *(line(row) for row in body)]
     return "\n".join(lines + ([rule, line(last[0])] if last else []))
+
+
+def _only(columns: Sequence[int], cells: Sequence[T]) -> list[T]:
+    return [cells[at] for at in columns]
 
 
 def _text(cell: object) -> str:

@@ -47,7 +47,7 @@ class Border:
                     self._known = await self._api.cutoff()
                 except (Permanent, Transient) as error:
                     log.warning("the cutoff between the tiers cannot be read", reason=str(error))
-                self._read_at = now
+                self._read_at = asyncio.get_running_loop().time()  # after failing for minutes, not before
 
 
 class Walker:
@@ -110,9 +110,10 @@ class Walker:
 
     async def _pages(self, walk: Walk, unit: Unit, progress: SeriesProgress) -> None:
         resumed = walk.checkpoint.cursor is not None
+        answered: set[Tier] = set()
         while (position := walk.position) is not None:
             try:
-                page: TradePage = await self._api.trades(unit.ticker, *position, progress.tally)
+                page = await self._page(unit, position, answered, progress)
             except Rejected as error:
                 if not (resumed and error.status == 400):
                     raise
@@ -122,6 +123,8 @@ class Walker:
                 continue
             resumed = False
             tiers = await self._border.tiers(unit)
+            if page is None:
+                page, tiers = TradePage([], None), (Tier.LIVE, Tier.HISTORICAL)
             before = walk.checkpoint
             step = walk.take(page.trades, page.cursor, tiers)
             try:
@@ -135,6 +138,20 @@ class Walker:
             progress.trades += written.trades
             progress.candles_1m += written.candles_1m
             progress.candles_5m += written.candles_5m
+
+    async def _page(
+        self, unit: Unit, position: tuple[Tier, str | None], answered: set[Tier], progress: SeriesProgress
+    ) -> TradePage | None:
+        """One page; None when the tier says that it holds no such market, so that the other one has to."""
+        tier, cursor = position
+        try:
+            page = await self._api.trades(unit.ticker, tier, cursor, progress.tally)
+        except Rejected as error:
+            if error.status == 404 and (tier is Tier.LIVE or Tier.LIVE in answered):
+                return None
+            raise
+        answered.add(tier)
+        return page
 
     def _count(self, checkpoint: Checkpoint, progress: SeriesProgress) -> None:
         if checkpoint.verdict is None:

@@ -18,8 +18,18 @@ LOCK_CLASS = 0x4B414C53
 _LOCK_PATIENCE = 3.0
 """Seconds to wait for a lock: the server needs a moment to notice that the process of a killed run is gone."""
 
+_LONGEST = 600.0
+"""Seconds that one transaction may take; the longest ordinary one takes a few."""
+
 # A worker goes on from a commit as soon as it is told of it, so no server may tell of it before it is safe.
-_SESSION = {"application_name": "kalshi_ingest", "timezone": "UTC", "jit": "off", "synchronous_commit": "on"}
+# A role may have a schema of its own, which PostgreSQL would look into first.
+_SESSION = {
+    "application_name": "kalshi_ingest",
+    "timezone": "UTC",
+    "jit": "off",
+    "synchronous_commit": "on",
+    "search_path": "public",
+}
 
 T = TypeVar("T")
 
@@ -32,6 +42,8 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
 )
+_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Undone by the server because of somebody else's transaction: the same work can succeed when done again."""
 _NO_ROOM = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
 
 
@@ -101,8 +113,13 @@ class Database:
                 try:
                     if self._connection is None or self._connection.is_closed():
                         self._connection = await self._reconnect()
-                    async with self._connection.transaction():
-                        return await work(self._connection, lost_at is not None)
+                    # A server whose machine vanished says nothing, not even that it is gone.
+                    waited_for = asyncio.get_running_loop().call_later(_LONGEST, self._connection.terminate)
+                    try:
+                        async with self._connection.transaction():
+                            return await work(self._connection, lost_at is not None)
+                    finally:
+                        waited_for.cancel()
                 except Exception as error:
                     if _is_cancelled():  # the loss came while a cancelled statement was undone
                         raise asyncio.CancelledError from error
@@ -139,7 +156,7 @@ class Database:
     def _lost(self, error: Exception) -> bool:
         # A session that ends while nobody is reading leaves asyncpg confused about what it was doing, hence the
         # last two: on a connection that one task at a time uses they can have no other cause.
-        if isinstance(error, (*_AWAY, asyncpg.InterfaceError, asyncpg.InternalClientError)):
+        if isinstance(error, (*_AWAY, *_AGAIN, asyncpg.InterfaceError, asyncpg.InternalClientError)):
             return True
         closed = self._connection is None or self._connection.is_closed()
         return closed and isinstance(error, asyncpg.PostgresError)

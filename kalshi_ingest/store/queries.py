@@ -9,8 +9,8 @@ from kalshi_ingest.store.database import LOCK_CLASS, lock_key
 
 _HOLDINGS = """
 select series.series_ticker, coalesce(series.city, series.series_ticker) as label,
-       count(markets.ticker) as markets,
-       min(markets.event_date) as first_date, max(markets.event_date) as last_date,
+       count(listed.ticker) as markets,
+       min(listed.event_date) as first_date, max(listed.event_date) as last_date,
        count(*) filter (where known.verdict = 'exact') as exact,
        count(*) filter (where known.verdict = 'short') as short,
        count(*) filter (where known.verdict = 'over') as over,
@@ -18,11 +18,15 @@ select series.series_ticker, coalesce(series.city, series.series_ticker) as labe
        count(*) filter (where known.state = 'open') as open,
        count(*) filter (where known.state = 'walking') as walking,
        count(*) filter (where known.state = 'failed') as failed,
-       count(markets.ticker) filter (where known.ticker is null) as never_fetched,
+       count(listed.ticker) filter (where known.ticker is null) as never_fetched,
        coalesce(sum(known.trades_stored), 0)::bigint as trades,
        max(known.updated_at) as updated_at
 from series
-left join markets using (series_ticker)
+left join (
+    select ticker, series_ticker, event_date from markets
+    union -- a market whose row could not be read is known by its failed checkpoint only
+    select ticker, series_ticker, event_date from checkpoints where state = 'failed'
+) as listed using (series_ticker)
 left join checkpoints known using (ticker)
 group by series.series_ticker, series.city
 order by label

@@ -118,8 +118,8 @@ def test_a_list_is_read_to_its_end_with_every_filter_on_every_page() -> None:
     assert talk(script, lambda api: all_pages(api.markets("KXHIGHCHI", Tier.HISTORICAL, Tally()))) == [1, 2, 3]
     assert [request.query for request in script.seen] == [
         {"series_ticker": "KXHIGHCHI", "limit": "100"},
-        {"series_ticker": "KXHIGHCHI", "limit": "1000", "cursor": "a"},
-        {"series_ticker": "KXHIGHCHI", "limit": "1000", "cursor": "b"},
+        {"series_ticker": "KXHIGHCHI", "limit": "500", "cursor": "a"},
+        {"series_ticker": "KXHIGHCHI", "limit": "500", "cursor": "b"},
     ]
 
 

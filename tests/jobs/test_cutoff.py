@@ -1,9 +1,16 @@
 """The border between the tiers moves while the backfill runs and between two runs: every trade once, all the same."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import pytest
 
+from kalshi_ingest.domain.model import Cutoff
+from kalshi_ingest.errors import ServerFailed
+from kalshi_ingest.exchange.api import Api
+from kalshi_ingest.exchange.client import Client
+from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.jobs import walker
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld
 from tests.jobs.conftest import Clean
@@ -70,3 +77,20 @@ async def test_it_moves_between_two_runs(pages: int, overlap: timedelta, databas
             simulator.on_request = stop_at
             await run()
     await _assert_as_on_a_still_day(world, database_url, await clean(varied_world(cutoff=_LAST)))
+
+
+async def test_an_exchange_that_keeps_it_waiting_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def stalled(_: Api) -> Cutoff:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.2)
+        raise ServerFailed("no complete answer within the time allowed")
+
+    monkeypatch.setattr(walker, "_CUTOFF_SECONDS", 0.1)
+    monkeypatch.setattr(Api, "cutoff", stalled)
+    async with aiohttp.ClientSession() as session:
+        border = walker.Border(Api(Client(session, "http://127.0.0.1:9", Pacer(100))))
+        await asyncio.gather(*(border.refresh() for _ in range(8)))
+    assert asked == 1

@@ -117,7 +117,7 @@ async def test_a_stop_while_the_database_hangs_takes_less_than_ten_seconds(datab
             while not simulator.stats.trade_pages:
                 await asyncio.sleep(0.005)
             async with connection.transaction():
-                await connection.execute("lock table trades, checkpoints, markets, ingestion_log")
+                await connection.execute("lock table markets, trades, checkpoints, ingestion_log")
                 await asyncio.sleep(0.1)
                 began = time.monotonic()
                 run.stop.set()

@@ -137,3 +137,46 @@ def test_lock_keys_are_signed_and_apart() -> None:
     keys = {lock_key(f"KXHIGH{number}") for number in range(1_000)}
     assert len(keys) == 1_000
     assert all(-(2**31) <= key < 2**31 for key in keys)
+
+
+async def test_a_schema_of_the_users_own_is_not_in_the_way(empty_database_url: str) -> None:
+    await postgres.execute(empty_database_url, "create schema authorization postgres")
+    database = Database(empty_database_url)
+    await database.open()
+    try:
+        await database.alone(lambda connection: connection.execute("create table made_here ()"))
+        found = await database.alone(lambda connection: connection.fetchval("select to_regclass('public.made_here')"))
+        assert found is not None
+    finally:
+        await database.close()
+
+
+async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kalshi_ingest.store.database._LONGEST", 0.3)
+    database = Database(database_url, patience=0.2)
+    await database.open()
+    try:
+        with pytest.raises(OutOfReach, match="breaks off every attempt"):
+            await asyncio.wait_for(database.run(lambda connection, _: connection.execute("select pg_sleep(20)")), 5)
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("error", [asyncpg.DeadlockDetectedError, asyncpg.SerializationError])
+async def test_the_victim_of_a_deadlock_tries_again(error: type[asyncpg.PostgresError], database_url: str) -> None:
+    database = Database(database_url)
+    await database.open()
+    calls = []
+
+    async def work(connection: asyncpg.Connection, _: bool) -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            raise error("deadlock detected")
+        return int(await connection.fetchval("select 42"))
+
+    try:
+        assert await database.run(work) == 42
+    finally:
+        await database.close()

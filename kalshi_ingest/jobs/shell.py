@@ -1,0 +1,31 @@
+"""psql on the database, as a process of its own."""
+
+import os
+import signal
+from collections.abc import Sequence
+from urllib.parse import unquote, urlsplit
+
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.store import embedded
+
+
+def psql(url: str, words: Sequence[str]) -> int:
+    """Run psql with `words` and return its exit code.
+
+    Ctrl-C is psql's own: it ends a query there, and must not end the embedded server under it. The password goes
+    through the environment, because every user of the machine can read command lines.
+    """
+    environment = dict(os.environ)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text may quote the password
+        raise Unusable("the database's address cannot be read") from None
+    if parts.password is not None:
+        environment["PGPASSWORD"] = unquote(parts.password)
+        user, _, host = parts.netloc.rpartition("@")
+        url = parts._replace(netloc=f"{user.partition(':')[0]}@{host}").geturl()
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return os.spawnve(os.P_WAIT, embedded.psql_path(), ["psql", url, *words], environment)  # noqa: S606
+    finally:
+        signal.signal(signal.SIGINT, before)
