@@ -218,9 +218,12 @@ def _dates(start: str, end: str) -> Dates:
 
 def _date(text: str, option: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise Unusable(f"{option} {text} is no date: write YYYY-MM-DD") from None
+        day = None
+    if day is None or day.isoformat() != text:
+        raise Unusable(f"{option} {text} is no date: write YYYY-MM-DD")
+    return day
 
 
 def _wanted(cities: Sequence[str], series: Sequence[str], dates: Dates) -> list[Wanted]:

@@ -100,7 +100,7 @@ comment on column markets.settlement_value is 'Dollars paid per yes contract. Th
 comment on column markets.expiration_value is 'The temperature the market settled on, as the exchange wrote it: may be empty, padded (84.00) or followed by prose.';
 comment on column markets.settlement_authority is 'Who publishes the settling number, as named in the market''s own rules: National Weather Service or The Weather Company.';
 comment on column markets.volume is 'Contracts traded, by the exchange''s own count. Final only once status is settled.';
-comment on column markets.open_interest is 'Contracts. The historical tier reports 0 for every market.';
+comment on column markets.open_interest is 'Contracts. NULL for a market that was never seen in the live tier: the historical tier reports 0 for every market.';
 comment on column markets.last_price is 'Dollars, yes side.';
 comment on column markets.raw is 'The whole object as the exchange sent it.';
 comment on column markets.fetched_at is 'When this content was first seen; fetching unchanged content again leaves it alone.';

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from kalshi_ingest.domain.model import Cutoff, Event, Market, Series
+from kalshi_ingest.domain.model import Cutoff, Event, Market, Series, Tier
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange.numbers import count, moment, price
@@ -65,8 +65,11 @@ def event(row: object, series_ticker: str) -> Event:
     )
 
 
-def market(row: object) -> Market:
-    """One market of a list; whether it belongs to the series that was asked for is the plan's to check."""
+def market(row: object, tier: Tier = Tier.LIVE) -> Market:
+    """One market of a list of `tier`; whether it belongs to the series asked for is the plan's to check.
+
+    The historical tier says "0.00" for every market's open interest. That is no statement, so it counts as none.
+    """
     fields = _Fields(row, "a market")
     ticker = fields.text("ticker")
     fields.what = f"market {ticker}"
@@ -92,7 +95,7 @@ def market(row: object) -> Market:
         settlement_value=fields.price("settlement_value_dollars"),
         expiration_value=fields.text("expiration_value", default="") or None,
         volume=fields.count("volume_fp"),
-        open_interest=_contracts(fields.count("open_interest_fp")),
+        open_interest=_contracts(fields.count("open_interest_fp")) if tier is Tier.LIVE else None,
         last_price=fields.price("last_price_dollars"),
         rules_primary=fields.text("rules_primary", default=""),
         raw=fields.raw(),

@@ -103,18 +103,18 @@ class SeriesPlan:
                 more = rows is not None
                 # In portions, so that the workers have something to do before a long page is read to its end.
                 for start in range(0, len(rows or ()), _PORTION):
-                    held = await self._take_portion((rows or [])[start : start + _PORTION], held, feed)
+                    held = await self._take_portion((rows or [])[start : start + _PORTION], held, tier, feed)
                 rows = None
         await self._store_markets(held, feed)
 
-    async def _take_portion(self, rows: Sequence[Any], held: list[Market], feed: Feed) -> list[Market]:
+    async def _take_portion(self, rows: Sequence[Any], held: list[Market], tier: Tier, feed: Feed) -> list[Market]:
         """Store what is whole; the last event may go on in the next portion, and strikes are told from a whole one."""
-        held = held + await self._readable(rows)
+        held = held + await self._readable(rows, tier)
         last = held[-1].event_ticker if held else ""
         await self._store_markets([market for market in held if market.event_ticker != last], feed)
         return [market for market in held if market.event_ticker == last]
 
-    async def _readable(self, rows: Iterable[Any]) -> list[Market]:
+    async def _readable(self, rows: Iterable[Any], tier: Tier) -> list[Market]:
         """The markets of a page that were asked for. A row that breaks its contract fails its market."""
         markets: list[Market] = []
         for row in rows:
@@ -126,7 +126,7 @@ class SeriesPlan:
                 continue
             self._seen.add(str(ticker))
             try:
-                market = parse.market(row)
+                market = parse.market(row, tier)
                 if await self._is_own(market):
                     self._events_with_markets.add(market.event_ticker)
                     markets.append(market)

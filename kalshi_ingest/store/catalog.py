@@ -122,11 +122,16 @@ async def _merge(
     await connection.execute(
         f"insert into {table} as held ({', '.join(columns)}) "  # noqa: S608
         f"select {', '.join(columns)} from {staged} on conflict ({key}) do update set "
-        + ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)
+        + ", ".join(f"{column} = {_new(column)}" for column in columns if column != key)
         + f" where ({', '.join(f'held.{column}' for column in content)})"
-        + f" is distinct from ({', '.join(f'excluded.{column}' for column in content)})"
+        + f" is distinct from ({', '.join(_new(column) for column in content)})"
     )
     await connection.execute(f"delete from {staged}")  # noqa: S608
+
+
+def _new(column: str) -> str:
+    """The value that a refresh gives a column: what is fetched, but open interest is told by the live tier only."""
+    return f"coalesce(excluded.{column}, held.{column})" if column == "open_interest" else f"excluded.{column}"
 
 
 def _authority(rules: str) -> str | None:

@@ -19,7 +19,6 @@ select ticker, series_ticker, event_date, state, tier, cursor, walk, confirming,
 from checkpoints
 """
 
-# Unchanged checkpoints keep their run and times, so doing proved work again changes nothing.
 _STORE = """
 insert into checkpoints as known (ticker, series_ticker, event_date, state, tier, cursor, walk, confirming,
     settled_first, oldest_time, oldest_trade_id, pages, trades_stored, contracts_stored, exchange_volume, verdict,

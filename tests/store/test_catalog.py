@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import orjson
 
+from kalshi_ingest.domain.model import Tier
 from kalshi_ingest.domain.strikes import Strike
 from kalshi_ingest.exchange import parse_markets as parse
 from kalshi_ingest.store import catalog
@@ -19,10 +20,10 @@ EVENTS = [parse.event(event.row(), "KXHIGHCHI") for event in WORLD.events(None)]
 STRIKE = Strike("between", Decimal("55"), Decimal("56"), "wire")
 
 
-async def _store(connection: asyncpg.Connection, now: datetime, **changes: Any) -> None:
+async def _store(connection: asyncpg.Connection, now: datetime, tier: Tier = Tier.LIVE, **changes: Any) -> None:
     rows = [WORLD.market(ticker) for ticker in WORLD.market_tickers()]
     rows[0] |= changes
-    markets = [(parse.market(row), STRIKE) for row in rows]
+    markets = [(parse.market(row, tier), STRIKE) for row in rows]
     async with connection.transaction():
         await catalog.store_series(connection, SERIES, "chicago", now)
         await catalog.store_events(connection, EVENTS, "chicago", now)
@@ -67,4 +68,19 @@ async def test_numbers_are_exact_and_unknown_is_null(database_url: str) -> None:
     )
     assert row is not None
     assert tuple(row) == ("12345678901.23", "0.290001", None, "55", "chicago")
+    await connection.close()
+
+
+async def test_open_interest_is_kept_when_a_market_moves_to_the_historical_tier(database_url: str) -> None:
+    """That tier says 0.00 for every market, which is no statement."""
+    connection = await asyncpg.connect(database_url)
+    query = "select open_interest::text, fetched_at from markets where ticker = $1"
+    ticker = WORLD.market_tickers()[0]
+    await _store(connection, FIRST, open_interest_fp="2573.93")
+    moved = {"open_interest_fp": "0.00", "volume_24h_fp": "0.00"}
+    for now in (LATER, datetime(2026, 1, 4, tzinfo=UTC)):
+        await _store(connection, now, Tier.HISTORICAL, **moved)
+        row = await connection.fetchrow(query, ticker)
+        assert row is not None
+        assert tuple(row) == ("2573.93", LATER)
     await connection.close()
