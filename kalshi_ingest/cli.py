@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from kalshi_ingest import commands, logs
 from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.jobs.simulation import add_simulate_options
 from kalshi_ingest.settings import Settings, load_settings
 from kalshi_ingest.store.database import translated
 
@@ -96,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     database.add_argument("what", choices=("url", "psql", "stop"))
     database.epilog = "Whatever else stands behind psql is passed on to it: database psql -c 'select 1'."
 
-    commands.add_simulate_options(command("simulate", commands.simulate, "Serve a simulated exchange on localhost."))
+    add_simulate_options(command("simulate", commands.simulate, "Serve a simulated exchange on localhost."))
 
     demo = command("demo", commands.demo, "Simulated exchange, embedded database and backfill in one, offline.")
     demo.add_argument("--days", type=int, default=30, help="event dates per city (default 30)")

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import math
 import signal
 import sys
 import time
@@ -24,6 +23,7 @@ from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, migrated, opened, with_database
 from kalshi_ingest.jobs.shell import psql
+from kalshi_ingest.jobs.simulation import check_simulation
 from kalshi_ingest.jobs.status import status as read_status
 from kalshi_ingest.jobs.summary import is_complete, summary
 from kalshi_ingest.settings import Settings
@@ -117,26 +117,11 @@ def database(arguments: argparse.Namespace, settings: Settings) -> int:
         return psql(url, arguments.passed_on)
 
 
-def add_simulate_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `simulate`."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8765, help="port to listen on, 0 for a free one (default 8765)")
-    parser.add_argument("--start", help="first event date (default: 30 days before --end)")
-    parser.add_argument("--end", help="last event date (default: yesterday)")
-    parser.add_argument("--seed", type=int, default=1, help="same seed, same world (default 1)")
-    parser.add_argument("--trades-per-market", type=float, default=150.0, help="mean (default 150)")
-    parser.add_argument("--giant", type=int, default=0, help="one market with so many trades")
-    parser.add_argument("--plain", action="store_true", help="leave out the oddities of the real exchange")
-    parser.add_argument("--limit", type=float, default=20.0, help="requests/s allowed, 0 for no limit (default 20)")
-    parser.add_argument("--latency", type=float, default=0.0, help="mean seconds added to each answer (default 0)")
-    parser.add_argument("--error-rate", type=float, default=0.0, help="share of requests that fail (default 0)")
-
-
 def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     """`simulate`: serve until stopped."""
     end = _date(arguments.end, "--end") if arguments.end else _now().date() - timedelta(days=1)
     start = _date(arguments.start, "--start") if arguments.start else end - timedelta(days=29)
-    _check_simulation(arguments, start, end)
+    check_simulation(arguments, start, end)
     world = WorldConfig(
         start=start,
         end=end,
@@ -157,22 +142,6 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
         return _COMPLETE
 
     return _run(run())
-
-
-def _check_simulation(arguments: argparse.Namespace, start: date, end: date) -> None:
-    if start > end:
-        raise Unusable(f"--start {start} lies after --end {end}")
-    trades = arguments.trades_per_market
-    for option, value, fits, allowed in (  # NaN fits nowhere
-        ("--port", arguments.port, 0 <= arguments.port <= 65535, "0 to 65535"),
-        ("--trades-per-market", trades, 0 < trades <= 1500, "above 0, 1500 at most"),
-        ("--giant", arguments.giant, arguments.giant >= 0, "0 or more"),
-        ("--limit", arguments.limit, 0 <= arguments.limit < math.inf, "0 or more"),
-        ("--latency", arguments.latency, 0 <= arguments.latency < math.inf, "0 or more"),
-        ("--error-rate", arguments.error_rate, 0 <= arguments.error_rate <= 1, "0 to 1"),
-    ):
-        if not fits:
-            raise Unusable(f"{option} {value} is out of range: {allowed}")
 
 
 def demo(arguments: argparse.Namespace, settings: Settings) -> int:
