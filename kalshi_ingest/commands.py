@@ -78,6 +78,8 @@ def status(arguments: argparse.Namespace, settings: Settings) -> int:
     """`status`: always 0; it tells, it does not judge."""
 
     async def read(url: str) -> int:
+        if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
+            await migrated(url)
         database = await with_database(url)
         try:
             found = await read_status(database)

@@ -32,6 +32,9 @@ MAX_BODY_BYTES = 16 * 2**20
 
 T = TypeVar("T")
 
+_ALIVE_SECONDS = 5.0
+"""An answer this young shows that the exchange is there, whatever became of one request."""
+
 _RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
@@ -102,14 +105,13 @@ class Client:
         the `Transient` itself is raised when the exchange still answers others, and `OutOfReach` when it does
         not. Any other 4xx raises `Rejected` at once.
         """
-        started = asyncio.get_running_loop().time()
         tally = tally or Tally()
         for attempt in range(1, self._retry.attempts + 1):
             try:
                 answer = read(await self._once(path, params, tally))
             except Transient as error:
                 if attempt == self._retry.attempts:
-                    raise await self._given_up(error, path, attempt, started) from error
+                    raise await self._given_up(error, path, attempt) from error
                 tally.retries += 1
                 if not isinstance(error, RateLimited):
                     await asyncio.sleep(self._delay(attempt))
@@ -124,12 +126,12 @@ class Client:
         """Full jitter: anything up to the doubled delay, so that workers that failed together come back apart."""
         return self._random.uniform(0, min(self._retry.longest_delay, self._retry.first_delay * 2**attempt))
 
-    async def _given_up(self, error: Transient, path: str, attempts: int, started: float) -> Exception:
-        """Whose fault is it? Others' answers since `started`, or a look at the exchange's status, decide."""
+    async def _given_up(self, error: Transient, path: str, attempts: int) -> Exception:
+        """Whose fault is it? Somebody's answer a moment ago, or a look at the exchange's status, decides."""
         advice = f"{error} ({attempts} attempts)"
         if isinstance(error, RateLimited):
             advice += "; set KALSHI_INGEST_REQUESTS_PER_SECOND lower"
-        if self._answered_at > started:
+        if asyncio.get_running_loop().time() - self._answered_at < _ALIVE_SECONDS:
             return type(error)(advice)
         try:
             if path != "/exchange/status":

@@ -393,6 +393,20 @@ def test_others_answers_prove_that_the_exchange_lives() -> None:
     assert script.seen_at("/exchange/status") == []
 
 
+def test_an_answer_during_the_first_attempts_proves_nothing_about_the_last() -> None:
+    """An exchange that goes away in the middle of a run is out of reach; it is not each market that failed."""
+    script = Script(thing=[Reply(500)], other=[GOOD], exchange__status=[Reply(500)])
+
+    async def ask(client: Client) -> None:
+        failing = asyncio.create_task(client.get("/thing", {}, identity))
+        await asyncio.sleep(0)
+        await client.get("/other", {}, identity)
+        with pytest.raises(OutOfReach):
+            await failing
+
+    talk(script, ask)
+
+
 def test_answers_from_before_prove_nothing() -> None:
     script = Script(thing=[GOOD, Reply(500)], exchange__status=[Reply(500)])
 
