@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import aiohttp
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 END = date(2025, 11, 14)
 """Every world ends here: long settled, wholly in the historical tier, so every run asks for the same pages."""

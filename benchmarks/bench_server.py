@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from kalshi_ingest.store import embedded
 
