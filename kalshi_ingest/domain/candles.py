@@ -10,9 +10,6 @@ from collections.abc import Iterable, Sequence
 from kalshi_ingest.domain.model import Candle, Trade
 
 MINUTE_US = 60_000_000
-PERIODS = (1, 5)
-"""Candle lengths in minutes that this program keeps."""
-
 # A named tuple's own constructor costs three times as much, and nearly every trade of a quiet market is a candle.
 _new = tuple.__new__
 
