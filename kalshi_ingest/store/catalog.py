@@ -84,8 +84,8 @@ async def store_markets(
             market.event_date,
             market.title,
             strike.strike_type,
-            strike.floor,
-            strike.cap,
+            _trimmed(strike.floor),
+            _trimmed(strike.cap),
             strike.source,
             market.open_time,
             market.close_time,
@@ -132,6 +132,14 @@ async def _merge(
 def _new(column: str) -> str:
     """The value that a refresh gives a column: what is fetched, but open interest is told by the live tier only."""
     return f"coalesce(excluded.{column}, held.{column})" if column == "open_interest" else f"excluded.{column}"
+
+
+def _trimmed(strike: Decimal | None) -> Decimal | None:
+    """One number, one form: 80 for 80.0 and for 8E+1."""
+    if strike is None:
+        return None
+    whole = strike.to_integral_value()
+    return whole if strike == whole else strike.normalize()
 
 
 def _authority(rules: str) -> str | None:

@@ -1,0 +1,89 @@
+"""The manifest: what an archive holds, in one small file that is written last."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+import orjson
+
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.archive.schema import FORMAT, MANIFEST, VERSION
+from kalshi_ingest.errors import Unusable
+
+Layout = Literal["cities", "dataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file."""
+
+    rows: int | None
+    """None for a file that holds no rows."""
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CityEntry:
+    """One city, or one other series under its own ticker."""
+
+    series_tickers: tuple[str, ...]
+    first_event_date: date | None
+    last_event_date: date | None
+    files: dict[str, FileEntry]
+    """Path below the archive's root → the file."""
+
+
+@dataclass(slots=True)
+class Manifest:
+    """All cities of an archive. It holds no time of writing: unchanged data gives an unchanged file."""
+
+    layout: Layout
+    cities: dict[str, CityEntry] = field(default_factory=dict)
+
+    def as_json(self) -> bytes:
+        """The file's content, keys sorted."""
+        cities = {
+            city: {
+                "series_tickers": list(entry.series_tickers),
+                "first_event_date": entry.first_event_date,
+                "last_event_date": entry.last_event_date,
+                "files": {
+                    path: {"rows": file.rows, "bytes": file.size, "sha256": file.sha256}
+                    for path, file in entry.files.items()
+                },
+            }
+            for city, entry in self.cities.items()
+        }
+        body = {"format": FORMAT, "version": VERSION, "layout": self.layout, "cities": cities}
+        return orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def read_manifest(place: Place) -> Manifest | None:
+    """The manifest of the archive at `place`; None when it has none.
+
+    Raises `Unusable` for a file that is no manifest of ours, or one of a newer version.
+    """
+    if not place.exists(MANIFEST):
+        return None
+    shown = f"{MANIFEST} in {place}"
+    try:
+        body = orjson.loads(place.read(MANIFEST))
+        if body["format"] != FORMAT:
+            raise Unusable(f"{shown} says that this is {body['format']!r}, not a {FORMAT}")
+        if body["version"] > VERSION:
+            raise Unusable(f"{shown} has version {body['version']}; this program reads up to {VERSION}: upgrade it")
+        return Manifest(body["layout"], {city: _entry(entry) for city, entry in body["cities"].items()})
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+        raise Unusable(f"{shown} cannot be read: it is damaged; export the archive again") from None
+
+
+def _entry(body: dict[str, Any]) -> CityEntry:
+    first, last = body["first_event_date"], body["last_event_date"]
+    return CityEntry(
+        tuple(body["series_tickers"]),
+        None if first is None else date.fromisoformat(first),
+        None if last is None else date.fromisoformat(last),
+        {path: FileEntry(file["rows"], file["bytes"], file["sha256"]) for path, file in body["files"].items()},
+    )

@@ -1,0 +1,117 @@
+"""What a database holds, as `coverage` judges it: plain values, read in one snapshot.
+
+Counts of contracts are hundredths, prices micro-dollars, times UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the exchange listed for one series and event date; 0 events: it was asked, and there is none."""
+
+    events: int
+    markets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A market's checkpoint: what is claimed to be stored of it."""
+
+    series_ticker: str
+    event_date: date
+    state: str
+    """walking, open, complete or failed."""
+    verdict: str | None
+    """exact, short, over or unknown; None unless complete."""
+    pages: int
+    trades: int
+    contracts: int
+    exchange_volume: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What the tables of trades and candles hold of one market, and what is wrong with its candles."""
+
+    trades: int
+    contracts: int
+    first_trade: datetime | None
+    last_trade: datetime | None
+    candles_1m: int
+    candles_5m: int
+    contracts_1m: int
+    """Sum of the volumes of the one-minute candles."""
+    contracts_5m: int
+    missing_candles: int
+    """Periods, of either length, that hold trades but no candle."""
+    surplus_candles: int
+    """Candles, of either length, whose period holds no trade, or that do not start where a period starts."""
+    wrong_candles: int
+    """Candles that differ from those that the stored trades make."""
+    first_fault: str | None
+    """The first of these in words, e.g. `5m 2025-05-02 14:05: close`; None when there is none."""
+
+
+NO_ROWS = Rows(0, 0, None, None, 0, 0, 0, 0, 0, 0, 0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMarket:
+    """One row of markets."""
+
+    ticker: str
+    event_ticker: str
+    series_ticker: str
+    event_date: date
+    strike_type: str | None
+    floor_strike: Decimal | None
+    cap_strike: Decimal | None
+    strike_source: str | None
+    open_time: datetime
+    close_time: datetime
+    settled_at: datetime | None
+    status: str
+    result: str | None
+    volume: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldEvent:
+    """One row of events."""
+
+    event_ticker: str
+    series_ticker: str
+    event_date: date
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherRows:
+    """The weather tables for one location."""
+
+    settlement_days: frozenset[date]
+    minute_days: Mapping[date, int]
+    """Observations per climate day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that is held for some series and a range of event dates."""
+
+    series: Mapping[str, str | None]
+    """Series ticker → city key, of every series that is held or was ever asked for."""
+    asked: tuple[date, date] | None
+    """First and last event date that any run asked for or that any row has; None in an empty database."""
+    listed: Mapping[tuple[str, date], Listed]
+    events: Sequence[HeldEvent]
+    markets: Sequence[HeldMarket]
+    claims: Mapping[str, Claim]
+    """Ticker → checkpoint; also of tickers without a row in markets."""
+    rows: Mapping[str, Rows]
+    """Ticker → trades and candles; markets without any are left out, tickers without a row in markets are not."""
+    weather: Mapping[str, WeatherRows]
+    """City key → weather; a city without any row of weather is left out."""
