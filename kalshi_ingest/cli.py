@@ -9,7 +9,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from kalshi_ingest import commands, logs
+from kalshi_ingest import logs
+from kalshi_ingest.commands import backfill as backfilling
+from kalshi_ingest.commands import database as looking
+from kalshi_ingest.commands import simulate as simulating
 from kalshi_ingest.errors import IngestError, Unusable
 from kalshi_ingest.jobs.simulation import add_simulate_options
 from kalshi_ingest.settings import Settings, load_settings
@@ -79,26 +82,30 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     backfill = command(
-        "backfill", commands.backfill, "Fetch markets, trades and candles of past event dates; run it again to resume."
+        "backfill",
+        backfilling.backfill,
+        "Fetch markets, trades and candles of past event dates; run it again to resume.",
     )
     backfill.add_argument("--start", required=True, help="first event date, YYYY-MM-DD")
     backfill.add_argument("--end", required=True, help="last event date, inclusive, YYYY-MM-DD")
     backfill.add_argument("--city", action="append", default=[], help="a city (repeat for more); all six by default")
     backfill.add_argument("--series", action="append", default=[], help="any other Kalshi series ticker")
 
-    status = command("status", commands.status, "What is held, what is in progress, what is left, per series.")
-    status.add_argument("--json", action="store_true", help="as one JSON object")
-
-    command("migrate", commands.migrate, "Bring the database schema up to date.")
-
-    database = command(
-        "database", commands.database, "The database's address, a shell on it, or stop the embedded one."
+    status = command("status", looking.status, "What is held, what is in progress, what is left, per series.")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.add_argument("--runs", action="store_true", help="the newest runs instead, a line each")
+    status.add_argument(
+        "--run", metavar="ID", help="the whole story of one run; the first characters of its id suffice"
     )
+
+    command("migrate", looking.migrate, "Bring the database schema up to date.")
+
+    database = command("database", looking.database, "The database's address, a shell on it, or stop the embedded one.")
     database.add_argument("what", choices=("url", "psql", "stop"))
     database.epilog = "Whatever else stands behind psql is passed on to it: database psql -c 'select 1'."
 
-    add_simulate_options(command("simulate", commands.simulate, "Serve a simulated exchange on localhost."))
+    add_simulate_options(command("simulate", simulating.simulate, "Serve a simulated exchange on localhost."))
 
-    demo = command("demo", commands.demo, "Simulated exchange, embedded database and backfill in one, offline.")
+    demo = command("demo", simulating.demo, "Simulated exchange, embedded database and backfill in one, offline.")
     demo.add_argument("--days", type=int, default=30, help="event dates per city (default 30)")
     return parser

@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
@@ -35,7 +36,7 @@ class Backfill:
         self.interrupted = False
         self._tools = tools
         self._dates = dates
-        self._run = runs.Run(uuid4(), command, tools.clock(), dates.start, dates.end)
+        self._run = runs.Run(uuid4(), command, asked_by(), tools.clock(), dates.start, dates.end)
         self._writer = Writer(
             tools.writing, self._run.run_id, tools.clock, queued=tools.workers + 1, candles=tools.candles
         )
@@ -126,17 +127,18 @@ class Backfill:
         now = self._tools.clock()
         await self._record(lambda connection: runs.update(connection, self._run, self._counts(), outcome, now))
 
-    def _outcome(self, progress: SeriesProgress, error: str | None) -> tuple[str, str | None]:
+    def _outcome(self, progress: SeriesProgress, error: str | None) -> runs.Outcome:
+        failed, warnings = progress.failed, progress.warnings
         if error is not None:
-            return "failed", error
+            return runs.Outcome("failed", error, failed, warnings)
         if self.interrupted:
-            return "interrupted", "stopped by the user"
-        if progress.failed:
-            first = next(iter(progress.failed.items()))
-            return "partial", f"{len(progress.failed)} failed; the first: {first[0]}: {first[1]}"
+            return runs.Outcome("interrupted", "stopped by the user", failed, warnings)
+        if failed:
+            first, reason = next(iter(failed.items()))
+            return runs.Outcome("partial", f"{len(failed)} failed; the first: {first}: {reason}", failed, warnings)
         if progress.open:
-            return "partial", f"{progress.open} markets have not settled yet"
-        return "success", None
+            return runs.Outcome("partial", f"{progress.open} markets have not settled yet", failed, warnings)
+        return runs.Outcome("success", warnings=warnings)
 
     def _counts(self) -> dict[str, runs.SeriesCount]:
         return {

@@ -16,9 +16,10 @@ from kalshi_ingest.domain.walk import Checkpoint
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient, Unusable
 from kalshi_ingest.exchange import parse_markets as parse
 from kalshi_ingest.jobs.feed import Feed, Task
+from kalshi_ingest.jobs.listed import Listed
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.store import catalog, checkpoints
+from kalshi_ingest.store import catalog, checkpoints, listings
 
 _PORTION = 250
 
@@ -51,7 +52,7 @@ class SeriesPlan:
         self._series = progress.wanted.series_ticker
         self._city = progress.wanted.city
         self._seen: set[str] = set()
-        self._events_with_markets: set[str] = set()
+        self._listed = Listed(self._series)
         self._own_events: dict[str, bool] = {}
         self._warned: set[str] = set()
         self._rejected: list[Checkpoint] = []
@@ -128,7 +129,7 @@ class SeriesPlan:
             try:
                 market = parse.market(row, tier)
                 if await self._is_own(market):
-                    self._events_with_markets.add(market.event_ticker)
+                    self._listed.market(market.event_ticker)
                     markets.append(market)
                 else:
                     # Its checkpoint, if it has one, is another series' and stays as it is.
@@ -142,7 +143,7 @@ class SeriesPlan:
         self._fail(ticker, str(error))
         if not isinstance(ticker, str) or not isinstance(event_ticker, str):
             return
-        self._events_with_markets.add(event_ticker)
+        self._listed.market(event_ticker)
         day = parse_event_ticker(event_ticker).event_date
         known = self._known.get(ticker) or Checkpoint(ticker, self._series, day)
         if known.state != "complete":
@@ -234,19 +235,24 @@ class SeriesPlan:
                 ticker = row.get("event_ticker") if isinstance(row, dict) else None
                 if isinstance(ticker, str) and not self._asked(ticker):
                     continue
+                if isinstance(ticker, str):
+                    self._listed.events.add(ticker)
                 try:
                     events.append(parse.event(row, self._series))
                 except BadPayload as error:
                     self._progress.failed[str(ticker)] = str(error)
 
         async def work(connection: asyncpg.Connection, _: bool) -> None:
-            await catalog.store_events(connection, _unique(events), self._city, self._clock())
+            now = self._clock()
+            await catalog.store_events(connection, _unique(events), self._city, now)
+            counts = self._listed.counts(self._dates.start, self._dates.end, now.date())
+            await listings.store_listings(connection, self._series, counts, self._run_id, now)
 
         await self._database.run(work)
         listed = {event.ticker for event in events}
-        for ticker in sorted(listed - self._events_with_markets):
+        for ticker in sorted(listed - self._listed.events_with_markets):
             self._progress.failed[ticker] = "the exchange lists this event, but no market of it in either tier"
-        for ticker in sorted(self._events_with_markets - listed):
+        for ticker in sorted(self._listed.events_with_markets - listed):
             self._warn(f"event {ticker} has markets but is missing from the exchange's list of events")
 
     def _warn(self, warning: str) -> None:

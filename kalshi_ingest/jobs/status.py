@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from kalshi_ingest.jobs.tables import table
-from kalshi_ingest.store import queries
+from kalshi_ingest.store import history, queries
 from kalshi_ingest.store.database import Database
 
 _LISTED = 20
@@ -20,7 +20,7 @@ class Status:
     """What the database says about itself."""
 
     holdings: Sequence[queries.Holding]
-    runs: Mapping[str, queries.LastRun]
+    runs: Mapping[str, history.SeriesRun]
     failures: Sequence[tuple[str, str]]
 
     def as_json(self) -> str:
@@ -90,7 +90,7 @@ async def status(database: Database) -> Status:
     async def work(connection: asyncpg.Connection, _: bool) -> Status:
         return Status(
             await queries.holdings(connection),
-            await queries.last_runs(connection),
+            await history.latest_of_each(connection),
             await queries.failures(connection, _LISTED),
         )
 

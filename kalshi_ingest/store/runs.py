@@ -1,15 +1,16 @@
 """The ingestion log: one row per run and series, so that a run's story can be told afterwards."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 _BEGIN = """
-insert into ingestion_log (run_id, command, series_ticker, status, started_at, min_event_date, max_event_date)
-select $1, $2, series_ticker, 'running', $4, $5, $6 from unnest($3::text[]) as series_ticker
+insert into ingestion_log (run_id, command, series_ticker, status, started_at, min_event_date, max_event_date, asked_by)
+select $1, $2, series_ticker, 'running', $4, $5, $6, $7 from unnest($3::text[]) as series_ticker
 on conflict do nothing
 """
 
@@ -21,10 +22,12 @@ where status = 'running' and series_ticker = any($1::text[]) and run_id <> $2
 
 _UPDATE = """
 update ingestion_log set status = $3, markets_fetched = $4, trades_fetched = $5, candles_1m = $6, candles_5m = $7,
-    requests = $8, retries = $9, error_message = $10, finished_at = $11,
+    requests = $8, retries = $9, error_message = $10, finished_at = $11, details = $12::jsonb,
     duration_seconds = extract(epoch from $11::timestamptz - started_at)
 where run_id = $1 and series_ticker = $2
 """
+
+_DETAILS = 100
 
 
 @dataclass(slots=True)
@@ -45,9 +48,40 @@ class Run:
 
     run_id: UUID
     command: str
+    asked_by: str
+    """user@host and the version of the program."""
     started_at: datetime
-    min_event_date: date
-    max_event_date: date
+    min_event_date: date | None
+    """First event date asked for; None for a command that asks for all that is there."""
+    max_event_date: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run of one series ended."""
+
+    status: str
+    """success, partial, failed or interrupted."""
+    error: str | None = None
+    """The first reason, for a reader of the table."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """What failed → why."""
+    warnings: Sequence[str] = ()
+
+    def details(self) -> str | None:
+        """What the column `details` keeps; None when there is nothing to tell."""
+        if not self.failed and not self.warnings:
+            return None
+        kept = {
+            "failed": dict(list(self.failed.items())[:_DETAILS]),
+            "failed_count": len(self.failed),
+            "warnings": list(self.warnings[:_DETAILS]),
+            "warnings_count": len(self.warnings),
+        }
+        return orjson.dumps(kept).decode()
+
+
+_RUNNING = Outcome("running")
 
 
 async def begin(connection: asyncpg.Connection, run: Run, series_tickers: Sequence[str]) -> None:
@@ -61,6 +95,7 @@ async def begin(connection: asyncpg.Connection, run: Run, series_tickers: Sequen
         run.started_at,
         run.min_event_date,
         run.max_event_date,
+        run.asked_by,
     )
 
 
@@ -68,23 +103,24 @@ async def update(
     connection: asyncpg.Connection,
     run: Run,
     counts: Mapping[str, SeriesCount],
-    outcome: Mapping[str, tuple[str, str | None]],
+    outcome: Mapping[str, Outcome],
     finished_at: datetime | None,
 ) -> None:
-    """Write the counts of each series; `outcome` gives (status, error message) of those that ended."""
+    """Write the counts of each series, and the outcome of those that ended."""
     for series_ticker, count in counts.items():
-        status, error = outcome.get(series_ticker, ("running", None))
+        ended = outcome.get(series_ticker, _RUNNING)
         await connection.execute(
             _UPDATE,
             run.run_id,
             series_ticker,
-            status,
+            ended.status,
             count.markets,
             count.trades,
             count.candles_1m,
             count.candles_5m,
             count.requests,
             count.retries,
-            error,
+            ended.error,
             finished_at,
+            ended.details(),
         )

@@ -15,6 +15,7 @@ TABLES = {
     ),
     "events": ("event_ticker, series_ticker, city, event_date, title, raw", "event_ticker"),
     "series": ("series_ticker, city, title, category, frequency, settlement_sources, raw", "series_ticker"),
+    "listings": ("series_ticker, event_date, events, markets", "series_ticker, event_date"),
     "checkpoints": (
         "ticker, series_ticker, event_date, state, tier, cursor, walk, confirming, settled_first, oldest_time, "
         "oldest_trade_id, pages, trades_stored, contracts_stored, exchange_volume, verdict, error",

@@ -1,0 +1,90 @@
+"""`backfill`: what was asked for, checked; then the job, its display and its summary."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+
+from kalshi_ingest.commands.common import (
+    COMPLETE,
+    INCOMPLETE,
+    INTERRUPTED,
+    database_url,
+    dates_of,
+    exchange_of,
+    now,
+    say,
+    stop_on_signals,
+    unless_stopped,
+)
+from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs.backfill import Backfill
+from kalshi_ingest.jobs.display import Display
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.jobs.session import Exchange, opened
+from kalshi_ingest.jobs.summary import is_complete, summary
+from kalshi_ingest.settings import Settings
+
+
+def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`backfill`: 0 when all that was asked for is proved complete, 1 when something is not, 130 when stopped."""
+    dates = dates_of(arguments.start, arguments.end)
+    wanted = _wanted(arguments.city, arguments.series, dates)
+    command = " ".join(
+        ["backfill", "--start", arguments.start, "--end", arguments.end]
+        + [f"--city {city}" for city in arguments.city]
+        + [f"--series {series}" for series in arguments.series]
+    )
+    with database_url(settings) as url:
+        return asyncio.run(run_backfill(exchange_of(settings), url, wanted, dates, command))
+
+
+async def run_backfill(exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, command: str) -> int:
+    """The job with its display and summary, until it ends or a signal stops it."""
+    stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
+    async with AsyncExitStack() as stack:
+        session = await unless_stopped(stop, stack.enter_async_context(opened(exchange, url, now)))
+        if session is None:
+            return INTERRUPTED
+        job = Backfill(session.tools, wanted, dates, command)
+        progress = list(job.progress.values())
+        started = time.monotonic()
+        showing = asyncio.create_task(Display(progress, session.client, sys.stderr).run())
+        try:
+            await job.run(stop)
+        finally:
+            showing.cancel()
+            with suppress(asyncio.CancelledError):
+                await showing
+        say(summary(progress, seconds=time.monotonic() - started, interrupted=job.interrupted))
+    if job.interrupted:
+        return INTERRUPTED
+    return COMPLETE if is_complete(progress) else INCOMPLETE
+
+
+def _wanted(cities: Sequence[str], series: Sequence[str], dates: Dates) -> list[Wanted]:
+    """The series asked for. By default every active city that had begun by the last date."""
+    named = [active_city(name) for name in cities]
+    for ticker in series:
+        known = city_of_series(ticker.upper())
+        if known is not None:
+            named.append(active_city(known.key))
+    for city in named:
+        if dates.end < city.first_event_date:
+            raise Unusable(
+                f"{city.name}'s first event date is {city.first_event_date}: nothing to fetch up to {dates.end}"
+            )
+    if not cities and not series:
+        named = [city for city in CITIES if not city.retired and city.first_event_date <= dates.end]
+        if not named:
+            first = min(city.first_event_date for city in CITIES if not city.retired)
+            raise Unusable(f"the first event date of any city is {first}: nothing to fetch up to {dates.end}")
+    wanted = [Wanted(city.series_ticker, city.key) for city in named]
+    for ticker in series:
+        if city_of_series(ticker.upper()) is None:
+            wanted.append(Wanted(ticker.upper(), None))
+    return list(dict.fromkeys(wanted))

@@ -1,0 +1,69 @@
+"""`status`, `migrate` and `database`: looking at the database and after it."""
+
+import argparse
+import asyncio
+
+from kalshi_ingest.commands.common import COMPLETE, database_url, say
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs import history
+from kalshi_ingest.jobs.session import migrated, with_database
+from kalshi_ingest.jobs.shell import psql
+from kalshi_ingest.jobs.status import status as read_status
+from kalshi_ingest.settings import Settings
+from kalshi_ingest.store import embedded
+from kalshi_ingest.store.database import Database
+
+
+def status(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`status`: always 0; it tells, it does not judge."""
+
+    async def read(url: str) -> int:
+        if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
+            await migrated(url)
+        database = await with_database(url)
+        try:
+            say(await _told(database, arguments))
+        finally:
+            await database.close()
+        return COMPLETE
+
+    with database_url(settings) as url:
+        return asyncio.run(read(url))
+
+
+async def _told(database: Database, arguments: argparse.Namespace) -> str:
+    if arguments.run is not None:
+        told = await history.one_run(database, arguments.run)
+        return history.as_json(told) if arguments.json else history.run_text(told)
+    if arguments.runs:
+        runs = await history.newest_runs(database)
+        return history.as_json(runs) if arguments.json else history.runs_text(runs)
+    found = await read_status(database)
+    return found.as_json() if arguments.json else found.as_text()
+
+
+def migrate(_: argparse.Namespace, settings: Settings) -> int:
+    """`migrate`: apply what is missing."""
+
+    async def apply(url: str) -> int:
+        applied = await migrated(url)
+        say("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
+        return COMPLETE
+
+    with database_url(settings) as url:
+        return asyncio.run(apply(url))
+
+
+def database(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`database url`, `database psql`, `database stop`."""
+    if arguments.what == "stop":
+        if settings.database_url is not None:
+            raise Unusable("KALSHI_INGEST_DATABASE_URL names a database of yours: stop it the way you started it")
+        say("stopped" if embedded.stop(settings.data_dir) else "it was not running")
+        return COMPLETE
+    # Whoever asks for the address wants to use it, so the embedded server stays up until `database stop`.
+    with database_url(settings, keep=arguments.what == "url") as url:
+        if arguments.what == "url":
+            say(url)
+            return COMPLETE
+        return psql(url, arguments.passed_on)

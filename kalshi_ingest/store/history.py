@@ -1,0 +1,89 @@
+"""The ingestion log read back: what each run was asked for and how it ended. True also of runs that were killed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from kalshi_ingest.store.database import LOCK_CLASS, lock_key
+
+_RUNS = """
+select run_id::text, series_ticker, coalesce(series.city, series_ticker) as label, command, asked_by, status,
+       started_at, finished_at, duration_seconds::double precision as seconds, min_event_date, max_event_date,
+       markets_fetched, trades_fetched, candles_1m, candles_5m, requests, retries, error_message, details
+from ingestion_log left join series using (series_ticker)
+"""
+_LATEST = """
+where (series_ticker, started_at) in (select series_ticker, max(started_at) from ingestion_log group by series_ticker)
+order by series_ticker
+"""
+_NEWEST = """
+where run_id in (select run_id from ingestion_log group by run_id order by max(started_at) desc, run_id limit $1)
+order by started_at desc, run_id, series_ticker
+"""
+_NAMED = "where run_id::text like $1 || '%' order by started_at desc, run_id, series_ticker"
+
+_LOCKS = """
+select objid::bigint as key from pg_locks
+where locktype = 'advisory' and classid = $1 and objsubid = 2 and granted
+  and database = (select oid from pg_database where datname = current_database())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRun:
+    """What one run did for one series. `status` is the truth now: a run that holds no lock is not running."""
+
+    run_id: str
+    series_ticker: str
+    label: str
+    command: str
+    asked_by: str | None
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    seconds: float | None
+    min_event_date: date | None
+    max_event_date: date | None
+    markets_fetched: int
+    trades_fetched: int
+    candles_1m: int
+    candles_5m: int
+    requests: int
+    retries: int
+    error_message: str | None
+    details: Mapping[str, Any] | None
+    """What failed and what was accepted with a warning; see the column's comment."""
+
+
+async def latest_of_each(connection: asyncpg.Connection) -> dict[str, SeriesRun]:
+    """The newest run of each series, by series ticker."""
+    rows = await connection.fetch(_RUNS + _LATEST)
+    return {run.series_ticker: run for run in await _read(connection, rows)}
+
+
+async def newest(connection: asyncpg.Connection, most: int) -> list[SeriesRun]:
+    """The newest runs, each with all its series, the newest first."""
+    return await _read(connection, await connection.fetch(_RUNS + _NEWEST, most))
+
+
+async def named(connection: asyncpg.Connection, prefix: str) -> list[SeriesRun]:
+    """The runs whose id begins with `prefix`."""
+    return await _read(connection, await connection.fetch(_RUNS + _NAMED, prefix))
+
+
+async def _read(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> list[SeriesRun]:
+    """A process that was killed cannot say so itself: its lock is gone."""
+    held = {row["key"] for row in await connection.fetch(_LOCKS, LOCK_CLASS)}
+    runs: list[SeriesRun] = []
+    for row in rows:
+        fields = dict(row)
+        fields["details"] = None if row["details"] is None else orjson.loads(row["details"])
+        if row["status"] == "running" and lock_key(row["series_ticker"]) % 2**32 not in held:
+            fields["status"] = "interrupted"
+            fields["error_message"] = "the process ended without a word; run the command again to resume"
+        runs.append(SeriesRun(**fields))
+    return runs
