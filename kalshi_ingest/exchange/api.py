@@ -2,11 +2,15 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from kalshi_ingest.domain.model import Cutoff, Series, Tier, Trade
+from kalshi_ingest.domain.audit import MinuteCandle
+from kalshi_ingest.domain.candles import MINUTE_US
+from kalshi_ingest.domain.model import Cutoff, Series, Tier, Trade, to_microseconds
 from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
+from kalshi_ingest.exchange import parse_candles
 from kalshi_ingest.exchange import parse_markets as parse
 from kalshi_ingest.exchange.client import Client, Tally
 from kalshi_ingest.exchange.parse_trades import TradeParser
@@ -20,6 +24,8 @@ MARKETS_PER_PAGE = 500
 FIRST_MARKETS = 100
 """The first page of a list of markets is short, so that the workers have something to do while the rest is listed."""
 EVENTS_PER_PAGE = 200
+CANDLES_PER_REQUEST = 5_000
+"""Minutes that one request may span, whether or not anything traded in them."""
 _LONGEST_LIST = 10_000
 
 _TRADE_PATHS: Mapping[Tier, str] = {Tier.LIVE: "/markets/trades", Tier.HISTORICAL: "/historical/trades"}
@@ -98,6 +104,27 @@ class Api:
             return TradePage(trades, following)
 
         return await self._client.get(path, params, read, tally)
+
+    async def candles(
+        self, ticker: str, series_ticker: str, tier: Tier, start: datetime, end: datetime, tally: Tally
+    ) -> AsyncIterator[list[MinuteCandle]]:
+        """The exchange's own one-minute candles of every minute that overlaps [`start`, `end`), oldest first, in parts.
+
+        `Rejected` with status 404 when `tier` does not serve the market: a settled one moves from the live to the
+        historical tier at some moment, also between two parts.
+        """
+        path = f"/series/{quote(series_ticker)}/markets/{quote(ticker)}/candlesticks"
+        if tier is Tier.HISTORICAL:
+            path = f"/historical/markets/{quote(ticker)}/candlesticks"
+        first, stop = to_microseconds(start) // MINUTE_US * 60 + 60, -(-to_microseconds(end) // MINUTE_US) * 60
+        for begin in range(first, stop + 1, 60 * CANDLES_PER_REQUEST):
+            last = min(begin + 60 * (CANDLES_PER_REQUEST - 1), stop)
+
+            def read(answer: Any, begin: int = begin, last: int = last) -> list[MinuteCandle]:
+                return parse_candles.candles(answer, ticker, begin, last)
+
+            asked = {"start_ts": str(begin), "end_ts": str(last), "period_interval": "1"}
+            yield await self._client.get(path, asked, read, tally)
 
     async def account_requests_per_second(self) -> float:
         """The read budget of the configured key, in requests of the default cost a second."""

@@ -7,7 +7,7 @@ names and writes null. Values are dollar and count strings in both.
 from __future__ import annotations
 
 from kalshi_ingest.simulator.candles import Candle, Span
-from kalshi_ingest.simulator.wire import Row, count_text, price_text
+from kalshi_ingest.simulator.wire import Row, count_text
 
 
 def live_candle(candle: Candle) -> Row:
@@ -15,9 +15,9 @@ def live_candle(candle: Candle) -> Row:
     price: Row = {}
     if candle.price is not None:
         price = {f"{name}_dollars": value for name, value in _spread(candle.price).items()}
-        price["mean_dollars"] = _mean(candle)
+        price["mean_dollars"] = _dollars(candle.mean or 0)
     if candle.previous is not None:
-        price["previous_dollars"] = price_text(candle.previous)
+        price["previous_dollars"] = _dollars(candle.previous)
     return {
         "end_period_ts": candle.end,
         "open_interest_fp": count_text(candle.open_interest),
@@ -32,8 +32,8 @@ def historical_candle(candle: Candle) -> Row:
     """A candle of the historical tier; without trades every key of `price` is null."""
     price: Row = dict.fromkeys(("close", "high", "low", "mean", "open"))
     if candle.price is not None:
-        price |= _spread(candle.price) | {"mean": _mean(candle)}
-    price["previous"] = None if candle.previous is None else price_text(candle.previous)
+        price |= _spread(candle.price) | {"mean": _dollars(candle.mean or 0)}
+    price["previous"] = None if candle.previous is None else _dollars(candle.previous)
     return {
         "end_period_ts": candle.end,
         "open_interest": count_text(candle.open_interest),
@@ -46,13 +46,14 @@ def historical_candle(candle: Candle) -> Row:
 
 def _spread(span: Span) -> Row:
     return {
-        "close": price_text(span.close),
-        "high": price_text(span.high),
-        "low": price_text(span.low),
-        "open": price_text(span.open),
+        "close": _dollars(span.close),
+        "high": _dollars(span.high),
+        "low": _dollars(span.low),
+        "open": _dollars(span.open),
     }
 
 
-def _mean(candle: Candle) -> str:
-    mean = candle.mean or 0
-    return f"{mean // 10_000}.{mean % 10_000:04d}"
+def _dollars(millionths: int) -> str:
+    """Four decimals; six where the price is finer."""
+    whole, fraction = divmod(millionths, 1_000_000)
+    return f"{whole}.{fraction:06d}" if fraction % 100 else f"{whole}.{fraction // 100:04d}"

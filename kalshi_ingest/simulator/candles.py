@@ -2,7 +2,8 @@
 
 A period covers [start, start + interval) and is named by its end. Open and close follow execution order:
 by time, inside a tie along the sweep (takers of yes by price upwards, takers of no downwards). Prices in
-tenths of a cent, counts in hundredths of a contract, period ends in Unix seconds.
+millionths of a dollar, the finest that the exchange's contract allows, counts in hundredths of a contract,
+period ends in Unix seconds.
 
 This is the simulator's own plain recomputation: the product's candles are checked against it.
 """
@@ -11,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import groupby
 from zlib import crc32
 
 from kalshi_ingest.simulator.synthetic_entries import open_interest
-from kalshi_ingest.simulator.wire import SECOND, Row, parse_count, parse_price, parse_time
+from kalshi_ingest.simulator.wire import SECOND, Row, parse_count, parse_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """One period. `price` and `mean` (in hundredths of a cent) are None where nothing traded."""
+    """One period. `price` and `mean` (rounded to hundredths of a cent) are None where nothing traded."""
 
     end: int
     bid: Span
@@ -50,8 +52,12 @@ class _Fill:
     takes_yes: bool
 
 
-EMPTY_BID, EMPTY_ASK = 0, 1000
+_DOLLAR, _CENT = 1_000_000, 10_000
+EMPTY_BID, EMPTY_ASK = 0, _DOLLAR
 """Sentinels of an empty book, not quotes."""
+
+_MEAN_STEP = 100
+"""The mean has four decimals on the wire; that it is rounded to them, and not cut, is a guess."""
 
 
 def build_candles(ticker: str, trades: Iterable[Row], interval: int, closed: int | None) -> list[Candle]:
@@ -95,8 +101,8 @@ def latest_before(candles: Sequence[Candle], start: int, interval: int) -> Candl
 def _execution_order(trades: Iterable[Row]) -> list[_Fill]:
     keyed = []
     for row in trades:
-        price = parse_price(row["yes_price_dollars"])
-        takes_yes = row.get("taker_outcome_side", row.get("taker_side")) == "yes"
+        price = int(Decimal(row["yes_price_dollars"]) * _DOLLAR)
+        takes_yes = (row.get("taker_outcome_side") or row.get("taker_side")) == "yes"
         fill = _Fill(parse_time(row["created_time"]), price, parse_count(row["count_fp"]), takes_yes)
         keyed.append(((fill.created, price if takes_yes else -price, row["trade_id"]), fill))
     keyed.sort(key=lambda pair: pair[0])
@@ -109,15 +115,15 @@ def _traded(end: int, fills: Sequence[_Fill], quotes: tuple[int, int], previous:
     bids, asks = [quotes[0]], [quotes[1]]
     for fill in fills:
         # Whoever takes yes lifts the ask, whoever takes no hits the bid; the other side is a cent away.
-        bids.append(max(EMPTY_BID, fill.price - 10) if fill.takes_yes else fill.price)
-        asks.append(fill.price if fill.takes_yes else min(EMPTY_ASK, fill.price + 10))
+        bids.append(max(EMPTY_BID, fill.price - _CENT) if fill.takes_yes else fill.price)
+        asks.append(fill.price if fill.takes_yes else min(EMPTY_ASK, fill.price + _CENT))
     return Candle(
         end=end,
         bid=_span(bids),
         ask=_span(asks),
         open_interest=0,
         price=_span([fill.price for fill in fills]),
-        mean=(20 * value + volume) // (2 * volume),
+        mean=(2 * value + _MEAN_STEP * volume) // (2 * _MEAN_STEP * volume) * _MEAN_STEP,
         volume=volume,
         previous=previous,
     )

@@ -225,3 +225,33 @@ async def test_a_sweep_by_hand() -> None:
         "mean_dollars": "0.4540",
     }
     assert candle["volume_fp"] == "7.50"
+
+
+async def test_prices_finer_than_a_tenth_of_a_cent_are_not_cut() -> None:
+    row = {
+        "count_fp": "2.00",
+        "created_time": "2026-05-01T12:00:05Z",
+        "no_price_dollars": "0.987655",
+        "taker_outcome_side": None,
+        "taker_side": "no",
+        "ticker": "A-1-T1",
+        "trade_id": "00000000-0000-0000-0000-000000000001",
+        "yes_price_dollars": "0.012345",
+    }
+    market = {"ticker": "A-1-T1", "event_ticker": "A-1", "status": "active", "created_time": "2026-04-30T09:33:00Z"}
+    world = RowsWorld(markets=[market], trades={"A-1-T1": [row]}, cutoff=datetime(2020, 1, 1, tzinfo=UTC))
+    noon = int(datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp())
+    async with served(Simulator(world)) as api:
+        body = await api.get(
+            "/series/A/markets/A-1-T1/candlesticks", start_ts=noon + 60, end_ts=noon + 60, period_interval=1
+        )
+    (candle,) = body["candlesticks"]
+    assert candle["price"] == {
+        "open_dollars": "0.012345",
+        "high_dollars": "0.012345",
+        "low_dollars": "0.012345",
+        "close_dollars": "0.012345",
+        "mean_dollars": "0.0123",
+    }
+    assert candle["yes_bid"]["close_dollars"] == "0.012345"
+    assert candle["yes_ask"]["close_dollars"] == "0.022345"
