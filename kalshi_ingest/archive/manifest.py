@@ -76,7 +76,7 @@ def read_manifest(place: Place) -> Manifest | None:
             raise Unusable(f"{shown} has version {body['version']}; this program reads up to {VERSION}: upgrade it")
         return Manifest(body["layout"], {city: _entry(entry) for city, entry in body["cities"].items()})
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-        raise Unusable(f"{shown} cannot be read: it is damaged; export the archive again") from None
+        raise Unusable(f"{shown} cannot be read: it is damaged; remove it, then export every city again") from None
 
 
 def _entry(body: dict[str, Any]) -> CityEntry:

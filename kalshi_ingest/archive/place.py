@@ -1,20 +1,28 @@
 """Where an archive lies: a local folder, or object storage through pyarrow's filesystems. Files appear whole."""
 
+import errno
+import fcntl
+import itertools
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import fs
 
-from kalshi_ingest.errors import Unusable
+from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
 
 PARTIAL = ".partial"
 """Ends the name of a file that is still being written; a leftover of a killed run is overwritten by the next."""
 
-_BLOCK = 4 * 1024 * 1024
+_BLOCK = 1024 * 1024
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
+)
 
 
 class Place:
@@ -74,23 +82,103 @@ class Place:
     @contextmanager
     def whole(self, path: str) -> Iterator[Path]:
         """A local path to write to; what was written there appears at `path` when the block ends without an error."""
+        with self.asides() as aside:
+            written = aside(path)
+            yield written
+            self.publish(written, path)
+
+    @contextmanager
+    def asides(self) -> Iterator[Callable[[str], Path]]:
+        """Gives, for the path of a file, where to write it before `publish`; what is unpublished at the end is deleted.
+
+        That is beside the file in a local folder, since a rename must not leave the file system.
+        """
         if not self._local:
             with tempfile.TemporaryDirectory(prefix="kalshi-ingest-") as folder:
-                aside = Path(folder) / "file"
-                yield aside
-                self._upload(aside, path)
+                numbers = itertools.count()
+                yield lambda _: Path(folder) / str(next(numbers))
             return
-        final = Path(self._at(path))
-        final.parent.mkdir(parents=True, exist_ok=True)
-        aside = final.with_name(f".{final.name}{PARTIAL}")
+        given: list[Path] = []
+
+        def aside(path: str) -> Path:
+            final = Path(self._at(path))
+            _make_folder(final.parent)
+            given.append(final.with_name(f".{final.name}{PARTIAL}"))
+            return given[-1]
+
         try:
             yield aside
-            _sync(aside)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        finally:
+            for each in given:
+                each.unlink(missing_ok=True)
+
+    def publish(self, aside: Path, path: str) -> None:
+        """Make what was written to `aside` appear at `path`, whole and safe from a power cut."""
+        if not self._local:
+            self._upload(aside, path)
+            return
+        final = Path(self._at(path))
+        _sync(aside)
         aside.replace(final)
         _sync(final.parent)
+
+    def sweep(self, folder: str, keep: Collection[str]) -> None:
+        """Delete the Parquet files below `folder`, whole or partial, that are not in `keep`, and folders left empty."""
+        selector = fs.FileSelector(self._at(folder), allow_not_found=True, recursive=True)
+        found = self._filesystem.get_file_info(selector)
+        kept = {self._at(path) for path in keep}
+        for info in found:
+            if info.type == fs.FileType.File and info.path not in kept and info.path.endswith((".parquet", PARTIAL)):
+                self._filesystem.delete_file(info.path)
+        if self._local:
+            used = {path.rpartition("/")[0] for path in kept}
+            for info in sorted(found, key=lambda each: each.path, reverse=True):
+                if info.type == fs.FileType.Directory and info.path not in used:
+                    with suppress(OSError):  # not empty
+                        Path(info.path).rmdir()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else writes here meanwhile; `Unusable` when somebody does. Object storage knows no such lock."""
+        if not self._local:
+            yield
+            return
+        root = Path(self._root)
+        try:
+            _make_folder(root)
+            descriptor = os.open(root, os.O_RDONLY)
+        except OSError as error:
+            raise self.explained(error) from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Unusable(f"another program is writing to {self}: wait until it is done") from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def require_writable(self) -> None:
+        """Find out now, before hours of work, that nothing can be written here; the error says why.
+
+        Of object storage it shows only that it answers.
+        """
+        try:
+            with self.asides() as aside:
+                aside("check").write_bytes(b"check")
+            self.exists()
+        except (OSError, pa.ArrowException) as error:
+            raise self.explained(error) from error
+
+    def explained(self, error: Exception) -> IngestError:
+        """What a failure to write here means to the user."""
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _NO_ROOM:
+            return OutOfReach(f"no room left to write to {self}: {reason}; free some, then run the export again")
+        if number in _FORBIDDEN:
+            return Unusable(f"cannot write to {self}: {reason}")
+        return OutOfReach(f"cannot write to {self}: {reason}; run the export again")
 
     def remove(self, path: str) -> None:
         """Delete a file if it is there."""
@@ -107,6 +195,14 @@ class Place:
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, safe from a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
-from datetime import timedelta
+import importlib
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 from kalshi_ingest import logs
 from kalshi_ingest.commands.backfill import run_backfill
@@ -11,8 +13,9 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs import demo as demo_job
 from kalshi_ingest.jobs.simulation import check_simulation
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.simulator import Faults, Limits, WorldConfig
+from kalshi_ingest.simulator import Faults, Limits, SyntheticWorld, WorldConfig
 from kalshi_ingest.simulator.command import serve
+from kalshi_ingest.simulator.world import World
 from kalshi_ingest.store import embedded
 
 _MOST_DEMO_DAYS = 365
@@ -20,18 +23,7 @@ _MOST_DEMO_DAYS = 365
 
 def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     """`simulate`: serve until stopped."""
-    end = date_of(arguments.end, "--end") if arguments.end else now().date() - timedelta(days=1)
-    start = date_of(arguments.start, "--start") if arguments.start else end - timedelta(days=29)
-    check_simulation(arguments, start, end)
-    world = WorldConfig(
-        start=start,
-        end=end,
-        now=now(),
-        seed=arguments.seed,
-        trades_per_market=arguments.trades_per_market,
-        giant=arguments.giant,
-        oddities=not arguments.plain,
-    )
+    world = _world(arguments)
     limits = Limits(requests_per_second=arguments.limit or None, latency=arguments.latency)
     faults = Faults(error_rate=arguments.error_rate)
 
@@ -43,6 +35,35 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
         return COMPLETE
 
     return asyncio.run(run())
+
+
+def _world(arguments: argparse.Namespace) -> World:
+    """The archive that was named, else a made-up world."""
+    end = date_of(arguments.end, "--end") if arguments.end else now().date() - timedelta(days=1)
+    start = date_of(arguments.start, "--start") if arguments.start else end - timedelta(days=29)
+    check_simulation(arguments, start, end)
+    cutoff = None
+    if arguments.cutoff:
+        cutoff = datetime.combine(date_of(arguments.cutoff, "--cutoff"), time(0), tzinfo=UTC)
+    try:
+        if arguments.archive is not None:
+            # Loaded only when it is wanted: Parquet takes 60 MB.
+            archive = importlib.import_module("kalshi_ingest.simulator.archive_world")
+            world: World = archive.ArchiveWorld(Path(arguments.archive), cutoff)
+            return world
+        config = WorldConfig(
+            start=start,
+            end=end,
+            now=now(),
+            cutoff=cutoff,
+            seed=arguments.seed,
+            trades_per_market=arguments.trades_per_market,
+            giant=arguments.giant,
+            oddities=not arguments.plain,
+        )
+        return SyntheticWorld(config)
+    except ValueError as error:
+        raise Unusable(str(error)) from None
 
 
 def demo(arguments: argparse.Namespace, settings: Settings) -> int:

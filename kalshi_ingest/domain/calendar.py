@@ -5,6 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.errors import Unusable
 
+SLOT = timedelta(minutes=5)
+"""Minute weather is kept at one observation per slot."""
+
+SLOTS_A_DAY = 288
+"""Every climate day has as many: it is always 24 hours long."""
+
 
 def event_dates(start: date, end: date) -> list[date]:
     """Every date from `start` to `end`, both included. Raises Unusable when `start` lies after `end`."""
@@ -22,3 +28,14 @@ def climate_day_utc(city: City, day: date) -> tuple[datetime, datetime]:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     start = midnight - timedelta(hours=city.standard_offset_hours)
     return start, start + timedelta(days=1)
+
+
+def climate_day_slots(city: City, day: date) -> list[datetime]:
+    """The beginnings, in UTC, of the `SLOTS_A_DAY` five-minute slots of the city's climate day, in order."""
+    start, _ = climate_day_utc(city, day)
+    return [start + n * SLOT for n in range(SLOTS_A_DAY)]
+
+
+def climate_day_of(city: City, moment: datetime) -> date:
+    """The city's climate day that `moment`, an aware datetime, lies in."""
+    return (moment.astimezone(UTC) + timedelta(hours=city.standard_offset_hours)).date()

@@ -1,4 +1,4 @@
-"""The cities whose markets are followed: names, series, first event and time zone.
+"""The cities whose markets are followed: names, series, first event, time zone, and the station that settles them.
 
 The climate day that a market settles on runs in local *standard* time all year (NWS directive 10-1004), so each
 city carries a fixed offset beside its civil time zone.
@@ -9,6 +9,35 @@ from dataclasses import dataclass
 from datetime import date
 
 from kalshi_ingest.errors import Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """The station that a city's markets settle on, and what each weather service calls it."""
+
+    loc_id: str
+    """ICAO id, e.g. KMDW: the key of every weather table, and the station in IEM's CLI and CF6 services."""
+    iem_network: str
+    """IEM's network of the station, e.g. IL_ASOS."""
+    cli_office: str
+    """The NWS office that issues the daily climate report."""
+    ghcnd_id: str
+    """The station in GHCN-Daily, without the prefix `GHCND:`."""
+
+    @property
+    def iem_id(self) -> str:
+        """Three letters: the station in IEM's ASOS services, and the NWS's `issuedby` code of its report."""
+        return self.loc_id[1:]
+
+    @property
+    def cli_pil(self) -> str:
+        """Product id of the daily climate report, e.g. CLIMDW."""
+        return f"CLI{self.iem_id}"
+
+    @property
+    def visual_crossing_id(self) -> str:
+        """Pins Visual Crossing to this station; the bare id would blend in neighbours up to 50 miles away."""
+        return f"stn:{self.loc_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +57,7 @@ class City:
     """IANA name of the civil time zone."""
     standard_offset_hours: int
     """Local standard time minus UTC, in hours; the same in summer and winter."""
+    station: Station
     retired: bool = False
     """True: nothing new is fetched, what is held stays queryable."""
 
@@ -35,14 +65,78 @@ class City:
 CITIES: tuple[City, ...] = (
     # Chicago's first event is known only as "August 2021", so the bound is the first day of that month: asking
     # for a day without an event costs nothing, refusing a day that has one loses it.
-    City("chicago", "Chicago", "KXHIGHCHI", "HIGHCHI", date(2021, 8, 1), "America/Chicago", -6),
+    City(
+        "chicago",
+        "Chicago",
+        "KXHIGHCHI",
+        "HIGHCHI",
+        date(2021, 8, 1),
+        "America/Chicago",
+        -6,
+        Station("KMDW", "IL_ASOS", "LOT", "USW00014819"),
+    ),
     # Reports give May 11 or 12; the ticker HIGHMIA--23MAY11 exists.
-    City("miami", "Miami", "KXHIGHMIA", "HIGHMIA", date(2023, 5, 11), "America/New_York", -5),
-    City("austin", "Austin", "KXHIGHAUS", "HIGHAUS", date(2023, 5, 12), "America/Chicago", -6),
-    City("la", "Los Angeles", "KXHIGHLAX", None, date(2025, 1, 5), "America/Los_Angeles", -8),
-    City("denver", "Denver", "KXHIGHDEN", None, date(2024, 11, 20), "America/Denver", -7),
-    City("philadelphia", "Philadelphia", "KXHIGHPHIL", None, date(2024, 11, 20), "America/New_York", -5),
-    City("nyc", "New York", "KXHIGHNY", "HIGHNY", date(2021, 8, 6), "America/New_York", -5, retired=True),
+    City(
+        "miami",
+        "Miami",
+        "KXHIGHMIA",
+        "HIGHMIA",
+        date(2023, 5, 11),
+        "America/New_York",
+        -5,
+        Station("KMIA", "FL_ASOS", "MFL", "USW00012839"),
+    ),
+    City(
+        "austin",
+        "Austin",
+        "KXHIGHAUS",
+        "HIGHAUS",
+        date(2023, 5, 12),
+        "America/Chicago",
+        -6,
+        Station("KAUS", "TX_ASOS", "EWX", "USW00013904"),
+    ),
+    City(
+        "la",
+        "Los Angeles",
+        "KXHIGHLAX",
+        None,
+        date(2025, 1, 5),
+        "America/Los_Angeles",
+        -8,
+        Station("KLAX", "CA_ASOS", "LOX", "USW00023174"),
+    ),
+    City(
+        "denver",
+        "Denver",
+        "KXHIGHDEN",
+        None,
+        date(2024, 11, 20),
+        "America/Denver",
+        -7,
+        Station("KDEN", "CO_ASOS", "BOU", "USW00003017"),
+    ),
+    City(
+        "philadelphia",
+        "Philadelphia",
+        "KXHIGHPHIL",
+        None,
+        date(2024, 11, 20),
+        "America/New_York",
+        -5,
+        Station("KPHL", "PA_ASOS", "PHI", "USW00013739"),
+    ),
+    City(
+        "nyc",
+        "New York",
+        "KXHIGHNY",
+        "HIGHNY",
+        date(2021, 8, 6),
+        "America/New_York",
+        -5,
+        Station("KNYC", "NY_ASOS", "OKX", "USW00094728"),
+        retired=True,
+    ),
 )
 """Every city that can be asked for, in the order in which they are listed to users."""
 

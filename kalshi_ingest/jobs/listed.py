@@ -27,12 +27,12 @@ class Listed:
     def counts(self, start: date, end: date, today: date) -> dict[date, tuple[int, int]]:
         """(events, markets) per event date, once both lists were read to their ends.
 
-        A city has an event every day, so a day from its first on that the lists do not name counts 0. The exchange
-        lists nothing beyond tomorrow, and of another series no one can say which days should have an event.
+        A city has an event every day, so a day from its first on that the lists do not name counts 0, once it is
+        over. Of another series no one can say which days should have an event.
         """
         events = Counter(parse_event_ticker(ticker).event_date for ticker in self.events | self.events_with_markets)
         days = set(events)
         if self._city is not None:
-            first, last = max(start, self._city.first_event_date), min(end, today + timedelta(days=1))
+            first, last = max(start, self._city.first_event_date), min(end, today - timedelta(days=1))
             days |= set(event_dates(first, last)) if first <= last else set()
         return {day: (events[day], self._markets[day]) for day in days}

@@ -83,8 +83,8 @@ def get_historical_market(exchange: Exchange, call: Call) -> bytes:
 
 def archived_row(entry: MarketEntry) -> Row:
     """A market as the historical tier shows it: finalized, without open interest and recent volume."""
-    row = entry.row()
-    changes = {"status": "finalized", "open_interest_fp": "0.00", "volume_24h_fp": "0.00"}
+    row = entry.row() | {"open_interest_fp": "0.00"}
+    changes = {"status": "finalized", "volume_24h_fp": "0.00"}
     return row | {name: value for name, value in changes.items() if name in row}
 
 

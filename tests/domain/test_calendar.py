@@ -1,10 +1,12 @@
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_ingest.domain.calendar import climate_day_utc, event_dates
+from kalshi_ingest.domain.calendar import climate_day_of, climate_day_slots, climate_day_utc, event_dates
 from kalshi_ingest.domain.cities import CITIES, City, find_city
 from kalshi_ingest.errors import Unusable
 
@@ -47,3 +49,26 @@ def test_event_dates_are_consecutive(start: date, more: int) -> None:
     assert dates[0] == start
     assert len(dates) == len(set(dates)) == more + 1
     assert dates == sorted(dates)
+
+
+@pytest.mark.parametrize("city", CITIES, ids=lambda city: city.key)
+def test_every_day_has_24_hours_and_288_slots(city: City) -> None:
+    """2024 to 2026, with all six clock changes; no slot is in two days or in none."""
+    days = event_dates(date(2024, 1, 1), date(2026, 12, 31))
+    slots = [slot for day in days for slot in climate_day_slots(city, day)]
+    assert len(days) == 1096
+    assert len(slots) == 1096 * 288
+    assert {later - earlier for earlier, later in pairwise(slots)} == {timedelta(minutes=5)}
+    for day in days:
+        start, end = climate_day_utc(city, day)
+        mine = climate_day_slots(city, day)
+        assert (mine[0], mine[-1] + timedelta(minutes=5), end - start) == (start, end, timedelta(hours=24))
+        assert climate_day_of(city, start) == climate_day_of(city, end - timedelta(microseconds=1)) == day
+
+
+@pytest.mark.parametrize("day", [date(2025, 3, 9), date(2025, 11, 2)])
+def test_the_day_of_a_clock_change_begins_in_standard_time(day: date) -> None:
+    """In March that is midnight on the clock, in November, still summer at that hour, it is one."""
+    denver = find_city("denver")
+    first = climate_day_slots(denver, day)[0].astimezone(ZoneInfo(denver.time_zone))
+    assert (first.hour, first.minute) == ((0, 0) if day.month == 3 else (1, 0))

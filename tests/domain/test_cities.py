@@ -71,3 +71,23 @@ def test_the_fixed_offset_is_the_civil_zone_in_winter() -> None:
     for city in CITIES:
         offset = winter.astimezone(ZoneInfo(city.time_zone)).utcoffset()
         assert offset == timedelta(hours=city.standard_offset_hours)
+
+
+@pytest.mark.parametrize(
+    ("key", "loc_id", "cli_pil", "ghcnd_id"),
+    [
+        ("chicago", "KMDW", "CLIMDW", "USW00014819"),  # Midway, not O'Hare
+        ("miami", "KMIA", "CLIMIA", "USW00012839"),
+        ("austin", "KAUS", "CLIAUS", "USW00013904"),  # Bergstrom, not Camp Mabry
+        ("la", "KLAX", "CLILAX", "USW00023174"),
+        ("denver", "KDEN", "CLIDEN", "USW00003017"),
+        ("philadelphia", "KPHL", "CLIPHL", "USW00013739"),
+        ("nyc", "KNYC", "CLINYC", "USW00094728"),
+    ],
+)
+def test_the_station_that_settles(key: str, loc_id: str, cli_pil: str, ghcnd_id: str) -> None:
+    station = find_city(key).station
+    assert (station.loc_id, station.cli_pil, station.ghcnd_id) == (loc_id, cli_pil, ghcnd_id)
+    assert station.iem_id == loc_id.removeprefix("K")
+    assert station.visual_crossing_id == f"stn:{loc_id}"
+    assert find_city(loc_id).key == key

@@ -28,7 +28,7 @@ def _golden_world() -> RowsWorld:
     )
 
 
-def _recorded_world() -> tuple[RowsWorld, list[Wanted]]:
+def recorded_world() -> tuple[RowsWorld, list[Wanted]]:
     """Every recorded day of every city; days without a recorded event body get their markets from the tickers."""
     bodies = {(series, day): body for series, day, body in recorded.events()}
     frame = recorded.modern_market(next(iter(bodies.values()))["markets"][0])
@@ -59,7 +59,7 @@ def _recorded_world() -> tuple[RowsWorld, list[Wanted]]:
 
 @recorded.needs_recorded
 async def test_every_recorded_trade(database_url: str) -> None:
-    world, wanted = _recorded_world()
+    world, wanted = recorded_world()
     async with Simulator(world) as simulator:
         job = await Run(simulator.url, database_url, wanted)()
     assert [each.failed for each in job.progress.values()] == [{}] * len(wanted)

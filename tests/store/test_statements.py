@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from kalshi_ingest.store import catalog, checkpoints, queries, runs, staging
+from kalshi_ingest.store import catalog, checkpoints, grid, queries, runs, staging
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from tests import postgres
 
@@ -12,7 +12,7 @@ _VERBS = ("select", "insert", "update", "delete")
 def statements() -> dict[str, str]:
     found = {
         f"{module.__name__}.{name}": value
-        for module in (catalog, checkpoints, queries, runs, staging)
+        for module in (catalog, checkpoints, grid, queries, runs, staging)
         for name, value in vars(module).items()
         if isinstance(value, str) and value.strip().startswith(_VERBS)
     }
@@ -41,10 +41,11 @@ async def test_every_column_says_what_it_is(database_url: str) -> None:
     try:
         rows = await connection.fetch(
             """
-            select c.relname as table_name, a.attname as column_name
-            from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'public'
+            select n.nspname || '.' || c.relname as table_name, a.attname as column_name
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname in ('public', 'wx')
             join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-            where c.relkind = 'r' and c.relname <> 'schema_migrations' and col_description(c.oid, a.attnum) is null
+            where c.relkind in ('r', 'm', 'v') and c.relname <> 'schema_migrations'
+                and col_description(c.oid, a.attnum) is null
             """
         )
     finally:

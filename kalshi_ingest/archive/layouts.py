@@ -1,0 +1,120 @@
+"""Which files a table's rows go to: one per city, or one per series and event date."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kalshi_ingest.archive.manifest import FileEntry
+from kalshi_ingest.archive.schema import ArchiveTable
+from kalshi_ingest.archive.writing import FileWriter
+
+Aside = Callable[[str], Path]
+"""Path below the archive's root → the local path to write that file to."""
+
+_UNDATED = ("series", "checkpoints", "listings")
+"""In the dataset layout one file per series: small tables that nobody prunes by date."""
+
+
+class TableWriter(Protocol):
+    """Takes one table's rows in order."""
+
+    incoming: pa.Schema
+    """The columns that it takes; the event date in front of them when `by_date`."""
+    columns: tuple[str, ...]
+    """The columns of its files."""
+    by_date: bool
+    """The rows have to come by event date first."""
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows, in order."""
+
+    def close(self) -> dict[str, FileEntry]:
+        """Finish the files; path below the archive's root → file."""
+
+    def abandon(self) -> None:
+        """Close what is open, after a failure."""
+
+
+class CityFile:
+    """`<city>/<table>.parquet`; without rows an empty file with the full schema."""
+
+    def __init__(self, table: ArchiveTable, city: str, comments: Mapping[str, str], aside: Aside) -> None:
+        self.incoming = table.schema(comments)
+        self.columns, self.by_date = table.names, False
+        self._path = f"{city}/{table.file}"
+        self._writer = FileWriter(aside(self._path), self.incoming, table.key)
+        self.write = self._writer.write
+        self.abandon = self._writer.abandon
+
+    def close(self) -> dict[str, FileEntry]:
+        """Finish the file."""
+        return {self._path: self._writer.close()}
+
+
+class SeriesFiles:
+    """`<table>/series_ticker=…/event_date=…/part-0.parquet`, one open at a time.
+
+    What the folders' names tell stands in no file. The rows come by event date, which is their first column; the
+    rows of an undated table come without it and go to one file.
+    """
+
+    def __init__(self, table: ArchiveTable, series_ticker: str, comments: Mapping[str, str], aside: Aside) -> None:
+        self._folder = series_folder(table, series_ticker)
+        self._aside = aside
+        full = table.schema(comments)
+        self.by_date = table.name not in _UNDATED
+        told = ("series_ticker", "event_date") if self.by_date else ("series_ticker",)
+        left = [field for field in full if field.name not in told]
+        self._schema = pa.schema(left).with_metadata(full.metadata)
+        self.columns = tuple(self._schema.names)
+        self._key = tuple(name for name in table.key if name not in told)
+        first = [pa.field("event_date", pa.date32(), nullable=False)] if self.by_date else []
+        self.incoming = pa.schema([*first, *self._schema])
+        self._files: dict[str, FileEntry] = {}
+        self._path = ""
+        self._writer: FileWriter | None = None
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows, event dates ascending."""
+        for path, part in self._parts(rows):
+            if path != self._path:
+                self._end_file()
+                self._path, self._writer = path, FileWriter(self._aside(path), self._schema, self._key)
+            if self._writer is not None:
+                self._writer.write(part)
+
+    def close(self) -> dict[str, FileEntry]:
+        """Finish the last file."""
+        self._end_file()
+        return self._files
+
+    def abandon(self) -> None:
+        """Close what is open."""
+        if self._writer is not None:
+            self._writer.abandon()
+
+    def _parts(self, rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+        if not self.by_date:
+            yield f"{self._folder}/part-0.parquet", rows.cast(self._schema)
+            return
+        content = pa.Table.from_arrays(rows.columns[1:], schema=self._schema)
+        counted = pc.value_counts(rows.column(0))
+        days: list[Any] = counted.field("values").to_pylist()
+        counts: list[Any] = counted.field("counts").to_pylist()
+        start = 0
+        for day, count in zip(days, counts, strict=True):
+            yield f"{self._folder}/event_date={day}/part-0.parquet", content.slice(start, count)
+            start += count
+
+    def _end_file(self) -> None:
+        if self._writer is not None:
+            self._files[self._path] = self._writer.close()
+            self._writer = None
+
+
+def series_folder(table: ArchiveTable, series_ticker: str) -> str:
+    """Where the dataset layout keeps a table's rows of one series."""
+    return f"{table.name}/series_ticker={series_ticker}"

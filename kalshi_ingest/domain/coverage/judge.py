@@ -1,0 +1,167 @@
+"""The judgement: what should exist, what is held and proved of it, and every hole by name.
+
+Expected is what the calendar and the exchange's own lists say, never what happens to be there. Rows, checkpoints and
+trades without a market are further witnesses: each can name something that was lost elsewhere.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.domain.coverage.cases import Cases, Scope, fill_calendar, gather, placed
+from kalshi_ingest.domain.coverage.days import DayCase, check_day
+from kalshi_ingest.domain.coverage.figures import NO_WEATHER, figures_of, weather_days
+from kalshi_ingest.domain.coverage.findings import (
+    DayState,
+    Finding,
+    Judged,
+    Level,
+    Remedy,
+    Report,
+    Subject,
+    at_day,
+    spans,
+    total,
+)
+from kalshi_ingest.domain.coverage.markets import check_market
+from kalshi_ingest.domain.coverage.weather import check_minutes, check_settlement
+from kalshi_ingest.domain.evidence import Evidence
+
+
+def judge(evidence: Evidence, scope: Scope) -> Report:
+    """Judge `evidence`. The order of its rows does not matter.
+
+    A city's dates are the calendar from its first event date on; another series' dates are those that some row or
+    list names. New York, which is retired, is judged between the first and the last date held of it.
+    """
+    start, end = _range(evidence, scope)
+    subjects = _subjects(evidence, scope)
+    cases = gather(evidence, subjects, scope, (start, end))
+    ingested = (
+        any(each.settlement_days for each in evidence.weather.values()),
+        any(each.minute_days for each in evidence.weather.values()),
+    )
+    judged: list[Judged] = []
+    findings: list[Finding] = []
+    for subject in subjects:
+        days = cases[subject.series_ticker]
+        fill_calendar(subject, days, scope, (start, end))
+        found = list(_findings(subject, days, evidence, ingested))
+        states = _states(days, found)
+        judged.append(Judged(subject, figures_of(subject, days, states, evidence, found), states))
+        findings += found
+    stray = list(_stray(evidence, scope))
+    sums = total(each.figures for each in judged)
+    return Report(
+        start=start,
+        end=end,
+        today=scope.today,
+        series=judged,
+        total=replace(sums, holes=sums.holes + len(stray)),
+        findings=[*findings, *stray],
+        settlement_ingested=ingested[0],
+        minutes_ingested=ingested[1],
+    )
+
+
+def _range(evidence: Evidence, scope: Scope) -> tuple[date, date]:
+    """What was asked for by any run, unless the scope says otherwise; with nothing asked, all there can be."""
+    first = min(city.first_event_date for city in CITIES if not city.retired)
+    asked = evidence.asked or (first, scope.today - timedelta(days=1))
+    start = scope.start or min(asked[0], scope.end or asked[0])
+    return start, scope.end or max(start, asked[1])
+
+
+def _subjects(evidence: Evidence, scope: Scope) -> list[Subject]:
+    """Cities in their usual order, then other series by ticker."""
+    known = set(evidence.series)
+    wanted = known | {city.series_ticker for city in CITIES if not city.retired}
+    if scope.series is not None:
+        wanted = set(scope.series)
+    cities = [Subject(city.series_ticker, city.key, city) for city in CITIES if city.series_ticker in wanted]
+    others = wanted - {subject.series_ticker for subject in cities}
+    return cities + [Subject(ticker, ticker, None) for ticker in sorted(others)]
+
+
+def _stray(evidence: Evidence, scope: Scope) -> Iterator[Finding]:
+    """Trades and candles that belong to no series anybody knows; said only when everything is judged."""
+    if scope.series is not None:
+        return
+    held = {market.ticker for market in evidence.markets}
+    for ticker in sorted(evidence.rows.keys() - evidence.claims.keys() - held):
+        if placed(ticker, evidence) is None:
+            text = f"{evidence.rows[ticker].trades:,} trades of a market that nothing else here knows"
+            yield Finding(Level.HOLE, "stray", "unknown", "", None, None, text, None, None, ticker)
+
+
+def _findings(subject: Subject, days: Cases, evidence: Evidence, ingested: tuple[bool, bool]) -> Iterator[Finding]:
+    """Everything there is to say about one series, by date and ticker."""
+    found = [*_of_spans(subject, days), *_of_weather(subject, days, evidence, ingested)]
+    for case in days.values():
+        found += check_day(case)
+        for market in case.markets:
+            found += check_market(market)
+    if subject.retired:
+        found = [_for_retired(finding) for finding in found]
+    yield from sorted(found, key=lambda each: (each.day or date.min, each.event_ticker or "", each.ticker or ""))
+
+
+def _of_spans(subject: Subject, days: Cases) -> Iterator[Finding]:
+    """What is said of runs of dates: never asked for, held without a list, none listed."""
+    past = [case for _, case in sorted(days.items()) if case.day < case.today]
+    for first, last in spans([case.day for case in past if case.unasked]):
+        number = (last - first).days + 1
+        text = f"{number:,} date{'' if number == 1 else 's'} never asked for"
+        yield at_day(subject, (first, last), Level.HOLE, "never_asked", text, Remedy.FETCH)
+    for first, last in spans([case.day for case in past if case.held and case.listed is None]):
+        text = "what is held cannot be counted against the exchange's list: no run has read it for these dates"
+        yield at_day(subject, (first, last), Level.WARNING, "unlisted", text, Remedy.FETCH)
+    for first, last in spans([case.day for case in past if case.none_listed]):
+        yield at_day(subject, (first, last), Level.NOTE, "none_listed", "the exchange lists no event")
+
+
+def _of_weather(subject: Subject, days: Cases, evidence: Evidence, ingested: tuple[bool, bool]) -> Iterator[Finding]:
+    """New York's minutes are not asked for, its settlements only once there are any."""
+    if subject.city is None or (subject.retired and subject.label not in evidence.weather):
+        return
+    held = evidence.weather.get(subject.label, NO_WEATHER)
+    if ingested[0]:
+        yield from check_settlement(subject, weather_days(days), held)
+    if ingested[1] and not subject.retired:
+        yield from check_minutes(subject, weather_days(days), held)
+
+
+def _for_retired(finding: Finding) -> Finding:
+    """As for any city, but nothing can be fetched, so nothing may be forgotten, and proof can no longer be had."""
+    if finding.remedy not in (Remedy.FETCH, Remedy.REFETCH):
+        return finding
+    level = Level.WARNING if finding.kind == "unproved" else finding.level
+    return replace(finding, level=level, remedy=Remedy.LOAD)
+
+
+def _states(days: Cases, findings: Sequence[Finding]) -> dict[date, DayState]:
+    """What the calendar shows, by date. Weather has no part in it: it is the calendar of the markets."""
+    worst: dict[date, Level] = {}
+    for finding in findings:
+        if finding.level is not Level.NOTE and finding.day and finding.last_day and not _is_weather(finding):
+            for n in range((finding.last_day - finding.day).days + 1):
+                day = finding.day + timedelta(days=n)
+                worst[day] = Level.HOLE if Level.HOLE in (finding.level, worst.get(day)) else Level.WARNING
+    return {day: _state(case, worst.get(day)) for day, case in sorted(days.items())}
+
+
+def _is_weather(finding: Finding) -> bool:
+    return finding.kind in ("settlement_missing", "minutes_missing", "minutes_short")
+
+
+def _state(case: DayCase, worst: Level | None) -> DayState:
+    if worst is Level.HOLE:
+        return DayState.HOLE
+    if case.none_listed and case.day < case.today:
+        return DayState.NONE
+    unsettled = any(each.market and each.market.status != "settled" for each in case.markets)
+    waiting = any(each.outcome == "open" for each in case.markets)
+    if case.none_listed or case.unasked or (case.young and (unsettled or waiting)):
+        return DayState.OPEN
+    return DayState.WARNING if worst is Level.WARNING else DayState.COMPLETE

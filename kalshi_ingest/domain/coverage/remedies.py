@@ -1,0 +1,76 @@
+"""What closes the holes of a report: few commands over few ranges of dates."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report, Subject
+
+_COMMANDS = {
+    Remedy.FETCH: "backfill",
+    Remedy.REFETCH: "coverage --fix",
+    Remedy.SETTLEMENT: "weather settlement",
+    Remedy.MINUTES: "weather minutes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One command that closes holes."""
+
+    remedy: Remedy
+    subjects: Sequence[Subject]
+    start: date
+    end: date
+
+    @property
+    def command(self) -> str:
+        """As the user types it."""
+        names = [
+            f"--city {each.city.key}" if each.city else f"--series {shlex.quote(each.series_ticker)}"
+            for each in self.subjects
+        ]
+        if self.remedy is Remedy.LOAD:  # takes whole folders, not dates
+            return f"kalshi-ingest load --input DIR {' '.join(names)}"
+        dates = f"--start {self.start} --end {self.end}"
+        return f"kalshi-ingest {_COMMANDS[self.remedy]} {dates} {' '.join(names)}"
+
+
+def work_left(report: Report) -> list[Work]:
+    """The commands that close every hole that has a remedy, fetching last.
+
+    Each city gets one range where all dates between are judged: a backfill asks for nothing that is proved, and
+    listing a series costs the same for any range. Cities with the same range share a command.
+    """
+    subjects = {judged.subject.series_ticker: judged.subject for judged in report.series}
+    judged_days = {judged.subject.series_ticker: judged.days for judged in report.series}
+    spans: dict[tuple[Remedy, str], list[tuple[date, date]]] = defaultdict(list)
+    for finding in report.at(Level.HOLE):
+        known = finding.series_ticker in subjects and finding.day and finding.last_day
+        if known and finding.remedy is not None and finding.day and finding.last_day:
+            spans[finding.remedy, finding.series_ticker].append((finding.day, finding.last_day))
+    shared: dict[tuple[Remedy, date, date], list[Subject]] = defaultdict(list)
+    for (remedy, series), found in spans.items():
+        for start, end in _joined(found, judged_days[series]):
+            shared[remedy, start, end].append(subjects[series])
+    order = [Remedy.REFETCH, Remedy.LOAD, Remedy.SETTLEMENT, Remedy.MINUTES, Remedy.FETCH]
+    work = [Work(remedy, who, start, end) for (remedy, start, end), who in shared.items()]
+    return sorted(work, key=lambda each: (order.index(each.remedy), each.start, each.end))
+
+
+def _joined(spans: Iterable[tuple[date, date]], known: Iterable[date]) -> list[tuple[date, date]]:
+    """`spans` in order, joined where nothing but `known` dates lies between."""
+    days = set(known)
+    joined: list[tuple[date, date]] = []
+    for start, end in sorted(spans):
+        if joined and _all_between(joined[-1][1], start, days):
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _all_between(end: date, start: date, days: set[date]) -> bool:
+    return all(end + timedelta(days=n) in days for n in range(1, (start - end).days))

@@ -1,0 +1,62 @@
+"""One table on its way from PostgreSQL into files: the database reads on while a thread parses and writes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pyarrow as pa
+
+from kalshi_ingest.archive.copied import CsvParser
+from kalshi_ingest.archive.layouts import TableWriter
+from kalshi_ingest.archive.manifest import FileEntry
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.store import reading
+
+T = TypeVar("T")
+
+
+async def copied(
+    place: Place, table: str, writer: TableWriter, read: Callable[[reading.Take], Awaitable[None]]
+) -> dict[str, FileEntry]:
+    """Everything that `read` gives goes through `writer`: the files, path → file. One chunk at most waits."""
+    parser = CsvParser(writer.incoming, table)
+    under_way: asyncio.Task[None] | None = None
+
+    async def take(chunk: bytes) -> None:
+        nonlocal under_way
+        if under_way is not None:
+            await under_way
+        under_way = asyncio.create_task(in_thread(place, lambda: writer.write(parser.parse(chunk))))
+
+    try:
+        await read(take)
+        if under_way is not None:
+            await under_way
+        return await in_thread(place, writer.close)
+    except BaseException:
+        if under_way is not None:
+            await asyncio.wait([under_way])
+        writer.abandon()
+        raise
+    finally:
+        pa.default_memory_pool().release_unused()
+
+
+async def in_thread(place: Place, work: Callable[[], T]) -> T:
+    """Do what takes time or waits for the disk without stopping the event loop; not left before it has ended.
+
+    A failure to write to `place` becomes an error with words for the user.
+    """
+
+    def explained() -> T:
+        try:
+            return work()
+        except (OSError, pa.ArrowException) as error:
+            raise place.explained(error) from error
+
+    running = asyncio.ensure_future(asyncio.to_thread(explained))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

@@ -1,0 +1,82 @@
+"""The report of `coverage` as JSON, for programs.
+
+    complete            true when there is no hole
+    start, end, today   event dates judged, and the day of the judgement (UTC); YYYY-MM-DD
+    settlement, minutes "judged", or "not ingested" when no city has any such row
+    total               the figures below, summed
+    series              [{series_ticker, city, figures, days}]
+        figures         counts, named as in `domain.coverage.findings.Figures`; `contracts` is text with two
+                        decimals; `candle_share` is the share of trading minutes with a one-minute candle, or null
+        days            {YYYY-MM-DD: complete, warning, hole, open or none listed}
+    holes, warnings, notes
+                        [{kind, label, series_ticker, day, last_day, event_ticker, ticker, text, remedy}]
+        remedy          fetch, refetch, load, settlement, minutes, or null
+    remedies            [{remedy, series, start, end, command}]: what closes the holes, in this order
+
+Keys stay; new ones may come. Kinds of findings are listed in `kalshi_ingest.jobs.coverage.words.KINDS`.
+"""
+
+import dataclasses
+
+import orjson
+
+from kalshi_ingest.domain.coverage.findings import Figures, Finding, Judged, Level, Report
+from kalshi_ingest.domain.coverage.remedies import work_left
+
+
+def as_json(report: Report) -> str:
+    """The whole report, nothing cut, two spaces deep."""
+    content = {
+        "complete": report.complete,
+        "start": report.start,
+        "end": report.end,
+        "today": report.today,
+        "settlement": "judged" if report.settlement_ingested else "not ingested",
+        "minutes": "judged" if report.minutes_ingested else "not ingested",
+        "total": _figures(report.total),
+        "series": [_series(judged) for judged in report.series],
+        "holes": [_finding(each) for each in report.at(Level.HOLE)],
+        "warnings": [_finding(each) for each in report.at(Level.WARNING)],
+        "notes": [_finding(each) for each in report.at(Level.NOTE)],
+        "remedies": [
+            {
+                "remedy": work.remedy,
+                "series": [subject.series_ticker for subject in work.subjects],
+                "start": work.start,
+                "end": work.end,
+                "command": work.command,
+            }
+            for work in work_left(report)
+        ],
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _series(judged: Judged) -> dict[str, object]:
+    subject = judged.subject
+    return {
+        "series_ticker": subject.series_ticker,
+        "city": subject.city.key if subject.city else None,
+        "figures": _figures(judged.figures),
+        "days": judged.days,
+    }
+
+
+def _figures(figures: Figures) -> dict[str, object]:
+    whole, part = divmod(figures.contracts, 100)
+    exact = {"contracts": f"{whole}.{part:02d}", "candle_share": figures.candle_share}
+    return {**dataclasses.asdict(figures), **exact}
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    return {
+        "kind": finding.kind,
+        "label": finding.label,
+        "series_ticker": finding.series_ticker,
+        "day": finding.day,
+        "last_day": finding.last_day,
+        "event_ticker": finding.event_ticker,
+        "ticker": finding.ticker,
+        "text": finding.text,
+        "remedy": finding.remedy,
+    }

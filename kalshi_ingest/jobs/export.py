@@ -1,0 +1,185 @@
+"""`export`: the tables as Parquet files, city by city, all as they were at one instant."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+import structlog
+
+from kalshi_ingest.archive.layouts import CityFile, SeriesFiles, TableWriter, series_folder
+from kalshi_ingest.archive.manifest import CityEntry, FileEntry, Layout, Manifest, read_manifest
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.archive.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
+from kalshi_ingest.archive.summary import summary_report
+from kalshi_ingest.archive.writing import described
+from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.jobs.copying import copied, in_thread
+from kalshi_ingest.jobs.labels import Labelled, labelled
+from kalshi_ingest.jobs.tables import table as text_table
+from kalshi_ingest.store import reading
+from kalshi_ingest.store.city_facts import city_facts
+from kalshi_ingest.store.database import Database, translated
+
+_AT_A_TIME = 4
+"""Files that are published together: each waits for the disk or for the network."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CityResult:
+    """What was written of one city or other series."""
+
+    label: str
+    series_tickers: tuple[str, ...]
+    rows: Mapping[str, int]
+    """File kind (`trades`, `candles_1m`, …) → rows."""
+    files: int
+    size: int
+    """Bytes of all its files."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What one export wrote."""
+
+    place: str
+    layout: Layout
+    cities: Sequence[CityResult]
+
+    def as_text(self) -> str:
+        """For a person: a row per city."""
+        counted = ("markets", "trades", "candles_1m", "candles_5m")
+        counts = [(*(city.rows[name] for name in counted), city.files, city.size) for city in self.cities]
+        rows = [(city.label, *count, f"{city.seconds:.1f}") for city, count in zip(self.cities, counts, strict=True)]
+        sums = [sum(column) for column in zip(*counts, strict=True)]
+        seconds = f"{sum(city.seconds for city in self.cities):.1f}"
+        header = ("city", "markets", "trades", "1m", "5m", "files", "bytes", "seconds")
+        return text_table(header, rows, total=("total", *sums, seconds)) + f"\n\nWritten to {self.place}."
+
+
+async def export(
+    database: Database, place: Place, *, layout: Layout = "cities", labels: Sequence[str] | None = None
+) -> ExportResult:
+    """Write the archive of each label: a city's key, or the ticker of another series; None: all that are held.
+
+    Each city appears whole: its files are written aside, published, and only then named by the manifest. What the
+    archive holds of other cities stays as it is. Raises `Unusable` for a label of which nothing is held, and for a
+    place that cannot be written to or holds the other layout; `OutOfReach` when there is no room left, or when the
+    database or the object storage goes away. What was published before either stays whole.
+    """
+
+    async def work(connection: asyncpg.Connection) -> ExportResult:
+        try:
+            async with reading.snapshot(connection):
+                cities = labelled(await reading.held_series(connection), labels)
+                comments = {
+                    source: await reading.comments(connection, source)
+                    for source in dict.fromkeys(table.source for table in TABLES)
+                }
+                manifest = await in_thread(place, lambda: _manifest(place, layout))
+                exporting = _Exporting(connection, place, manifest, comments)
+                return ExportResult(str(place), layout, [await exporting.city(city) for city in cities])
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            if connection.is_closed():
+                raise OutOfReach(f"lost the database at {database.place}; run the export again") from error
+            raise translated(error) from error
+
+    with place.locked():
+        return await database.alone(work)
+
+
+def _manifest(place: Place, layout: Layout) -> Manifest:
+    manifest = read_manifest(place) or Manifest(layout)
+    if manifest.layout != layout:
+        raise Unusable(f"{place} holds an archive with the layout {manifest.layout}: give {layout} a folder of its own")
+    return manifest
+
+
+@dataclass(slots=True)
+class _Written:
+    """The files of one city that are written but not yet published."""
+
+    make: Callable[[str], Path]
+    asides: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, FileEntry] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def aside(self, path: str) -> Path:
+        """Where to write the file that is to appear at `path`."""
+        self.asides[path] = self.make(path)
+        return self.asides[path]
+
+
+@dataclass(frozen=True, slots=True)
+class _Exporting:
+    """Writes one city after the other, within one transaction."""
+
+    connection: asyncpg.Connection
+    place: Place
+    manifest: Manifest
+    comments: Mapping[str, Mapping[str, str]]
+
+    async def city(self, city: Labelled) -> CityResult:
+        """Write aside, publish, and name in the manifest."""
+        started = time.monotonic()
+        held = await reading.held_tickers(self.connection, list(city.series))
+        facts = await city_facts(self.connection, city.series, [each.ticker for each in held], daily=city.daily)
+        with self.place.asides() as make:
+            written = _Written(make)
+            if self.manifest.layout == "cities":
+                await self._tables(list(city.series), partial(self._city_file, city.label, written), written)
+                report = written.aside(f"{city.label}/{SUMMARY}")
+                text = summary_report(city.name, facts, {Path(path).name: file for path, file in written.files.items()})
+                report.write_text(text, encoding="utf-8")
+                written.files[f"{city.label}/{SUMMARY}"] = described(report, None)
+            else:
+                for series_ticker in city.series:
+                    await self._tables([series_ticker], partial(self._series_files, series_ticker, written), written)
+            entry = CityEntry(tuple(sorted(city.series)), facts.first_event_date, facts.last_event_date, written.files)
+            await in_thread(self.place, lambda: self._publish(city.label, entry, written.asides))
+        size = sum(file.size for file in written.files.values())
+        seconds = time.monotonic() - started
+        log.info("exported", city=city.label, rows=sum(written.rows.values()), bytes=size, seconds=round(seconds, 3))
+        return CityResult(city.label, entry.series_tickers, written.rows, len(written.files), size, seconds)
+
+    def _city_file(self, label: str, written: _Written, table: ArchiveTable) -> TableWriter:
+        return CityFile(table, label, self.comments[table.source], written.aside)
+
+    def _series_files(self, series_ticker: str, written: _Written, table: ArchiveTable) -> TableWriter:
+        return SeriesFiles(table, series_ticker, self.comments[table.source], written.aside)
+
+    async def _tables(
+        self, series_tickers: Sequence[str], opened: Callable[[ArchiveTable], TableWriter], written: _Written
+    ) -> None:
+        held = await reading.held_tickers(self.connection, series_tickers)
+        for table in TABLES:
+            writer = await in_thread(self.place, partial(opened, table))
+            rows = reading.Rows(table.source, writer.columns, table.key, writer.by_date, table.period_minutes)
+            if "series_ticker" in table.names:
+                read = partial(reading.copy_of_series, self.connection, rows, series_tickers)
+            else:
+                read = partial(reading.copy_of_tickers, self.connection, rows, held)
+            files = await copied(self.place, table.name, writer, read)
+            written.files |= files
+            written.rows[table.name] = written.rows.get(table.name, 0) + sum(file.rows or 0 for file in files.values())
+
+    def _publish(self, label: str, entry: CityEntry, asides: Mapping[str, Path]) -> None:
+        """At no instant does the manifest name a file that is not the one it describes."""
+        if self.manifest.cities.get(label, entry) != entry:
+            del self.manifest.cities[label]
+            self.place.write(MANIFEST, self.manifest.as_json())
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            for _ in pool.map(lambda each: self.place.publish(each[1], each[0]), asides.items()):
+                pass
+        if self.manifest.layout == "dataset":
+            for table in TABLES:
+                for series_ticker in entry.series_tickers:
+                    self.place.sweep(series_folder(table, series_ticker), asides)
+        self.manifest.cities[label] = entry
+        self.place.write(MANIFEST, self.manifest.as_json())

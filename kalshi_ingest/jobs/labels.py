@@ -1,0 +1,50 @@
+"""What an archive is divided into: cities by their keys, other series by their own tickers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.store.reading import HeldSeries
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One city, or one other series."""
+
+    label: str
+    """The name of its folder."""
+    name: str
+    """What a person calls it."""
+    series: Mapping[str, str]
+    """Series ticker → title; "" where the series itself is not held."""
+    daily: bool
+    """It has an event for every day."""
+
+
+def labelled(held: Sequence[HeldSeries], labels: Sequence[str] | None) -> list[Labelled]:
+    """What to export: `labels`, or all that is held when None; cities in their usual order, then the others.
+
+    A city that is asked for by its key is there even when nothing of it is held. Raises `Unusable` for any other
+    label of which nothing is held, and when nothing is held at all.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for series in held:
+        found.setdefault(series.city or series.series_ticker, {})[series.series_ticker] = series.title
+    if labels is None and not found:
+        raise Unusable("nothing is held yet, so there is nothing to export: run a backfill or a load first")
+    cities = {city.key: city for city in CITIES}
+    asked = set(found if labels is None else labels)
+    order = [key for key in cities if key in asked] + sorted(asked - set(cities))
+    for label in order:
+        if label not in found and label not in cities:
+            raise Unusable(f"nothing is held of {label}: there is no such city and no such series in the database")
+    return [
+        Labelled(
+            label,
+            cities[label].name if label in cities else label,
+            found.get(label) or {cities[label].series_ticker: ""},
+            daily=label in cities,
+        )
+        for label in order
+    ]

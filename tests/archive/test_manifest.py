@@ -1,0 +1,50 @@
+"""The manifest: round trip, and what is no manifest of ours."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from kalshi_ingest.archive.manifest import CityEntry, FileEntry, Manifest, read_manifest
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.archive.schema import MANIFEST
+from kalshi_ingest.errors import Unusable
+
+CHICAGO = CityEntry(
+    ("KXHIGHCHI",),
+    date(2024, 10, 22),
+    date(2024, 10, 25),
+    {"chicago/trades.parquet": FileEntry(12, 345, "ab"), "chicago/summary_report.txt": FileEntry(None, 6, "cd")},
+)
+NEW_YORK = CityEntry(("KXHIGHNY",), None, None, {})
+
+
+def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    place = Place.at(str(tmp_path))
+    assert read_manifest(place) is None
+    manifest = Manifest("cities", {"nyc": NEW_YORK, "chicago": CHICAGO})
+    place.write(MANIFEST, manifest.as_json())
+    assert read_manifest(place) == manifest
+
+
+def test_order_does_not_show() -> None:
+    one = Manifest("cities", {"nyc": NEW_YORK, "chicago": CHICAGO})
+    other = Manifest("cities", {"chicago": CHICAGO, "nyc": NEW_YORK})
+    assert one.as_json() == other.as_json()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is damaged; remove it"),
+        (b"[]", "it is damaged"),
+        (b'{"format": "something else"}', "not a kalshi-ingest archive"),
+        (b'{"format": "kalshi-ingest archive", "version": 2}', "version 2; this program reads up to 1"),
+        (b'{"format": "kalshi-ingest archive", "version": 1, "layout": "cities"}', "it is damaged"),
+    ],
+)
+def test_what_is_no_manifest_of_ours_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    place = Place.at(str(tmp_path))
+    place.write(MANIFEST, content)
+    with pytest.raises(Unusable, match=words):
+        read_manifest(place)

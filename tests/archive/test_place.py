@@ -1,0 +1,111 @@
+"""Places: files appear whole or not at all."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.errors import OutOfReach, Unusable
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    place = Place.at(str(tmp_path))
+    with place.whole("a/b.txt") as aside:
+        aside.write_text("half")
+        assert not place.exists("a/b.txt")
+    assert place.read("a/b.txt") == b"half"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    place = Place.at(str(tmp_path))
+    place.write("b.txt", b"old")
+
+    def fail() -> None:
+        with place.whole("b.txt") as aside:
+            aside.write_text("new")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    assert place.read("b.txt") == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_several_files_are_published_after_all_are_written(tmp_path: Path) -> None:
+    place = Place.at(str(tmp_path))
+    with place.asides() as aside:
+        written = {path: aside(path) for path in ("x/1", "y/2", "y/unneeded")}
+        for path, each in written.items():
+            each.write_text(path)
+        assert not place.exists("x/1")
+        place.publish(written["x/1"], "x/1")
+        place.publish(written["y/2"], "y/2")
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == ["x/1", "y/2"]
+
+
+def test_object_storage_gets_whole_files_too(tmp_path: Path) -> None:
+    place = Place(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "archive", "bucket")
+    with place.whole("a/b.bin") as aside:
+        aside.write_bytes(b"x" * 9_000_000)
+        assert not place.exists("a/b.bin")
+    assert place.read("a/b.bin") == b"x" * 9_000_000
+    assert place.folders() == ["a"]
+    place.remove("a/b.bin")
+    assert not place.exists("a/b.bin")
+
+
+def test_a_sweep_deletes_old_parquet_files_and_nothing_of_others(tmp_path: Path) -> None:
+    place = Place.at(str(tmp_path))
+    for path in ("t/a/1.parquet", "t/b/1.parquet", "t/b/.1.parquet.partial", "t/c/notes.txt", "u/1.parquet"):
+        place.write(path, b"")
+    place.sweep("t", {"t/a/1.parquet"})
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["t", "t/a", "t/a/1.parquet", "t/c", "t/c/notes.txt", "u", "u/1.parquet"]
+    place.sweep("absent", set())
+
+
+def test_a_place_is_locked_for_one_writer(tmp_path: Path) -> None:
+    one, other = Place.at(str(tmp_path / "new")), Place.at(str(tmp_path / "new"))
+
+    def both() -> None:
+        with one.locked(), other.locked():
+            pass
+
+    with pytest.raises(Unusable, match="another program is writing"):
+        both()
+    with other.locked():
+        pass
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), OutOfReach, "no room left .* free some"),
+        (OSError(errno.EFBIG, "File too large"), OutOfReach, "no room left"),
+        (PermissionError(errno.EACCES, "Permission denied"), Unusable, "cannot write to .*Permission denied"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory"), Unusable, "cannot write to"),
+        (OSError("When uploading: AWS Error NETWORK_CONNECTION"), OutOfReach, "NETWORK_CONNECTION; run the export"),
+    ],
+)
+def test_failures_are_explained(tmp_path: Path, error: OSError, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        raise Place.at(str(tmp_path)).explained(error)
+
+
+def test_secrets_in_an_address_are_never_shown() -> None:
+    assert str(Place.at("mock://bucket/folder?secret_key=hidden")) == "mock://bucket/folder"
+    with pytest.raises(Unusable, match=r"^nonsense://bucket is no place") as caught:
+        Place.at("nonsense://key:hidden@bucket?secret_key=hidden")
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_written_to_is_found_out_at_once(tmp_path: Path) -> None:
+    Place.at(str(tmp_path / "new")).require_writable()
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(Unusable, match="cannot write to"):
+        Place.at(str(tmp_path / "file")).require_writable()
