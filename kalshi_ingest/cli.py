@@ -5,14 +5,12 @@
 """
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kalshi_ingest import logs
-from kalshi_ingest.commands import backfill as backfilling
-from kalshi_ingest.commands import database as looking
-from kalshi_ingest.commands import simulate as simulating
 from kalshi_ingest.errors import IngestError, Unusable
 from kalshi_ingest.jobs.simulation import add_simulate_options
 from kalshi_ingest.settings import Settings, load_settings
@@ -30,12 +28,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.passed_on = [word for word in unknown if word != "--"]
     if unknown and getattr(arguments, "what", None) != "psql":
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    chosen: Handler = arguments.handler
     with _told() as outcome:
         settings = load_settings({name: getattr(arguments, name) for name in Settings.model_fields})
         logs.configure(settings.log_format, settings.log_level)
-        outcome.append(chosen(arguments, settings))
+        outcome.append(_handler(arguments.handler)(arguments, settings))
     return outcome[-1]
+
+
+def _handler(name: str) -> Handler:
+    """The function behind `module.function`. Only its own module is loaded: Parquet alone takes 60 MB."""
+    module, _, function = name.partition(".")
+    handler: Handler = getattr(importlib.import_module(f"kalshi_ingest.commands.{module}"), function)
+    return handler
 
 
 @contextmanager
@@ -76,36 +80,90 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
+    def command(name: str, handler: str, text: str) -> argparse.ArgumentParser:
         made = add.add_parser(name, help=text, description=text, parents=[common])
         made.set_defaults(handler=handler)
         return made
 
     backfill = command(
         "backfill",
-        backfilling.backfill,
+        "backfill.backfill",
         "Fetch markets, trades and candles of past event dates; run it again to resume.",
     )
     backfill.add_argument("--start", required=True, help="first event date, YYYY-MM-DD")
     backfill.add_argument("--end", required=True, help="last event date, inclusive, YYYY-MM-DD")
     backfill.add_argument("--city", action="append", default=[], help="a city (repeat for more); all six by default")
     backfill.add_argument("--series", action="append", default=[], help="any other Kalshi series ticker")
+    backfill.add_argument("--parquet", metavar="DIR", help="at the end also export what is held of these cities to DIR")
 
-    status = command("status", looking.status, "What is held, what is in progress, what is left, per series.")
+    coverage = command(
+        "coverage",
+        "coverage.coverage",
+        "What should be there and is not, per city and day; 1 when something is missing.",
+    )
+    coverage.add_argument("--start", help="first event date (default: the first that any run asked for)")
+    coverage.add_argument("--end", help="last event date, inclusive (default: the last that any run asked for)")
+    coverage.add_argument(
+        "--city",
+        action="append",
+        default=[],
+        help="a city (repeat for more); default: the six, and all else that is held",
+    )
+    coverage.add_argument("--series", action="append", default=[], help="any other series")
+    coverage.add_argument("--json", action="store_true", help="as one JSON object, with every hole")
+    coverage.add_argument("--html", metavar="FILE", help="also write one self-contained page with a calendar")
+    coverage.add_argument(
+        "--fix",
+        action="store_true",
+        help="forget what cannot be trusted, run the backfill that closes the holes, check again",
+    )
+    coverage.add_argument("--candles", type=int, metavar="N", help="compare N markets' candles with the exchange's own")
+    coverage.add_argument(
+        "--seed", type=int, default=0, help="which N markets; the same seed takes the same (default 0)"
+    )
+
+    export = command("export", "archive.export", "Write the tables as Parquet files, one folder per city.")
+    export.add_argument("--output", required=True, metavar="DIR", help="a folder, or a URI such as s3://bucket/folder")
+    export.add_argument(
+        "--layout",
+        choices=("cities", "dataset"),
+        default="cities",
+        help="dataset: hive folders by series and event date",
+    )
+    export.add_argument(
+        "--city", action="append", default=[], help="a city (repeat for more); all that are held by default"
+    )
+    export.add_argument("--series", action="append", default=[], help="any other series")
+
+    load = command("load", "archive.load", "Load an archive into the tables; running it again changes nothing.")
+    load.add_argument(
+        "--input",
+        required=True,
+        metavar="DIR",
+        help="a folder that export wrote, or a URI; also the predecessor's form",
+    )
+    load.add_argument(
+        "--city", action="append", default=[], help="a city (repeat for more); all of the archive by default"
+    )
+    load.add_argument("--refresh-grid", action="store_true", help="refresh the one-minute weather grid afterwards")
+
+    status = command("status", "database.status", "What is held, what is in progress, what is left, per series.")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.add_argument("--runs", action="store_true", help="the newest runs instead, a line each")
     status.add_argument(
         "--run", metavar="ID", help="the whole story of one run; the first characters of its id suffice"
     )
 
-    command("migrate", looking.migrate, "Bring the database schema up to date.")
+    command("migrate", "database.migrate", "Bring the database schema up to date.")
 
-    database = command("database", looking.database, "The database's address, a shell on it, or stop the embedded one.")
+    database = command(
+        "database", "database.database", "The database's address, a shell on it, or stop the embedded one."
+    )
     database.add_argument("what", choices=("url", "psql", "stop"))
     database.epilog = "Whatever else stands behind psql is passed on to it: database psql -c 'select 1'."
 
-    add_simulate_options(command("simulate", simulating.simulate, "Serve a simulated exchange on localhost."))
+    add_simulate_options(command("simulate", "simulate.simulate", "Serve a simulated exchange on localhost."))
 
-    demo = command("demo", simulating.demo, "Simulated exchange, embedded database and backfill in one, offline.")
+    demo = command("demo", "simulate.demo", "Simulated exchange, embedded database and backfill in one, offline.")
     demo.add_argument("--days", type=int, default=30, help="event dates per city (default 30)")
     return parser

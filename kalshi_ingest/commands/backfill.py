@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import importlib
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from typing import TextIO
 
 from kalshi_ingest.commands.common import (
     COMPLETE,
@@ -39,12 +41,24 @@ def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
         + [f"--city {city}" for city in arguments.city]
         + [f"--series {series}" for series in arguments.series]
     )
+    export = None
+    if arguments.parquet is not None:
+        # Loaded only when it is wanted, because Parquet takes 60 MB; and now, so that a bad place is refused at once.
+        archive = importlib.import_module("kalshi_ingest.commands.archive")
+        export = archive.prepared_export(arguments.parquet, [each.label for each in wanted])
+        command += f" --parquet {arguments.parquet.partition('?')[0]}"
     with database_url(settings) as url:
-        return asyncio.run(run_backfill(exchange_of(settings), url, wanted, dates, command))
+        code = asyncio.run(run_backfill(exchange_of(settings), url, wanted, dates, command))
+        if export is None or code == INTERRUPTED:
+            return code
+        say("")
+        return asyncio.run(export(url)) or code
 
 
-async def run_backfill(exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, command: str) -> int:
-    """The job with its display and summary, until it ends or a signal stops it."""
+async def run_backfill(
+    exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, command: str, *, out: TextIO | None = None
+) -> int:
+    """The job with its display and summary, until it ends or a signal stops it; the summary goes to `out`."""
     stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
     async with AsyncExitStack() as stack:
         session = await unless_stopped(stop, stack.enter_async_context(opened(exchange, url, now)))
@@ -60,7 +74,7 @@ async def run_backfill(exchange: Exchange, url: str, wanted: Sequence[Wanted], d
             showing.cancel()
             with suppress(asyncio.CancelledError):
                 await showing
-        say(summary(progress, seconds=time.monotonic() - started, interrupted=job.interrupted))
+        say(summary(progress, seconds=time.monotonic() - started, interrupted=job.interrupted), out)
     if job.interrupted:
         return INTERRUPTED
     return COMPLETE if is_complete(progress) else INCOMPLETE

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import structlog
 
@@ -73,10 +73,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def say(text: str) -> None:
-    """A result, to standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def say(text: str, out: TextIO | None = None) -> None:
+    """A result, to standard output unless told otherwise."""
+    out = out or sys.stdout
+    out.write(text + "\n")
+    out.flush()
 
 
 @contextmanager

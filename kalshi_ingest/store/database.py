@@ -19,7 +19,7 @@ _LOCK_PATIENCE = 3.0
 """Seconds to wait for a lock: the server needs a moment to notice that the process of a killed run is gone."""
 
 _LONGEST = 600.0
-"""Seconds that one transaction may take; the longest ordinary one takes a few."""
+"""Seconds that one transaction may take unless its caller knows better; the longest ordinary one takes a few."""
 
 # A worker goes on from a commit as soon as it is told of it, so no server may tell of it before it is safe.
 # A role may have a schema of its own, which PostgreSQL would look into first.
@@ -105,8 +105,11 @@ class Database:
             self._locked.append(series_ticker)
         return None
 
-    async def run(self, work: Callable[[asyncpg.Connection, bool], Awaitable[T]]) -> T:
-        """Do `work(connection, again)` in a transaction; `again` is true when an earlier try may have committed."""
+    async def run(self, work: Callable[[asyncpg.Connection, bool], Awaitable[T]], *, longest: float = _LONGEST) -> T:
+        """Do `work(connection, again)` in a transaction; `again` is true when an earlier try may have committed.
+
+        After `longest` seconds the connection is given up as lost and the work is done again.
+        """
         async with self._turn:
             lost_at: float | None = None
             while True:
@@ -114,7 +117,7 @@ class Database:
                     if self._connection is None or self._connection.is_closed():
                         self._connection = await self._reconnect()
                     # A server whose machine vanished says nothing, not even that it is gone.
-                    waited_for = asyncio.get_running_loop().call_later(_LONGEST, self._connection.terminate)
+                    waited_for = asyncio.get_running_loop().call_later(longest, self._connection.terminate)
                     try:
                         async with self._connection.transaction():
                             return await work(self._connection, lost_at is not None)

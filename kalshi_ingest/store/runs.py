@@ -14,10 +14,12 @@ select $1, $2, series_ticker, 'running', $4, $5, $6, $7 from unnest($3::text[]) 
 on conflict do nothing
 """
 
-# Called with the series' lock held: a row that still says "running" belongs to a process that is gone.
+# Called with the series' lock held: a row that still says "running" belongs to a process that is gone. Weather has
+# locks of its own for each of its commands, and may run beside a backfill of the same series.
 _BURY = """
 update ingestion_log set status = 'interrupted', error_message = 'the process ended without a word'
 where status = 'running' and series_ticker = any($1::text[]) and run_id <> $2
+    and coalesce(substring(command from '^weather \\w+'), '') = coalesce(substring($3 from '^weather \\w+'), '')
 """
 
 _UPDATE = """
@@ -86,7 +88,7 @@ _RUNNING = Outcome("running")
 
 async def begin(connection: asyncpg.Connection, run: Run, series_tickers: Sequence[str]) -> None:
     """Log the start for each series, and correct what a killed run of them left behind. Twice is harmless."""
-    await connection.execute(_BURY, list(series_tickers), run.run_id)
+    await connection.execute(_BURY, list(series_tickers), run.run_id, run.command)
     await connection.execute(
         _BEGIN,
         run.run_id,

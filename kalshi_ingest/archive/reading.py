@@ -1,0 +1,219 @@
+"""One city of an archive: its files held against the manifest and against every rule, then read as plain values."""
+
+import hashlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kalshi_ingest.archive.checks import Order, check, check_present, refuse
+from kalshi_ingest.archive.manifest import CityEntry, FileEntry
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.archive.rules import Known, rules_of
+from kalshi_ingest.archive.schema import CHECKPOINTS, MARKETS, TABLES, TRADES, ArchiveTable
+from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.errors import Unusable
+
+ROWS = 16_384
+"""Rows in memory at a time."""
+_WIDE_ROWS = 2_000
+"""The same, where each row carries the exchange's whole object."""
+_BLOCK = 1024 * 1024
+
+_Sums = dict[str, tuple[int, Decimal]]
+"""Ticker → trades, contracts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedCity:
+    """A city whose rows were found to be sound. Each call reads from the start."""
+
+    label: str
+    series_tickers: tuple[str, ...]
+    markets: int
+    trades: int
+    rows: Callable[[ArchiveTable], Iterator[list[tuple[Any, ...]]]]
+    """The rows of a small table, some at a time; values in the order of its columns."""
+    batches: Callable[[ArchiveTable], Iterator[pa.RecordBatch]]
+    """The rows of a large table, some at a time."""
+    proved: bool = True
+    """False for the predecessor's form: trades in any order, checkpoints that only say what is stored."""
+
+
+Steps = Generator[None, None, ArchivedCity]
+"""Short steps of a long check, so that its caller can stop between two of them."""
+
+
+def checked_city(place: Place, label: str, entry: CityEntry) -> Steps:
+    """Hold every file of a city against the manifest and every row against the rules; nothing is kept in memory.
+
+    Raises `Unusable` that names file, column and row for the first thing that is wrong.
+    """
+    known = Known(_city_key(label, entry), series=entry.series_tickers)
+    for table in TABLES:
+        path = f"{label}/{table.file}"
+        if path not in entry.files:
+            raise Unusable(f"{path} is missing from manifest.json of {place}: export the archive again")
+        yield from _same_bytes(place, path, entry.files[path])
+    sums: dict[str, _Sums] = {}
+    for table in TABLES:
+        sums[table.name] = yield from _checked_file(place, label, table, entry.files[f"{label}/{table.file}"], known)
+        yield from _proofs_hold(place, label, sums) if table is CHECKPOINTS else ()
+
+    read = partial(_table_batches, place, label)
+    trades = entry.files[f"{label}/{TRADES.file}"].rows or 0
+    return ArchivedCity(label, tuple(entry.series_tickers), len(known.markets), trades, partial(_values, read), read)
+
+
+def _table_batches(place: Place, label: str, table: ArchiveTable) -> Iterator[pa.RecordBatch]:
+    return batches(place, f"{label}/{table.file}", table)
+
+
+def _values(
+    read: Callable[[ArchiveTable], Iterator[pa.RecordBatch]], table: ArchiveTable
+) -> Iterator[list[tuple[Any, ...]]]:
+    for batch in read(table):
+        yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def batches(place: Place, path: str, table: ArchiveTable) -> Iterator[pa.RecordBatch]:
+    """A file's rows, its columns in the table's order. Raises `Unusable` when it is not readable or not that table."""
+    with opened(place, path) as file:
+        _require_columns(path, file.schema_arrow, table)
+        size = _WIDE_ROWS if "raw" in table.names else ROWS
+        for batch in file.iter_batches(size, use_threads=False):
+            yield batch.select(list(table.names))
+
+
+@contextmanager
+def opened(place: Place, path: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file that is read page by page; what is wrong with it as `Unusable`."""
+    try:
+        # Without these two options whole columns of a row group, or the whole file, are held in memory.
+        with place.open(path) as source, pq.ParquetFile(source, pre_buffer=False, buffer_size=_BLOCK) as file:
+            yield file
+    except FileNotFoundError:
+        raise Unusable(f"{path} is missing in {place}") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise Unusable(f"{path} cannot be read: damaged, cut short or no Parquet file ({reason:.150})") from None
+
+
+def _city_key(label: str, entry: CityEntry) -> str | None:
+    if label in {city.key for city in CITIES}:
+        return label
+    if label in entry.series_tickers:
+        return None
+    choices = ", ".join(city.key for city in CITIES)
+    raise Unusable(f"{label}: neither a city ({choices}) nor one of its own series")
+
+
+def _same_bytes(place: Place, path: str, entry: FileEntry) -> Generator[None, None, None]:
+    summed, size = hashlib.sha256(), 0
+    try:
+        with place.open(path) as file:
+            while block := file.read(8 * _BLOCK):
+                summed.update(block)
+                size += len(block)
+                yield
+    except FileNotFoundError:
+        raise Unusable(f"{path} is missing in {place}, though manifest.json lists it") from None
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read: {error}") from None
+    if size != entry.size:
+        raise Unusable(f"{path} has {size:,} bytes, manifest.json says {entry.size:,}: it was cut short or replaced")
+    if summed.hexdigest() != entry.sha256:
+        raise Unusable(f"{path} is not the file that manifest.json describes (another SHA-256): damaged or replaced")
+
+
+def _require_columns(path: str, schema: pa.Schema, table: ArchiveTable) -> None:
+    for name, kind, _ in table.columns:
+        if name not in schema.names:
+            raise Unusable(f"{path}: column {name} is missing")
+        if schema.field(name).type != kind:
+            raise Unusable(f"{path}: column {name} is of type {schema.field(name).type}, not {kind}")
+    for name in schema.names:
+        if name not in table.names or schema.names.count(name) > 1:
+            raise Unusable(f"{path}: column {name} does not belong there")
+
+
+def _checked_file(
+    place: Place, label: str, table: ArchiveTable, entry: FileEntry, known: Known
+) -> Generator[None, None, _Sums]:
+    """One file against its rules; per ticker, what its rows say of trades and contracts."""
+    path = f"{label}/{table.file}"
+    rules = rules_of(table, known)
+    required = [name for name, _, optional in table.columns if not optional]
+    order = Order(path, table.key)
+    sums: _Sums = {}
+    row = 1
+    for batch in batches(place, path, table):
+        try:
+            batch.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise Unusable(f"{path}: rows from {row:,} on: {error}") from None
+        if batch.num_rows:
+            check_present(path, batch, required, row)
+            check(path, batch, rules, row)
+            order.check(batch, row)
+        _add_up(table, batch, sums)
+        if table is MARKETS:
+            known.markets = [*known.markets, *map(str, batch["ticker"].to_pylist())]
+        row += batch.num_rows
+        yield
+    if row - 1 != entry.rows:
+        raise Unusable(f"{path} has {row - 1:,} rows, manifest.json says {entry.rows}")
+    return sums
+
+
+_SUMMED = {
+    "trades": ("count", "count", "count"),
+    "candles_1m": ("num_trades", "sum", "volume"),
+    "candles_5m": ("num_trades", "sum", "volume"),
+}
+"""Table → the column that tells trades, whether its rows or its values do, the column that tells contracts."""
+
+
+def _add_up(table: ArchiveTable, batch: pa.RecordBatch, sums: _Sums) -> None:
+    if table.name not in _SUMMED:
+        return
+    trades, how, contracts = _SUMMED[table.name]
+    wanted: list[Any] = [(trades, how), (contracts, "sum")]
+    grouped = pa.Table.from_batches([batch]).group_by("ticker").aggregate(wanted)
+    names = ("ticker", f"{trades}_{how}", f"{contracts}_sum")
+    for ticker, rows, size in zip(*(grouped[name].to_pylist() for name in names), strict=True):
+        before = sums.get(ticker, (0, Decimal(0)))
+        sums[ticker] = (before[0] + rows, before[1] + size)
+
+
+def _proofs_hold(place: Place, label: str, sums: dict[str, _Sums]) -> Generator[None, None, None]:
+    """A market that is said to be complete has the trades that its checkpoint counts, and candles of all of them."""
+    path = f"{label}/{CHECKPOINTS.file}"
+    row = 1
+    for batch in batches(place, path, CHECKPOINTS):
+        columns = ("ticker", "state", "trades_stored", "contracts_stored")
+        for ticker, state, *stored in zip(*(batch[name].to_pylist() for name in columns), strict=True):
+            held = sums["trades"].get(ticker, (0, Decimal(0)))
+            if state == "complete":
+                for column, said, found in zip(columns[2:], stored, held, strict=True):
+                    if said != found:
+                        refuse(path, column, row, f"{said} of {ticker}, but trades.parquet holds {found}")
+                _candles_agree(label, ticker, held, sums)
+            row += 1
+        yield
+
+
+def _candles_agree(label: str, ticker: str, held: tuple[int, Decimal], sums: dict[str, _Sums]) -> None:
+    for table in ("candles_1m", "candles_5m"):
+        counted = sums[table].get(ticker, (0, Decimal(0)))
+        for column, told, found in zip(("num_trades", "volume"), counted, held, strict=True):
+            if told != found:
+                raise Unusable(
+                    f"{label}/{table}.parquet: column {column}: the candles of {ticker} add up to {told}, "
+                    f"its trades to {found}"
+                )

@@ -1,0 +1,94 @@
+"""`export` and `load`: the database as Parquet files, and back."""
+
+import argparse
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+
+from kalshi_ingest.archive.manifest import Layout
+from kalshi_ingest.archive.memory import use_system_memory
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.commands.common import (
+    COMPLETE,
+    INCOMPLETE,
+    INTERRUPTED,
+    database_url,
+    now,
+    say,
+    stop_on_signals,
+    unless_stopped,
+)
+from kalshi_ingest.domain.cities import city_of_series, find_city
+from kalshi_ingest.jobs.export import export as write_archive
+from kalshi_ingest.jobs.load import load as read_archive
+from kalshi_ingest.jobs.session import migrated, with_database
+from kalshi_ingest.settings import Settings
+
+Export = Callable[[str], Coroutine[None, None, int]]
+"""Given the database's address, does the export; the exit code."""
+
+
+def export(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`export`: 0 when every file is in its place."""
+    labels = [_label(name) for name in [*arguments.city, *arguments.series]]
+    work = prepared_export(arguments.output, labels or None, arguments.layout)
+    with database_url(settings) as url:
+        return asyncio.run(work(url))
+
+
+def prepared_export(output: str, labels: Sequence[str] | None, layout: Layout = "cities") -> Export:
+    """An export that is ready to run. Raises `Unusable` at once when nothing can be written to `output`."""
+    use_system_memory()
+    place = Place.at(output)
+    place.require_writable()
+
+    async def write(url: str) -> int:
+        await migrated(url)
+        database = await with_database(url)
+        try:
+            result = await write_archive(database, place, layout=layout, labels=labels)
+        finally:
+            await database.close()
+        say(result.as_text())
+        return COMPLETE
+
+    async def work(url: str) -> int:
+        stop = stop_on_signals("stopping: what is published stays whole")
+        code = await unless_stopped(stop, write(url))
+        return INTERRUPTED if code is None else code
+
+    return work
+
+
+def load(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`load`: 0 when every city is in the tables, 1 when one could not be loaded."""
+    use_system_memory()
+    place = Place.at(arguments.input)
+    labels = [_label(name) for name in arguments.city] or None
+    command = " ".join(["load", "--input", str(place), *(f"--city {name}" for name in arguments.city)])
+
+    async def work(url: str) -> int:
+        stop = stop_on_signals("stopping: the city under way is left as it was")
+        code = await unless_stopped(stop, _load(url, place, labels, command, refresh_grid=arguments.refresh_grid))
+        return INTERRUPTED if code is None else code
+
+    with database_url(settings) as url:
+        return asyncio.run(work(url))
+
+
+async def _load(url: str, place: Place, labels: Sequence[str] | None, command: str, *, refresh_grid: bool) -> int:
+    await migrated(url)
+    database = await with_database(url)
+    try:
+        result = await read_archive(database, place, labels, clock=now)
+    finally:
+        await database.close()
+    say(result.as_text())
+    return INCOMPLETE if result.failed else COMPLETE
+
+
+def _label(name: str) -> str:
+    """How an archive calls what the user named: a city's key, another series' own ticker."""
+    ticker = name.upper()
+    if ticker.startswith("KX") and city_of_series(ticker) is None:
+        return ticker
+    return find_city(name).key

@@ -1,0 +1,181 @@
+"""Archives into the database, one city after another: each is checked whole, then written in one transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+from uuid import uuid4
+
+import asyncpg
+import structlog
+
+from kalshi_ingest.archive.manifest import Manifest, read_manifest
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.archive.predecessor import predecessor_city, predecessor_folders
+from kalshi_ingest.archive.predecessor_rows import Origin
+from kalshi_ingest.archive.reading import ArchivedCity, Steps, checked_city
+from kalshi_ingest.archive.schema import (
+    CANDLES_1M,
+    CANDLES_5M,
+    CHECKPOINTS,
+    EVENTS,
+    LISTINGS,
+    MANIFEST,
+    MARKETS,
+    SERIES,
+    TRADES,
+)
+from kalshi_ingest.domain.cities import find_city
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.exchange.parse_markets import STATUSES
+from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city
+
+_LONGEST = 6 * 3600.0
+"""Seconds that the transaction of one city may take: millions of rows on a slow disk."""
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class LoadResult:
+    """What became of each city."""
+
+    loaded: dict[str, Loaded] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """City → why nothing of it was written."""
+
+    def as_text(self) -> str:
+        """For a person: a row per city, and why a city was left out."""
+        rows = [
+            (label, city.markets, city.trades, city.candles_1m, city.candles_5m, city.proved)
+            for label, city in self.loaded.items()
+        ]
+        sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
+        header = ("city", "new markets", "new trades", "new 1m", "new 5m", "newly proved")
+        parts = [table(header, rows, total=("total", *sums))] if rows else []
+        if self.failed:
+            parts += ["\nnot loaded (nothing of it was written):"]
+            parts += [f"  {label}: {reason}" for label, reason in self.failed.items()]
+        return "\n".join(parts)
+
+
+async def load(
+    database: Database,
+    place: Place,
+    labels: Sequence[str] | None,
+    *,
+    clock: Callable[[], datetime],
+    refresh_grid: Callable[[], Awaitable[None]] | None = None,
+) -> LoadResult:
+    """Load the cities named by `labels`, or all that the archive holds. Doing it again changes nothing.
+
+    `refresh_grid` is awaited once something was loaded. A city that cannot be loaded is left as it was and listed.
+    Raises `Unusable` when there is no archive, no city to load or none that could be loaded, `OutOfReach` when the
+    database stays away.
+    """
+    checks = await asyncio.to_thread(_checks, place, labels, Origin(uuid4(), clock(), STATUSES))
+    result = LoadResult()
+    async for label, checked in _checked(checks):
+        try:
+            result.loaded[label] = await _write(database, await checked)
+            log.info("loaded", city=label, trades=result.loaded[label].trades)
+        except Unusable as error:
+            log.warning("not loaded", city=label, reason=str(error))
+            result.failed[label] = str(error)
+    if not result.loaded:
+        raise Unusable("nothing was loaded: " + "; ".join(result.failed.values()))
+    if refresh_grid is not None:
+        await refresh_grid()
+    return result
+
+
+def _checks(place: Place, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
+    """City → its check, not begun yet."""
+    if not place.exists():
+        raise Unusable(f"there is no archive at {place}: no such folder")
+    manifest = read_manifest(place)
+    if manifest is not None:
+        _require_city_folders(manifest, place)
+        wanted = _chosen(sorted(manifest.cities), labels, place)
+        return {label: checked_city(place, label, manifest.cities[label]) for label in wanted}
+    folders = predecessor_folders(place)
+    if not folders:
+        raise Unusable(f"{place} is no archive: it holds neither {MANIFEST} nor a city's folder with markets.parquet")
+    wanted = _chosen(sorted(folders), labels, place)
+    return {label: predecessor_city(place, label, folders[label], origin) for label in wanted}
+
+
+def _require_city_folders(manifest: Manifest, place: Place) -> None:
+    if manifest.layout != "cities":
+        raise Unusable(
+            f"{place} is an archive in the layout {manifest.layout!r}, made for DuckDB, Polars and Spark; "
+            "load reads the layout 'cities': export it without --layout"
+        )
+    if not manifest.cities:
+        raise Unusable(f"the archive at {place} holds no city")
+
+
+def _chosen(held: Sequence[str], labels: Sequence[str] | None, place: Place) -> list[str]:
+    if labels is None:
+        return list(held)
+    wanted = [label if label in held else find_city(label).key for label in labels]
+    missing = [label for label in wanted if label not in held]
+    if missing:
+        raise Unusable(f"the archive at {place} does not hold {', '.join(missing)}; it holds {', '.join(held)}")
+    return list(dict.fromkeys(wanted))
+
+
+async def _checked(checks: Mapping[str, Steps]) -> AsyncIterator[tuple[str, Awaitable[ArchivedCity]]]:
+    """Each city with its check; while the server writes one city, the next one is being checked."""
+    waiting = [(label, steps) for label, steps in checks.items()]
+    checking = asyncio.ensure_future(_in_steps(waiting[0][1]))
+    try:
+        for at, (label, _) in enumerate(waiting):
+            current = checking
+            await asyncio.wait([current])
+            if at + 1 < len(waiting):
+                checking = asyncio.ensure_future(_in_steps(waiting[at + 1][1]))
+            yield label, current
+    finally:
+        checking.cancel()
+        await asyncio.wait([checking])
+
+
+async def _in_steps(steps: Steps) -> ArchivedCity:
+    """Run a check in a thread, step by step, so that a stop does not have to wait for its end."""
+
+    def step() -> ArchivedCity | None:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: ArchivedCity = end.value
+            return found
+        return None
+
+    while (city := await asyncio.to_thread(step)) is None:
+        pass
+    return city
+
+
+async def _write(database: Database, city: ArchivedCity) -> Loaded:
+    taken = await database.lock_series(city.series_tickers)
+    if taken is not None:
+        raise Unusable(f"another run is working on {taken} in this database: load {city.label} when it has ended")
+    small = (SERIES, EVENTS, MARKETS, CHECKPOINTS, LISTINGS)
+    large = {table.name: table for table in (TRADES, CANDLES_1M, CANDLES_5M)}
+    rows = CityRows(
+        {table.name: Table(table.names, partial(city.rows, table)) for table in small},
+        lambda name: city.batches(large[name]),
+        city.proved,
+    )
+
+    async def work(connection: asyncpg.Connection, _: bool) -> Loaded:
+        return await load_city(connection, rows)
+
+    return await database.run(work, longest=_LONGEST)

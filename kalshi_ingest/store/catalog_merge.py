@@ -1,0 +1,48 @@
+"""Rows of an archive's small tables into their tables: the newer of two rows wins, equal ones are left alone."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import asyncpg
+
+_KEYS = {
+    "series": ("series_ticker",),
+    "events": ("event_ticker",),
+    "markets": ("ticker",),
+    "listings": ("series_ticker", "event_date"),
+}
+_STAMPS = {"series": "fetched_at", "events": "fetched_at", "markets": "fetched_at", "listings": "listed_at"}
+"""Table → the column that tells which of two rows is newer."""
+_WITHOUT_CONTENT = frozenset({"fetched_at", "listed_at", "run_id"})
+_TRIMMED = frozenset({"floor_strike", "cap_strike"})
+
+
+async def stage(
+    connection: asyncpg.Connection, table: str, columns: Sequence[str], rows: Iterator[Sequence[Sequence[Any]]]
+) -> None:
+    """COPY rows into `loaded_<table>`, an empty temporary table like `table`."""
+    staged = f"loaded_{table}"
+    await connection.execute(
+        f"create temporary table if not exists {staged} (like public.{table}) on commit delete rows"
+    )
+    await connection.execute(f"delete from {staged}")  # noqa: S608
+    for some in rows:
+        await connection.copy_records_to_table(staged, records=some, columns=columns)
+
+
+async def merge_rows(
+    connection: asyncpg.Connection, table: str, columns: Sequence[str], rows: Iterator[Sequence[Sequence[Any]]]
+) -> int:
+    """Insert rows, or refresh the held ones that are older and differ; how many were inserted or refreshed."""
+    await stage(connection, table, columns, rows)
+    key, stamp = _KEYS[table], _STAMPS[table]
+    content = [name for name in columns if name not in _WITHOUT_CONTENT]
+    selected = [f"trim_scale({name})" if name in _TRIMMED else name for name in columns]
+    done = await connection.execute(
+        f"insert into {table} as held ({', '.join(columns)}) "  # noqa: S608
+        f"select {', '.join(selected)} from loaded_{table} on conflict ({', '.join(key)}) do update set "
+        + ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
+        + f" where held.{stamp} < excluded.{stamp} and ({', '.join(f'held.{name}' for name in content)})"
+        + f" is distinct from ({', '.join(f'excluded.{name}' for name in content)})"
+    )
+    return int(done.split()[-1])

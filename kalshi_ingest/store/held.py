@@ -1,0 +1,146 @@
+"""Markets of which an archive and the database both hold something: what is added, and what is then proved.
+
+Works on the archive's checkpoints in the temporary table `loaded_checkpoints`, in the caller's transaction.
+"""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from kalshi_ingest.errors import Unusable
+
+STAGED = "loaded_trades"
+
+_KNOWN = """
+with archived as (select ticker from loaded_markets union select ticker from loaded_checkpoints)
+select ticker from archived
+where $1 or exists (select from checkpoints known where known.ticker = archived.ticker)
+      or exists (select from trades where trades.ticker = archived.ticker)
+      or exists (select from candles where candles.ticker = archived.ticker)
+"""
+_MERGE = f"""
+with added as (
+    insert into trades select * from {STAGED} on conflict do nothing returning ticker
+)
+select ticker, count(*) as added from added group by ticker
+"""  # noqa: S608
+# After the merge, so that two rows of the archive itself cannot differ either.
+_CHANGED = f"""
+select ticker, trade_id from {STAGED} staged join trades held using (ticker, created_time, trade_id)
+where (staged.yes_price, staged.count, staged.taker_side, staged.is_block_trade)
+   is distinct from (held.yes_price, held.count, held.taker_side, held.is_block_trade)
+limit 1
+"""  # noqa: S608
+_MOVED = """
+select ticker, trade_id from trades where ticker = any($1::text[])
+group by ticker, trade_id having count(*) > 1
+limit 1
+"""
+_COUNT = """
+create temporary table if not exists counted_trades
+    (ticker text primary key, held boolean, trades bigint, contracts numeric) on commit delete rows;
+delete from counted_trades;
+"""
+_TO_COUNT = """
+insert into counted_trades
+select ticker, bool_or(held), 0, 0
+from (select unnest($1::text[]) as ticker, true as held
+      union all select ticker, false from loaded_checkpoints where state <> 'complete') as either
+group by ticker
+"""
+_COUNTED = """
+update counted_trades wanted set trades = found.trades, contracts = found.contracts
+from (select ticker, count(*) as trades, sum(count) as contracts
+      from trades where ticker in (select ticker from counted_trades) group by ticker) as found
+where found.ticker = wanted.ticker
+"""
+_AS_COUNTED = """
+update loaded_checkpoints loaded set trades_stored = counted.trades, contracts_stored = counted.contracts
+from counted_trades counted where counted.ticker = loaded.ticker
+"""
+# Of two that are true the database's stays, unless it proves less.
+_TAKE = """
+insert into checkpoints as known
+select loaded.* from loaded_checkpoints loaded left join counted_trades counted using (ticker)
+left join checkpoints mine using (ticker)
+where case when counted.held then
+        loaded.state = 'complete'
+        and (loaded.trades_stored, loaded.contracts_stored) = (counted.trades, counted.contracts)
+        and (mine.ticker is null
+             or (mine.trades_stored, mine.contracts_stored) <> (counted.trades, counted.contracts)
+             or (not $1 and mine.state <> 'complete')
+             or (mine.verdict = 'unknown' and loaded.verdict <> 'unknown'))
+    else
+        counted.ticker is null or (loaded.trades_stored, loaded.contracts_stored) = (counted.trades, counted.contracts)
+    end
+on conflict (ticker) do update set
+    series_ticker = excluded.series_ticker, event_date = excluded.event_date, state = excluded.state,
+    tier = excluded.tier, cursor = excluded.cursor, walk = excluded.walk, confirming = excluded.confirming,
+    settled_first = excluded.settled_first, oldest_time = excluded.oldest_time,
+    oldest_trade_id = excluded.oldest_trade_id, pages = excluded.pages, trades_stored = excluded.trades_stored,
+    contracts_stored = excluded.contracts_stored, exchange_volume = excluded.exchange_volume,
+    verdict = excluded.verdict, error = excluded.error, run_id = excluded.run_id,
+    updated_at = excluded.updated_at, completed_at = excluded.completed_at
+"""
+_UNTRUE = """
+delete from checkpoints known using counted_trades counted
+where known.ticker = counted.ticker
+  and (known.trades_stored, known.contracts_stored) <> (counted.trades, counted.contracts)
+"""
+_COMPLETE = """
+select ticker from checkpoints where state = 'complete' and ticker in (select ticker from loaded_checkpoints)
+"""
+
+
+async def known_tickers(connection: asyncpg.Connection, *, everything: bool) -> frozenset[str]:
+    """The archive's markets of which the database holds a checkpoint or rows; with `everything` all of them."""
+    return frozenset(row[0] for row in await connection.fetch(_KNOWN, everything))
+
+
+async def create_staging(connection: asyncpg.Connection) -> None:
+    """An empty `STAGED` table like trades, without its key."""
+    await connection.execute(
+        f"create temporary table if not exists {STAGED} (like public.trades) on commit delete rows; "  # noqa: S608
+        f"delete from {STAGED}"
+    )
+
+
+async def merge_staged(connection: asyncpg.Connection) -> dict[str, int]:
+    """Add the staged trades that are not there yet: how many, per market that got some.
+
+    Raises `Unusable` for a trade that is there already with other values.
+    """
+    await connection.execute(f"analyze {STAGED}")
+    added = {row[0]: row[1] for row in await connection.fetch(_MERGE)}
+    conflict = await connection.fetchrow(_CHANGED) or await connection.fetchrow(_MOVED, list(added))
+    if conflict is not None:
+        raise Unusable(
+            f"{conflict['ticker']}: trade {conflict['trade_id']} is in the database already, or twice in the archive, "
+            "with other values: one of the two is wrong; load into an empty database to compare"
+        )
+    return added
+
+
+async def settle_checkpoints(
+    connection: asyncpg.Connection, known: frozenset[str], added_to: Sequence[str], *, counted: bool
+) -> tuple[int, list[str]]:
+    """Take the archive's checkpoints that are true of the tables, drop the database's own that no longer are.
+
+    `counted`: the archive's counts are not known and are taken from the table. Returns how many markets are
+    complete that were not, and those markets held before whose candles have to be made anew.
+    """
+    tickers = sorted(known)
+    # The planner takes tables that this transaction filled for empty, and then compares every row with every other.
+    await connection.execute("analyze loaded_checkpoints; analyze checkpoints")
+    before = {row[0] for row in await connection.fetch(_COMPLETE)}
+    await connection.execute(_COUNT)
+    if (await connection.execute(_TO_COUNT, tickers)) != "INSERT 0 0":
+        await connection.execute("analyze trades; analyze counted_trades")
+        await connection.execute(_COUNTED)
+    if counted:
+        await connection.execute(_AS_COUNTED)
+    await connection.execute(_TAKE, counted)
+    await connection.execute(_UNTRUE)
+    await connection.execute("analyze checkpoints")
+    now = {row[0] for row in await connection.fetch(_COMPLETE)}
+    return len(now - before), sorted({*added_to, *((now - before) & known)})

@@ -1,0 +1,176 @@
+"""One city of an archive into the tables, in the caller's transaction: all of it or nothing.
+
+Markets of which the database holds nothing are copied straight in. The others go through a staging table; what is
+there already stays, and what comes to it is judged by what the table then holds.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import asyncpg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kalshi_ingest.domain.candles import roll_up
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.store import held
+from kalshi_ingest.store.catalog_merge import merge_rows, stage
+from kalshi_ingest.store.checkpoints import stored_candles
+from kalshi_ingest.store.columns import copy_rows, woven_batch
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+
+_BATCH_ROWS = 20_000
+_ALL_TIME_US = (946_684_800_000_000, 4_102_444_800_000_000)
+"""2000 to 2100."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of a small table."""
+
+    columns: Sequence[str]
+    rows: Callable[[], Iterator[Sequence[Sequence[Any]]]]
+    """Some rows at a time, from the start with each call."""
+
+
+@dataclass(frozen=True, slots=True)
+class CityRows:
+    """What an archive holds of one city. The rows were checked; the database still refuses what it must not hold."""
+
+    tables: Mapping[str, Table]
+    """series, events, markets, checkpoints and listings."""
+    batches: Callable[[str], Iterator[pa.RecordBatch]]
+    """The rows of trades, candles_1m or candles_5m, in their tables' columns, from the start with each call."""
+    proved: bool
+    """True: rows are sorted by the table's key, each once, and checkpoints count them. False: neither is known,
+    there are no candles, and a checkpoint's counts are taken from what the table holds in the end."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What was added."""
+
+    markets: int = 0
+    trades: int = 0
+    candles_1m: int = 0
+    candles_5m: int = 0
+    proved: int = 0
+    """Markets whose checkpoint is complete now and was not before."""
+
+
+async def load_city(connection: asyncpg.Connection, city: CityRows) -> Loaded:
+    """Add a city's rows. Doing it again changes nothing.
+
+    Raises `Unusable` when a trade is stored already with other values, or when the database refuses a row; the
+    caller's transaction is then void.
+    """
+    loaded = Loaded()
+    try:
+        for name in ("series", "events", "markets", "listings"):
+            added = await merge_rows(connection, name, city.tables[name].columns, city.tables[name].rows())
+            loaded.markets += added if name == "markets" else 0
+        checkpoints = city.tables["checkpoints"]
+        await stage(connection, "checkpoints", checkpoints.columns, checkpoints.rows())
+        known = await held.known_tickers(connection, everything=not city.proved)
+        sink = _Sink(connection, city, known, loaded)
+        await sink.copy_fresh()
+        added_to = await sink.merge_held()
+        loaded.proved, remade = await held.settle_checkpoints(connection, known, added_to, counted=not city.proved)
+        await sink.remake_candles(remade)
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+        where = f"{error.table_name or ''} {error.column_name or ''}".strip()
+        raise Unusable(f"the database refuses a row{' of ' + where if where else ''}: {error}") from error
+    return loaded
+
+
+class _Sink:
+    """Writes trades and candles and counts them."""
+
+    def __init__(self, connection: asyncpg.Connection, city: CityRows, known: frozenset[str], loaded: Loaded) -> None:
+        self._connection = connection
+        self._city = city
+        self._known = pa.array(sorted(known), pa.string())
+        self._loaded = loaded
+
+    async def copy_fresh(self) -> None:
+        """The markets of which nothing is held: their trades and candles straight in."""
+        if not self._city.proved:
+            return
+        self._loaded.trades += await self._copy_file("trades", "trades", known=False)
+        self._loaded.candles_1m += await self._copy_file("candles_1m", "candles", known=False)
+        self._loaded.candles_5m += await self._copy_file("candles_5m", "candles", known=False)
+
+    async def merge_held(self) -> list[str]:
+        """The other markets' trades, through staging; the tickers that got some."""
+        if not len(self._known):
+            return []
+        await held.create_staging(self._connection)
+        await self._copy_file("trades", held.STAGED, known=True)
+        added = await held.merge_staged(self._connection)
+        self._loaded.trades += sum(added.values())
+        return list(added)
+
+    async def remake_candles(self, tickers: Sequence[str]) -> None:
+        """The candles of markets that held some trades already, from all that are stored now."""
+        if not tickers:
+            return
+        await self._connection.execute("delete from candles where ticker = any($1::text[])", list(tickers))
+        encoder = Encoder()
+        rows: list[bytes] = []
+        for ticker in sorted(tickers):
+            candles = await stored_candles(self._connection, ticker, *_ALL_TIME_US)
+            longer = roll_up(candles, 5)
+            rows += encoder.candles(ticker, 1, candles) + encoder.candles(ticker, 5, longer)
+            self._loaded.candles_1m += len(candles)
+            self._loaded.candles_5m += len(longer)
+            if len(rows) >= _BATCH_ROWS:
+                await self._copy("candles", CANDLE_COLUMNS, b"".join(rows))
+                rows = []
+        await self._copy("candles", CANDLE_COLUMNS, b"".join(rows))
+
+    async def _copy_file(self, file: str, table: str, *, known: bool) -> int:
+        """Copy the rows of markets that are, or are not, among those that the database knows; how many."""
+        highest = "" if known else await self._connection.fetchval(f"select max(ticker) from {table}") or ""  # noqa: S608
+        columns = CANDLE_COLUMNS if table == "candles" else TRADE_COLUMNS
+        copied = 0
+
+        def encoded() -> Generator[tuple[int, bytes], None, None]:
+            for batch in self._city.batches(file):
+                chosen = self._chosen(batch, known=known)
+                # Behind everything else an index fills its pages by itself; between others it does not.
+                between = not known and chosen.num_rows and chosen["ticker"][0].as_py() <= highest
+                yield chosen.num_rows, copy_rows(woven_batch(chosen) if between else chosen)
+
+        async def copy(rows: tuple[int, bytes]) -> None:
+            nonlocal copied
+            copied += rows[0]
+            await self._copy(table, columns, rows[1])
+
+        await _each(encoded(), copy)
+        return copied
+
+    def _chosen(self, batch: pa.RecordBatch, *, known: bool) -> pa.RecordBatch:
+        if not len(self._known):
+            return batch.slice(0, 0) if known else batch
+        among: Any = pc.is_in(batch["ticker"], value_set=self._known)
+        return batch.filter(among if known else pc.invert(among))
+
+    async def _copy(self, table: str, columns: tuple[str, ...], rows: bytes) -> None:
+        if rows:
+            await self._connection.copy_to_table(table, source=binary_copy([rows]), columns=columns, format="binary")
+
+
+async def _each(made: Generator[T, None, None], use: Callable[[T], Awaitable[None]]) -> None:
+    """Use each item; the next one is made in a thread while the server works on the one before."""
+    task = asyncio.ensure_future(asyncio.to_thread(next, made, None))
+    try:
+        while (item := await asyncio.shield(task)) is not None:
+            task = asyncio.ensure_future(asyncio.to_thread(next, made, None))
+            await use(item)
+    finally:
+        await asyncio.wait([task])
+        made.close()

@@ -1,0 +1,40 @@
+"""Loads in one line, and what the tables hold afterwards to the last column that an archive carries."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.jobs.load import LoadResult, load
+from kalshi_ingest.store.database import Database
+from tests.jobs.dumps import digests
+from tests.jobs.harness import fetch
+
+
+async def loaded(url: str, folder: Path, labels: Sequence[str] | None = None) -> LoadResult:
+    """One load with a connection of its own, as a process would have it."""
+    database = Database(url)
+    await database.open()
+    try:
+        return await load(database, Place.at(str(folder)), labels, clock=lambda: datetime.now(UTC))
+    finally:
+        await database.close()
+
+
+async def held(url: str) -> dict[str, str]:
+    """Digests of all tables, with the columns that two backfills may differ in: a load changes none of them."""
+    rest = {
+        "stamps": "select ticker, fetched_at, open_interest from markets order by 1",
+        "proofs": "select * from checkpoints order by 1",
+        "series": "select series_ticker, fetched_at from series order by 1",
+        "events": "select event_ticker, fetched_at from events order by 1",
+        "listings": "select * from listings order by 1, 2",
+    }
+    rows = {name: repr(await fetch(url, query)) for name, query in rest.items()}
+    return await digests(url) | {f"all {name}": text for name, text in rows.items()}
+
+
+async def counts(url: str) -> dict[str, int]:
+    """Rows per table."""
+    names = ("series", "events", "markets", "trades", "candles", "checkpoints", "listings")
+    return {name: (await fetch(url, f"select count(*) from {name}"))[0][0] for name in names}

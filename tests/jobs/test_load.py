@@ -1,0 +1,214 @@
+"""Archives go into the tables exactly, again and again, over what is there already, and all or nothing."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.simulator import Simulator
+from tests import postgres
+from tests.jobs.archives import execute, exported, tree
+from tests.jobs.harness import Run, fetch, varied_world
+from tests.jobs.loads import counts, held, loaded
+
+_WORLD = varied_world(giant=2_500, trades_per_market=150.0)
+
+
+@pytest.fixture
+async def source(postgres_url: str, template_database: str) -> AsyncIterator[str]:
+    """A database that was filled by a backfill."""
+    async with Simulator(_WORLD) as simulator, postgres.fresh_database(postgres_url, template_database) as url:
+        await Run(simulator.url, url)()
+        await execute(
+            url,
+            "insert into listings select series_ticker, event_date, 1, count(*), gen_random_uuid(), now() "
+            "from markets group by 1, 2 on conflict do nothing",
+        )
+        yield url
+
+
+async def test_a_round_trip_gives_the_same_tables_and_files(source: str, database_url: str, tmp_path: Path) -> None:
+    await exported(source, tmp_path / "one")
+    result = await loaded(database_url, tmp_path / "one")
+    assert not result.failed
+    assert result.loaded["chicago"].proved == 24
+    assert await held(database_url) == await held(source)
+    await exported(database_url, tmp_path / "two")
+    assert tree(tmp_path / "two") == tree(tmp_path / "one")
+
+
+async def test_a_second_load_changes_nothing(source: str, database_url: str, tmp_path: Path) -> None:
+    await exported(source, tmp_path)
+    await loaded(database_url, tmp_path)
+    once = await held(database_url)
+    again = (await loaded(database_url, tmp_path, ["KXHIGHCHI"])).loaded["chicago"]
+    assert (again.markets, again.trades, again.candles_1m, again.proved) == (0, 0, 0, 0)
+    assert await held(database_url) == once
+
+
+async def test_a_backfill_asks_nothing_again_for_what_was_proved(
+    source: str, database_url: str, tmp_path: Path
+) -> None:
+    await exported(source, tmp_path)
+    await loaded(database_url, tmp_path)
+    before = await held(database_url)
+    async with Simulator(_WORLD) as simulator:
+        await Run(simulator.url, database_url)()
+        assert simulator.stats.trade_pages.total() == 0
+    assert {name: text for name, text in (await held(database_url)).items() if "listings" not in name} == {
+        name: text for name, text in before.items() if "listings" not in name
+    }
+
+
+@pytest.mark.parametrize("pages", [3, 9, 16])
+async def test_a_broken_off_backfill_is_completed(source: str, database_url: str, tmp_path: Path, pages: int) -> None:
+    await exported(source, tmp_path)
+    async with Simulator(_WORLD) as simulator:
+        run = Run(simulator.url, database_url, workers=2)
+
+        def answered(route: str, _: str | None) -> None:
+            if simulator.stats.trade_pages.total() >= pages:
+                run.stop.set()
+
+        simulator.on_answered = answered
+        await run()
+    partly = (await counts(database_url))["trades"]
+    whole = (await counts(source))["trades"]
+    assert 0 < partly < whole
+    result = await loaded(database_url, tmp_path)
+    assert result.loaded["chicago"].trades == whole - partly
+    ours, theirs = await held(database_url), await held(source)
+    for name in ("trades", "candles", "markets", "events", "series"):
+        assert ours[name] == theirs[name]
+    async with Simulator(_WORLD) as simulator:
+        await Run(simulator.url, database_url)()
+        assert simulator.stats.trade_pages.total() == 0
+
+
+async def test_lost_rows_come_back_with_their_candles(source: str, database_url: str, tmp_path: Path) -> None:
+    await exported(source, tmp_path)
+    await loaded(database_url, tmp_path)
+    whole = await held(database_url)
+    await execute(
+        database_url,
+        "delete from trades where created_time < (select percentile_disc(0.3) within group (order by created_time) "
+        "from trades)",
+        "delete from candles where period_minutes = 5",
+        "update candles set close = 0.5 where ticker = (select min(ticker) from trades)",
+    )
+    await loaded(database_url, tmp_path)
+    after = await held(database_url)
+    assert after["trades"] == whole["trades"]
+    assert after["checkpoints"] == whole["checkpoints"]
+
+
+async def test_a_trade_with_other_values_is_named_and_nothing_is_written(
+    source: str, database_url: str, tmp_path: Path
+) -> None:
+    await exported(source, tmp_path)
+    ticker, trade_id = (await fetch(source, "select ticker, trade_id::text from trades order by 2 limit 1"))[0]
+    await execute(
+        database_url,
+        "insert into trades select ticker, created_time, trade_id, 1 - yes_price, count + 1, taker_side, "
+        f"is_block_trade from jsonb_populate_record(null::trades, '{await _trade(source, trade_id)}')",
+    )
+    before = await held(database_url)
+    with pytest.raises(Unusable, match=f"{ticker}: trade {trade_id} is in the database already"):
+        await loaded(database_url, tmp_path)
+    assert await held(database_url) == before
+
+
+async def _trade(url: str, trade_id: str) -> str:
+    return str((await fetch(url, "select to_jsonb(trades)::text from trades where trade_id = $1", trade_id))[0][0])
+
+
+async def test_unproved_checkpoints_go_only_into_new_ground(source: str, database_url: str, tmp_path: Path) -> None:
+    held_ticker, new_ticker = [
+        row[0] for row in await fetch(source, "select ticker from checkpoints where trades_stored > 20 limit 2")
+    ]
+    await execute(
+        source,
+        "update checkpoints set state = 'open', verdict = null, completed_at = null "
+        f"where ticker in ('{held_ticker}', '{new_ticker}')",
+    )
+    await exported(source, tmp_path)
+    await loaded(database_url, tmp_path)
+    states = dict(await _states(database_url))
+    assert states[held_ticker] == states[new_ticker] == "open"
+    await execute(
+        database_url,
+        f"delete from trades where ticker = '{held_ticker}' and created_time < (select avg(extract(epoch from "
+        f"created_time)) * interval '1s' + 'epoch'::timestamptz from trades where ticker = '{held_ticker}')",
+        f"delete from trades where ticker = '{new_ticker}'",
+        f"delete from candles where ticker = '{new_ticker}'",
+        f"delete from checkpoints where ticker = '{new_ticker}'",
+        f"update checkpoints set trades_stored = (select count(*) from trades where ticker = '{held_ticker}'), "
+        f"contracts_stored = (select sum(count) from trades where ticker = '{held_ticker}') "
+        f"where ticker = '{held_ticker}'",
+    )
+    await loaded(database_url, tmp_path)
+    states = dict(await _states(database_url))
+    assert held_ticker not in states
+    assert states[new_ticker] == "open"
+
+
+async def _states(url: str) -> list[tuple[str, str]]:
+    return [(row[0], row[1]) for row in await fetch(url, "select ticker, state from checkpoints")]
+
+
+async def test_the_newer_row_of_a_market_wins(source: str, database_url: str, tmp_path: Path) -> None:
+    await exported(source, tmp_path)
+    await loaded(database_url, tmp_path)
+    older, newer, same = [row[0] for row in await fetch(source, "select ticker from markets order by 1 limit 3")]
+    await execute(
+        database_url,
+        f"update markets set title = 'mine', fetched_at = fetched_at - interval '1 day' where ticker = '{older}'",
+        f"update markets set title = 'mine', fetched_at = fetched_at + interval '1 day' where ticker = '{newer}'",
+        f"update markets set fetched_at = fetched_at - interval '1 day' where ticker = '{same}'",
+    )
+    before = await _stamps(database_url)
+    await loaded(database_url, tmp_path)
+    after = await _stamps(database_url)
+    assert after[older] == (await _stamps(source))[older]
+    assert after[newer] == before[newer]
+    assert after[same] == before[same]
+
+
+async def _stamps(url: str) -> dict[str, object]:
+    return {row[0]: tuple(row) for row in await fetch(url, "select ticker, title, fetched_at from markets")}
+
+
+async def test_one_bad_city_does_not_stop_the_others(source: str, database_url: str, tmp_path: Path) -> None:
+    await execute(
+        source,
+        "insert into series select 'KXHIGHNY', 'nyc', title, category, frequency, settlement_sources, raw, fetched_at "
+        "from series",
+    )
+    await exported(source, tmp_path)
+    path = tmp_path / "chicago/trades.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    result = await loaded(database_url, tmp_path)
+    assert len(result.failed) == 1
+    assert list(result.loaded) == ["nyc"]
+    assert "chicago/trades.parquet has " in result.failed["chicago"]
+    assert [row[0] for row in await fetch(database_url, "select city from series")] == ["nyc"]
+    with pytest.raises(Unusable, match="nothing was loaded: chicago/trades"):
+        await loaded(database_url, tmp_path, ["chicago"])
+
+
+async def test_what_is_no_archive_is_said_so(source: str, database_url: str, tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match="no such folder"):
+        await loaded(database_url, tmp_path / "nowhere")
+    with pytest.raises(Unusable, match="is no archive"):
+        await loaded(database_url, tmp_path)
+    await exported(source, tmp_path / "dataset", layout="dataset")
+    with pytest.raises(Unusable, match="layout"):
+        await loaded(database_url, tmp_path / "dataset")
+    await exported(source, tmp_path / "cut")
+    with pytest.raises(Unusable, match="does not hold denver"):
+        await loaded(database_url, tmp_path / "cut", ["denver"])
+    (tmp_path / "cut/manifest.json").unlink()
+    with pytest.raises(Unusable, match=r"manifest\.json is missing"):
+        await loaded(database_url, tmp_path / "cut")
+    assert set((await counts(database_url)).values()) == {0}
