@@ -164,6 +164,6 @@ def _parser() -> argparse.ArgumentParser:
 
     add_simulate_options(command("simulate", "simulate.simulate", "Serve a simulated exchange on localhost."))
 
-    demo = command("demo", "simulate.demo", "Simulated exchange, embedded database and backfill in one, offline.")
+    demo = command("demo", "demo.demo", "Simulated exchange, embedded database and backfill in one, offline.")
     demo.add_argument("--days", type=int, default=30, help="event dates per city (default 30)")
     return parser

@@ -22,6 +22,7 @@ from kalshi_ingest.jobs.export import export as write_archive
 from kalshi_ingest.jobs.load import load as read_archive
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.settings import Settings
+from kalshi_ingest.store.grid import refresh
 
 Export = Callable[[str], Coroutine[None, None, int]]
 """Given the database's address, does the export; the exit code."""
@@ -79,10 +80,13 @@ async def _load(url: str, place: Place, labels: Sequence[str] | None, command: s
     await migrated(url)
     database = await with_database(url)
     try:
-        result = await read_archive(database, place, labels, clock=now)
+        result = await read_archive(database, place, labels, clock=now, command=command)
+        say(result.as_text())
+        if refresh_grid:
+            grid = await refresh(database)
+            say(f"\nThe one-minute weather grid holds {grid.rows:,} rows, refreshed in {grid.seconds:.1f} s.")
     finally:
         await database.close()
-    say(result.as_text())
     return INCOMPLETE if result.failed else COMPLETE
 
 

@@ -1,4 +1,4 @@
-"""`simulate` and `demo`: everything without the real exchange."""
+"""`simulate`: a simulated exchange on localhost."""
 
 import argparse
 import asyncio
@@ -6,19 +6,13 @@ import importlib
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-from kalshi_ingest import logs
-from kalshi_ingest.commands.backfill import run_backfill
 from kalshi_ingest.commands.common import COMPLETE, date_of, now, stop_on_signals
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs import demo as demo_job
 from kalshi_ingest.jobs.simulation import check_simulation
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.simulator import Faults, Limits, SyntheticWorld, WorldConfig
 from kalshi_ingest.simulator.command import serve
 from kalshi_ingest.simulator.world import World
-from kalshi_ingest.store import embedded
-
-_MOST_DEMO_DAYS = 365
 
 
 def simulate(arguments: argparse.Namespace, _: Settings) -> int:
@@ -64,13 +58,3 @@ def _world(arguments: argparse.Namespace) -> World:
         return SyntheticWorld(config)
     except ValueError as error:
         raise Unusable(str(error)) from None
-
-
-def demo(arguments: argparse.Namespace, settings: Settings) -> int:
-    """`demo`: everything in one, offline, in a database of its own."""
-    if not 1 <= arguments.days <= _MOST_DEMO_DAYS:
-        raise Unusable(f"--days {arguments.days} is out of range: 1 to {_MOST_DEMO_DAYS}")
-    logs.configure("console", "warning")
-    data_dir = settings.data_dir / "demo"
-    with embedded.running(data_dir) as server:
-        return asyncio.run(demo_job.run(server.url, data_dir, arguments.days, now(), run_backfill))

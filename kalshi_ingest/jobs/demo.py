@@ -11,11 +11,13 @@ from pathlib import Path
 import asyncpg
 
 from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.errors import OutOfReach
+from kalshi_ingest.jobs.coverage.examine import examine
+from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, with_database
-from kalshi_ingest.jobs.status import status
 from kalshi_ingest.jobs.tables import table
 
 REQUESTS_PER_SECOND = 100.0
@@ -35,7 +37,7 @@ RunBackfill = Callable[[Exchange, str, Sequence[Wanted], Dates, str], Awaitable[
 
 
 async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunBackfill) -> int:
-    """Empty the demo's database, backfill `days` event dates of all six cities, show the outcome."""
+    """Empty the demo's database, backfill `days` event dates of all six cities, show the outcome and check it."""
     dates = Dates(now.date() - timedelta(days=days + 2), now.date() - timedelta(days=3))
     await _empty(url)
     async with _simulator(dates) as api_url:
@@ -46,8 +48,11 @@ async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunB
         code = await backfill(exchange, url, wanted, dates, "demo")
     _say("\n3. The busiest markets, as a query sees them:\n")
     await _show(url)
+    _say("\n4. What `kalshi-ingest coverage` says: what should be there, against what is:\n")
+    report = await examine(url, Scope(now.date(), dates.start, dates.end))
+    _say(as_text(report, colour=sys.stdout.isatty()))
     _say(f"\nLook around with: {_program()} database psql --data-dir {shlex.quote(str(data_dir))}")
-    return code
+    return code or (0 if report.complete else 1)
 
 
 def _program() -> str:
@@ -62,7 +67,7 @@ async def _empty(url: str) -> None:
     """Every demo tells the same story, so it starts from nothing; the database is the demo's own."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("drop schema public cascade; create schema public")
+        await connection.execute("drop schema if exists wx cascade; drop schema public cascade; create schema public")
     finally:
         await connection.close()
 
@@ -94,8 +99,6 @@ async def _show(url: str) -> None:
         rows = await database.run(work)
         if rows:
             _say(table(list(rows[0].keys()), [list(row.values()) for row in rows]))
-        _say("\n4. What `kalshi-ingest status` says:\n")
-        _say((await status(database)).as_text())
     finally:
         await database.close()
 

@@ -30,7 +30,9 @@ from kalshi_ingest.archive.schema import (
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
+from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city
 
@@ -71,27 +73,26 @@ async def load(
     labels: Sequence[str] | None,
     *,
     clock: Callable[[], datetime],
-    refresh_grid: Callable[[], Awaitable[None]] | None = None,
+    command: str = "load",
 ) -> LoadResult:
     """Load the cities named by `labels`, or all that the archive holds. Doing it again changes nothing.
 
-    `refresh_grid` is awaited once something was loaded. A city that cannot be loaded is left as it was and listed.
+    `command` is what the ingestion log tells. A city that cannot be loaded is left as it was and listed.
     Raises `Unusable` when there is no archive, no city to load or none that could be loaded, `OutOfReach` when the
     database stays away.
     """
-    checks = await asyncio.to_thread(_checks, place, labels, Origin(uuid4(), clock(), STATUSES))
+    run = runs.Run(uuid4(), command, asked_by(), clock(), None, None)
+    checks = await asyncio.to_thread(_checks, place, labels, Origin(run.run_id, run.started_at, STATUSES))
     result = LoadResult()
     async for label, checked in _checked(checks):
         try:
-            result.loaded[label] = await _write(database, await checked)
+            result.loaded[label] = await _write(database, await checked, run, clock)
             log.info("loaded", city=label, trades=result.loaded[label].trades)
         except Unusable as error:
             log.warning("not loaded", city=label, reason=str(error))
             result.failed[label] = str(error)
     if not result.loaded:
         raise Unusable("nothing was loaded: " + "; ".join(result.failed.values()))
-    if refresh_grid is not None:
-        await refresh_grid()
     return result
 
 
@@ -144,7 +145,7 @@ async def _checked(checks: Mapping[str, Steps]) -> AsyncIterator[tuple[str, Awai
             yield label, current
     finally:
         checking.cancel()
-        await asyncio.wait([checking])
+        await asyncio.gather(checking, return_exceptions=True)
 
 
 async def _in_steps(steps: Steps) -> ArchivedCity:
@@ -163,7 +164,7 @@ async def _in_steps(steps: Steps) -> ArchivedCity:
     return city
 
 
-async def _write(database: Database, city: ArchivedCity) -> Loaded:
+async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: Callable[[], datetime]) -> Loaded:
     taken = await database.lock_series(city.series_tickers)
     if taken is not None:
         raise Unusable(f"another run is working on {taken} in this database: load {city.label} when it has ended")
@@ -175,7 +176,37 @@ async def _write(database: Database, city: ArchivedCity) -> Loaded:
         city.proved,
     )
 
-    async def work(connection: asyncpg.Connection, _: bool) -> Loaded:
-        return await load_city(connection, rows)
+    async def begin(connection: asyncpg.Connection, _: bool) -> None:
+        await runs.begin(connection, run, city.series_tickers)
 
-    return await database.run(work, longest=_LONGEST)
+    async def work(connection: asyncpg.Connection, _: bool) -> Loaded:
+        loaded = await load_city(connection, rows)
+        count = runs.SeriesCount(loaded.markets, loaded.trades, loaded.candles_1m, loaded.candles_5m)
+        await _log(connection, city, run, count, runs.Outcome("success"), clock())
+        return loaded
+
+    await database.run(begin)
+    try:
+        return await database.run(work, longest=_LONGEST)
+    except Unusable as error:
+        outcome = runs.Outcome("failed", str(error))
+
+        async def end(connection: asyncpg.Connection, _: bool) -> None:
+            await _log(connection, city, run, runs.SeriesCount(), outcome, clock())
+
+        await database.run(end)
+        raise
+
+
+async def _log(
+    connection: asyncpg.Connection,
+    city: ArchivedCity,
+    run: runs.Run,
+    count: runs.SeriesCount,
+    outcome: runs.Outcome,
+    now: datetime,
+) -> None:
+    """The outcome of one city; an archive's city is one series, and what it counts is that series'."""
+    counts = dict.fromkeys(city.series_tickers, runs.SeriesCount())
+    counts[city.series_tickers[0]] = count
+    await runs.update(connection, run, counts, dict.fromkeys(city.series_tickers, outcome), now)

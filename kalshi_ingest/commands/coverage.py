@@ -1,0 +1,112 @@
+"""`coverage`: what should be there and is not. `--fix` fetches it, `--candles` asks the exchange about candles."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import orjson
+
+from kalshi_ingest.commands.backfill import run_backfill
+from kalshi_ingest.commands.common import (
+    COMPLETE,
+    INCOMPLETE,
+    INTERRUPTED,
+    database_url,
+    date_of,
+    exchange_of,
+    now,
+    say,
+    stop_on_signals,
+    unless_stopped,
+)
+from kalshi_ingest.domain.cities import city_of_series, find_city
+from kalshi_ingest.domain.coverage.cases import Scope
+from kalshi_ingest.domain.coverage.findings import Report
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs.audit import audit
+from kalshi_ingest.jobs.audit_report import AuditReport
+from kalshi_ingest.jobs.coverage.examine import examine, forget_distrusted, series_in, to_fetch, write_page
+from kalshi_ingest.jobs.coverage.report_json import as_json
+from kalshi_ingest.jobs.coverage.report_text import as_text
+from kalshi_ingest.jobs.session import migrated, opened, with_database
+from kalshi_ingest.settings import Settings
+from kalshi_ingest.store.audit import Scope as AuditScope
+
+
+def coverage(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`coverage`: 0 when nothing is missing, 1 when something is, or when the exchange's candles differ."""
+    scope = _scope(arguments)
+    if arguments.candles is not None and arguments.candles < 1:
+        raise Unusable(f"--candles {arguments.candles} is out of range: 1 or more markets")
+    with database_url(settings) as url:
+        return asyncio.run(_coverage(arguments, settings, url, scope))
+
+
+async def _coverage(arguments: argparse.Namespace, settings: Settings, url: str, scope: Scope) -> int:
+    if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
+        await migrated(url)
+    await (await with_database(url)).close()
+    stop = stop_on_signals()
+    report = await unless_stopped(stop, examine(url, scope))
+    if report is not None and arguments.fix:
+        report = await _fixed(settings, url, scope, report)
+    if report is None:
+        return INTERRUPTED
+    audited: AuditReport | None = None
+    if arguments.candles is not None:
+        audited = await unless_stopped(stop, _audit(arguments, settings, url, report))
+        if audited is None:
+            return INTERRUPTED
+    if arguments.html is not None:
+        write_page(report, Path(arguments.html))
+    _print(report, audited, as_object=arguments.json)
+    return COMPLETE if report.complete and (audited is None or audited.passed) else INCOMPLETE
+
+
+async def _fixed(settings: Settings, url: str, scope: Scope, report: Report) -> Report | None:
+    """Fetch what a backfill can bring and judge again; None when the backfill was interrupted."""
+    works = to_fetch(report)
+    if not works:
+        return report
+    database = await with_database(url)
+    try:
+        await forget_distrusted(database, report)
+    finally:
+        await database.close()
+    for wanted, dates in works:
+        exchange = exchange_of(settings)
+        if await run_backfill(exchange, url, wanted, dates, "coverage --fix", out=sys.stderr) == INTERRUPTED:
+            return None
+    return await examine(url, scope)
+
+
+async def _audit(arguments: argparse.Namespace, settings: Settings, url: str, report: Report) -> AuditReport:
+    async with opened(exchange_of(settings), url, now) as session:
+        scope = AuditScope(series_in(report), report.start, report.end)
+        return await audit(session.tools, scope, arguments.candles, arguments.seed)
+
+
+def _print(report: Report, audited: AuditReport | None, *, as_object: bool) -> None:
+    if as_object:
+        told = orjson.loads(as_json(report))
+        if audited is not None:
+            told["candles_audit"] = audited.as_dict()
+        say(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        return
+    say(as_text(report, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    if audited is not None:
+        say("\n" + audited.as_text())
+
+
+def _scope(arguments: argparse.Namespace) -> Scope:
+    start = date_of(arguments.start, "--start") if arguments.start else None
+    end = date_of(arguments.end, "--end") if arguments.end else None
+    if start and end and start > end:
+        raise Unusable(f"--start {start} lies after --end {end}")
+    named = [find_city(name).series_ticker for name in arguments.city]
+    for ticker in arguments.series:
+        known = city_of_series(ticker.upper())
+        named.append(known.series_ticker if known else ticker.upper())
+    return Scope(now().date(), start, end, list(dict.fromkeys(named)) or None)

@@ -1,0 +1,24 @@
+"""`demo`: everything in one, offline."""
+
+import argparse
+import asyncio
+
+from kalshi_ingest import logs
+from kalshi_ingest.commands.backfill import run_backfill
+from kalshi_ingest.commands.common import now
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs import demo as demo_job
+from kalshi_ingest.settings import Settings
+from kalshi_ingest.store import embedded
+
+_MOST_DEMO_DAYS = 365
+
+
+def demo(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`demo`: everything in one, offline, in a database of its own."""
+    if not 1 <= arguments.days <= _MOST_DEMO_DAYS:
+        raise Unusable(f"--days {arguments.days} is out of range: 1 to {_MOST_DEMO_DAYS}")
+    logs.configure("console", "warning")
+    data_dir = settings.data_dir / "demo"
+    with embedded.running(data_dir) as server:
+        return asyncio.run(demo_job.run(server.url, data_dir, arguments.days, now(), run_backfill))

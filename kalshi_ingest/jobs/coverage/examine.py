@@ -1,0 +1,73 @@
+"""`coverage`: read what is held, judge it, and, when asked to, fetch what is missing."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import asyncpg
+
+from kalshi_ingest.domain.coverage.cases import Scope
+from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report
+from kalshi_ingest.domain.coverage.judge import judge
+from kalshi_ingest.domain.coverage.remedies import work_left
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs.coverage.report_page import as_page
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.evidence import read
+from kalshi_ingest.store.forgetting import forget
+
+_FETCHED = (Remedy.FETCH, Remedy.REFETCH)
+
+
+async def examine(url: str, scope: Scope) -> Report:
+    """What should exist against what is held, in one snapshot of the database."""
+    found = await read(url, scope.series, scope.start, scope.end)
+    return await asyncio.to_thread(judge, found, scope)
+
+
+def to_fetch(report: Report) -> list[tuple[list[Wanted], Dates]]:
+    """The backfills that close every hole that fetching can close."""
+    ranges: dict[tuple[date, date], list[Wanted]] = {}
+    for work in work_left(report):
+        if work.remedy in _FETCHED:
+            wanted = ranges.setdefault((work.start, work.end), [])
+            for subject in work.subjects:
+                each = Wanted(subject.series_ticker, subject.city.key if subject.city else None)
+                wanted += [] if each in wanted else [each]
+    return [(wanted, Dates(*dates)) for dates, wanted in ranges.items()]
+
+
+async def forget_distrusted(database: Database, report: Report) -> int:
+    """Take back the proof of each market whose rows contradict it; how many markets that were.
+
+    Raises `Unusable` when another run works on one of their series.
+    """
+    tickers = report.refetch_tickers
+    holes = [hole for hole in report.at(Level.HOLE) if hole.remedy is Remedy.REFETCH]
+    taken = await database.lock_series({hole.series_ticker for hole in holes})
+    if taken is not None:
+        raise Unusable(f"another run is working on {taken} in this database: check again when it has ended")
+
+    async def work(connection: asyncpg.Connection, _: bool) -> None:
+        await forget(connection, tickers)
+
+    await database.run(work)
+    return len(tickers)
+
+
+def write_page(report: Report, path: Path) -> None:
+    """The report as one page. Raises `Unusable` when the file cannot be written."""
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        aside.write_text(as_page(report), encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise Unusable(f"cannot write {path}: {error.strerror}") from None
+
+
+def series_in(report: Report) -> Sequence[str]:
+    """The series that were judged."""
+    return [judged.subject.series_ticker for judged in report.series]

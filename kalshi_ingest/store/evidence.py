@@ -1,0 +1,222 @@
+"""What is held, read in one snapshot: the evidence that `coverage` judges."""
+
+import asyncio
+from collections.abc import Collection, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+import asyncpg
+
+from kalshi_ingest.domain.cities import city_of_series
+from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, WeatherRows
+from kalshi_ingest.domain.tickers import parse_market_ticker
+from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.evidence_rows import RowsCheck, unknown_tickers
+
+_SERIES = """
+select asked.series_ticker, series.city
+from (
+    select series_ticker from series
+    union select series_ticker from ingestion_log
+    union select series_ticker from checkpoints
+    union select series_ticker from listings
+) as asked
+left join series using (series_ticker)
+where $1::text[] is null or asked.series_ticker = any($1)
+"""
+
+_ASKED = """
+select min(first) as first, max(last) as last
+from (
+    select series_ticker, min(min_event_date) as first, max(max_event_date) as last from ingestion_log group by 1
+    union all select series_ticker, min(event_date), max(event_date) from listings group by 1
+    union all select series_ticker, min(event_date), max(event_date) from checkpoints group by 1
+    union all select series_ticker, min(event_date), max(event_date) from markets group by 1
+    union all select series_ticker, min(event_date), max(event_date) from events group by 1
+) as dated
+where $1::text[] is null or series_ticker = any($1)
+"""
+
+_WITHIN = """
+where ($1::text[] is null or series_ticker = any($1))
+  and event_date >= coalesce($2::date, '-infinity') and event_date <= coalesce($3::date, 'infinity')
+"""
+
+_LISTED = f"""
+select series_ticker, event_date, events, markets from listings {_WITHIN}
+"""  # noqa: S608
+
+_EVENTS = f"""
+select event_ticker, series_ticker, event_date from events {_WITHIN}
+"""  # noqa: S608
+
+_MARKETS = f"""
+select ticker, event_ticker, series_ticker, event_date, strike_type, floor_strike, cap_strike, strike_source,
+       open_time, close_time, settled_at, status, result, (volume * 100)::bigint
+from markets {_WITHIN}
+"""  # noqa: S608
+
+_CLAIMS = f"""
+select ticker, series_ticker, event_date, state, verdict, pages, trades_stored, (contracts_stored * 100)::bigint,
+       (exchange_volume * 100)::bigint, error
+from checkpoints {_WITHIN}
+"""  # noqa: S608
+
+_WEATHER_EXISTS = """
+select to_regclass('wx.settlement') is not null and to_regclass('wx.minute_obs') is not null
+   and to_regclass('wx.location') is not null
+"""
+
+_SETTLEMENTS = """
+select city, date_local from wx.settlement join wx.location using (loc_id)
+where tmax_final_f is not null
+  and date_local >= coalesce($1::date, '-infinity') and date_local <= coalesce($2::date, 'infinity')
+"""
+
+# The clock of the climate day is local standard time all year, so an offset makes a date of every instant.
+_MINUTES = """
+select city, day, observations
+from wx.location
+cross join lateral (
+    select (ts_utc at time zone 'UTC' + standard_offset_hours * interval '1 hour')::date as day,
+           count(*) as observations
+    from wx.minute_obs
+    where minute_obs.loc_id = location.loc_id and not ffilled
+      and ts_utc >= coalesce($1::date - standard_offset_hours * interval '1 hour', '-infinity') at time zone 'UTC'
+      and ts_utc < coalesce($2::date + 1 - standard_offset_hours * interval '1 hour', 'infinity') at time zone 'UTC'
+    group by 1
+) as counted
+"""
+
+
+_SNAPSHOT = "set transaction isolation level repeatable read, read only"
+
+One = TypeVar("One")
+Two = TypeVar("Two")
+
+
+@dataclass(frozen=True, slots=True)
+class _Catalog:
+    """Everything but trades and candles."""
+
+    series: dict[str, str | None]
+    asked: tuple[date, date] | None
+    listed: dict[tuple[str, date], Listed]
+    events: list[HeldEvent]
+    markets: list[HeldMarket]
+    claims: dict[str, Claim]
+    weather: dict[str, WeatherRows]
+
+
+async def read(
+    url: str, series: Sequence[str] | None = None, start: date | None = None, end: date | None = None
+) -> Evidence:
+    """Everything held of some series (None: of all) from `start` to `end` (None: no bound), both included.
+
+    `asked` heeds the series only. Trades and candles that neither markets nor checkpoints know belong to the
+    series and date that their ticker tells; a ticker that tells none is read only when nothing is left out.
+    Raises `OutOfReach` and `Unusable` as `Database` does.
+    """
+    wanted = list(series) if series is not None else None
+    # A session keeps one processor of the server busy, and the candles take by far the longest.
+    lead, other = Database(url, patience=0), Database(url, patience=0)
+    await lead.open()
+    try:
+        await other.open()
+        return await lead.run(lambda one, _: other.run(lambda two, _: _read(one, two, wanted, (start, end))))
+    finally:
+        await other.close()
+        await lead.close()
+
+
+async def _read(
+    one: asyncpg.Connection,
+    two: asyncpg.Connection,
+    series: list[str] | None,
+    dates: tuple[date | None, date | None],
+) -> Evidence:
+    """In two transactions that have read nothing yet."""
+    await one.execute(_SNAPSHOT)
+    snapshot = await one.fetchval("select pg_export_snapshot()")
+    await two.execute(f"{_SNAPSHOT}; set transaction snapshot '{snapshot}'")
+    held, unknown = await _both(_catalog(one, series, dates), unknown_tickers(two))
+    tickers = {market.ticker for market in held.markets} | held.claims.keys()
+    tickers.update(ticker for ticker in unknown if _within(ticker, series, dates))
+    check = RowsCheck(tickers)
+    await _both(check.work(one), check.work(two))
+    return Evidence(
+        series=held.series,
+        asked=held.asked,
+        listed=held.listed,
+        events=held.events,
+        markets=held.markets,
+        claims=held.claims,
+        rows=check.rows,
+        weather=held.weather,
+    )
+
+
+async def _catalog(
+    connection: asyncpg.Connection, series: list[str] | None, dates: tuple[date | None, date | None]
+) -> _Catalog:
+    first, last = await connection.fetchrow(_ASKED, series) or (None, None)
+    named = {row[0]: row[1] or _city(row[0]) for row in await connection.fetch(_SERIES, series)}
+    return _Catalog(
+        series=named,
+        asked=None if first is None or last is None else (first, last),
+        listed={(row[0], row[1]): Listed(row[2], row[3]) for row in await connection.fetch(_LISTED, series, *dates)},
+        events=[HeldEvent(*row) for row in await connection.fetch(_EVENTS, series, *dates)],
+        markets=[HeldMarket(*row) for row in await connection.fetch(_MARKETS, series, *dates)],
+        claims={row[0]: Claim(*row[1:]) for row in await connection.fetch(_CLAIMS, series, *dates)},
+        weather=await _weather(connection, None if series is None else {_city(name) for name in series}, dates),
+    )
+
+
+async def _weather(
+    connection: asyncpg.Connection, cities: Collection[str | None] | None, dates: tuple[date | None, date | None]
+) -> dict[str, WeatherRows]:
+    """By city, of `cities` (None: of all)."""
+    if not await connection.fetchval(_WEATHER_EXISTS):
+        return {}
+    settled: dict[str, set[date]] = {}
+    for city, day in await connection.fetch(_SETTLEMENTS, *dates):
+        settled.setdefault(city, set()).add(day)
+    observed: dict[str, dict[date, int]] = {}
+    for city, day, observations in await connection.fetch(_MINUTES, *dates):
+        observed.setdefault(city, {})[day] = observations
+    return {
+        city: WeatherRows(frozenset(settled.get(city, ())), observed.get(city, {}))
+        for city in sorted(settled.keys() | observed.keys())
+        if cities is None or city in cities
+    }
+
+
+def _city(series_ticker: str) -> str | None:
+    known = city_of_series(series_ticker)
+    return known.key if known else None
+
+
+def _within(ticker: str, series: Collection[str] | None, dates: tuple[date | None, date | None]) -> bool:
+    """Whether a market that only its ticker tells of belongs to what is read."""
+    if series is None and dates == (None, None):
+        return True
+    try:
+        parsed = parse_market_ticker(ticker)
+    except BadPayload:
+        return False
+    name = parsed.event_ticker.partition("-")[0]
+    start, end = dates[0] or date.min, dates[1] or date.max
+    return start <= parsed.event_date <= end and (series is None or name in series or f"KX{name}" in series)
+
+
+async def _both(one: Coroutine[None, None, One], two: Coroutine[None, None, Two]) -> tuple[One, Two]:
+    """Both results; when one of the two fails, the other is stopped first."""
+    tasks = asyncio.ensure_future(one), asyncio.ensure_future(two)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,166 @@
+"""Trades and candles of each market, and whether the candles are those that the trades make.
+
+The server makes every candle anew from the trades and counts, market by market, how many were made, how many are
+held and how many are equal. Where these differ, `candle_faults` looks at that market alone and tells what is wrong.
+"""
+
+from collections.abc import Collection
+
+import asyncpg
+
+from kalshi_ingest.domain.evidence import Rows
+from kalshi_ingest.store.candle_faults import rows_of
+
+_TICKERS_PER_QUERY = 50
+"""Few enough that what a query makes stays in the processor's cache, enough that its start costs little."""
+
+# One market after the other, by index. Whatever the statistics say: a plan that sorts or joins whole tables is slow.
+_SETTINGS = """
+set local enable_mergejoin = off; set local enable_material = off; set local enable_memoize = off;
+set local max_parallel_workers_per_gather = 0; set local work_mem = '32MB'
+"""
+
+# From one key to the next through the index, not row by row.
+_UNKNOWN = """
+with recursive traded as (
+    (select ticker from trades order by ticker limit 1)
+    union all
+    select (select ticker from trades where trades.ticker > traded.ticker order by ticker limit 1)
+    from traded where traded.ticker is not null
+), drawn as (
+    (select ticker from candles order by ticker limit 1)
+    union all
+    select (select ticker from candles where candles.ticker > drawn.ticker order by ticker limit 1)
+    from drawn where drawn.ticker is not null
+)
+select ticker from (select ticker from traded union select ticker from drawn) as found
+where ticker is not null
+  and not exists (select from markets where markets.ticker = found.ticker)
+  and not exists (select from checkpoints where checkpoints.ticker = found.ticker)
+"""
+
+
+def _equal(minutes: int) -> str:
+    """SQL: the held candle is the one that was made; its conversions are the dear part, so it does few of them."""
+    return f"""num_trades = n and period_end - start = interval '{minutes} minutes'
+               and (high * 1000000)::bigint = h and (volume * 100)::bigint = v
+               and case when l = h then low = high and open = high and close = high and vwap = high
+                   else (low * 1000000)::bigint = l and (vwap * 1000000)::bigint = w / v
+                    and case {_price("o")} when h then open = high when l then open = low
+                        else (open * 1000000)::bigint = {_price("o")} end
+                    and case {_price("c")} when h then close = high when l then close = low
+                        else (close * 1000000)::bigint = {_price("c")} end
+                   end"""
+
+
+def _price(key: str) -> str:
+    return f"abs(({key} + 2097152 & 4194303) - 2097152)"
+
+
+def _held(minutes: int) -> str:
+    return f"""(
+            select period_start as start, period_end, open, high, low, close, volume, vwap, num_trades
+            from candles where candles.ticker = wanted.ticker and period_minutes = {minutes}
+        ) as held"""  # noqa: S608
+
+
+# Of each period: n trades, v contracts (hundredths), w their worth, lowest, highest, first and last price (o, c).
+# A first or last is found as one number that sorts in execution order: microseconds (above them, in a longer candle,
+# the minute) times 2^22, plus the price, negative for a taker of no. Sums of bigint are slow, so a long candle adds
+# up the halves of 30 bits.
+_ROWS = f"""
+select wanted.ticker, made.*
+from unnest($1::text[]) as wanted(ticker)
+cross join lateral (
+    select coalesce(sum(n), 0)::bigint as trades, coalesce(sum(v), 0)::bigint as contracts,
+           min(first) as first, max(last) as last,
+           coalesce(sum(held_1m), 0)::bigint as held_1m, count(open) as held_5m,
+           coalesce((sum(volume_1m) * 100)::bigint, 0) as contracts_1m,
+           coalesce((sum(volume) * 100)::bigint, 0) as contracts_5m,
+           coalesce(sum(made_1m), 0)::bigint + count(n) as made,
+           coalesce(sum(equal_1m), 0)::bigint + count(*) filter (where {_equal(5)}) as equal
+    from (
+        select date_bin('5 minutes', start, '2000-01-01 00:00Z') as start, sum(n) as n,
+               sum((v & 1073741823)::int) + (sum((v >> 30)::int) << 30) as v,
+               sum((w & 1073741823)::int) + (sum((w >> 30)::int) << 30) as w,
+               min(l) as l, max(h) as h,
+               min((date_part('minute', start)::bigint << 48) + o) as o,
+               max((date_part('minute', start)::bigint << 48) + c) as c,
+               min(first) as first, max(last) as last, count(n) as made_1m, count(open) as held_1m,
+               sum(volume) as volume_1m, count(*) filter (where {_equal(1)}) as equal_1m
+        from (
+            select start, count(*)::int as n, sum(size)::bigint as v, sum(price * size)::bigint as w,
+                   min(price) as l, max(price) as h, min(us + side * price) as o, max(us + side * price) as c,
+                   min(created_time) as first, max(created_time) as last
+            from (
+                select created_time, date_bin('1 minute', created_time, '2000-01-01 00:00Z') as start,
+                       (yes_price * 1000000)::bigint as price, (count * 100)::bigint as size,
+                       case taker_side when 'yes' then 1 else -1 end as side,
+                       date_part('microseconds', created_time)::bigint * 4194304 as us
+                from trades where trades.ticker = wanted.ticker
+                offset 0 -- so that each is worked out once, not wherever it is used
+            ) as traded
+            group by start
+        ) as made
+        full join {_held(1)} using (start)
+        group by 1
+    ) as made
+    full join {_held(5)} using (start)
+) as made
+"""  # noqa: S608
+
+_OTHER_LENGTHS = """
+select distinct wanted.ticker
+from unnest($1::text[]) as wanted(ticker)
+cross join lateral (
+    (select 1 from candles where candles.ticker = wanted.ticker and period_minutes < 1 limit 1)
+    union all
+    (select 1 from candles where candles.ticker = wanted.ticker and period_minutes > 1 and period_minutes < 5 limit 1)
+    union all
+    (select 1 from candles where candles.ticker = wanted.ticker and period_minutes > 5 limit 1)
+) as found
+"""
+
+
+async def unknown_tickers(connection: asyncpg.Connection) -> list[str]:
+    """Tickers of trades and candles that have neither a row in markets nor a checkpoint."""
+    return [row[0] for row in await connection.fetch(_UNKNOWN)]
+
+
+class RowsCheck:
+    """The rows of some markets, read and checked by any number of sessions together."""
+
+    def __init__(self, tickers: Collection[str]) -> None:
+        self.rows: dict[str, Rows] = {}
+        """Filled by `work`; markets without trades and candles are left out."""
+        left = sorted(tickers)
+        self._left = [left[at : at + _TICKERS_PER_QUERY] for at in range(0, len(left), _TICKERS_PER_QUERY)]
+
+    async def work(self, connection: asyncpg.Connection) -> None:
+        """Do markets until none are left, in the caller's transaction."""
+        await connection.execute(_SETTINGS)
+        while self._left:
+            tickers = self._left.pop()
+            try:
+                async with connection.transaction():  # a savepoint, because a number may be too wild to be compared
+                    doubtful = await self._compare(connection, tickers)
+            except asyncpg.DataError:
+                doubtful = tickers
+            except asyncpg.FeatureNotSupportedError:  # what PostgreSQL calls a bigint made of NaN
+                doubtful = tickers
+            for ticker in doubtful:
+                held = await rows_of(connection, ticker)
+                if held is not None:
+                    self.rows[ticker] = held
+
+    async def _compare(self, connection: asyncpg.Connection, tickers: list[str]) -> list[str]:
+        """Take the rows of the markets whose candles are right; returns the others."""
+        doubtful = {row[0] for row in await connection.fetch(_OTHER_LENGTHS, tickers)}
+        for ticker, trades, contracts, first, last, held_1m, held_5m, *sums in await connection.fetch(_ROWS, tickers):
+            contracts_1m, contracts_5m, made, equal = sums
+            if not made == equal == held_1m + held_5m:
+                doubtful.add(ticker)
+            elif trades:
+                counted = (trades, contracts, first, last, held_1m, held_5m, contracts_1m, contracts_5m)
+                self.rows[ticker] = Rows(*counted, 0, 0, 0, None)
+        return sorted(doubtful)

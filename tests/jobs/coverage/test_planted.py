@@ -1,0 +1,115 @@
+"""Every way in which a filled database can lose something is found, named, and mended by `coverage --fix`."""
+
+from collections.abc import AsyncIterator
+from datetime import date
+
+import asyncpg
+import pytest
+
+from kalshi_ingest.domain.coverage.cases import Scope
+from kalshi_ingest.domain.coverage.findings import Level, Report
+from kalshi_ingest.jobs.coverage.examine import examine, forget_distrusted, to_fetch
+from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.simulator.synthetic import SyntheticWorld
+from kalshi_ingest.store.database import Database
+from tests.jobs.dumps import PROOF, digests
+from tests.jobs.harness import Run, small_world
+
+SCOPE = Scope(date(2025, 7, 20), series=["KXHIGHCHI"])
+DAYS = {"start": date(2025, 7, 1), "end": date(2025, 7, 3)}
+
+BUSIEST = "(select ticker from checkpoints order by trades_stored desc, ticker limit 1)"
+WINNER = "(select ticker from markets where result = 'yes' order by ticker limit 1)"
+LOSER = "(select ticker from markets where result = 'no' order by ticker limit 1)"
+ONE_CANDLE = f"""
+    ticker = {BUSIEST} and period_minutes = 1
+    and period_start = (select max(period_start) from candles where ticker = {BUSIEST} and period_minutes = 1)"""
+
+HOLES = {
+    "a deleted trade": (
+        f"delete from trades where ticker = {BUSIEST} and trade_id = "
+        f"(select trade_id from trades where ticker = {BUSIEST} order by created_time limit 1)",
+        "trades_lost",
+    ),
+    "a deleted market": (f"delete from markets where ticker = {BUSIEST}", "market_lost"),
+    "a deleted market, its checkpoint and its rows": (
+        f"create temporary table gone as select {BUSIEST} as ticker; delete from markets using gone "
+        "where markets.ticker = gone.ticker; delete from checkpoints using gone where checkpoints.ticker = gone.ticker;"
+        "delete from trades using gone where trades.ticker = gone.ticker;"
+        "delete from candles using gone where candles.ticker = gone.ticker",
+        "markets_missing",
+    ),
+    "a missing day": (
+        "delete from trades where ticker like '%25JUL02%'; delete from candles where ticker like '%25JUL02%';"
+        "delete from checkpoints where ticker like '%25JUL02%'; delete from markets where event_date = '2025-07-02';"
+        "delete from events where event_date = '2025-07-02'",
+        "day_missing",
+    ),
+    "a doubled candle": (
+        "insert into candles select ticker, period_minutes, period_start + interval '30 seconds', "
+        "period_end + interval '30 seconds', open, high, low, close, volume, vwap, num_trades "
+        f"from candles where {ONE_CANDLE}",
+        "candles",
+    ),
+    "a deleted candle": (f"delete from candles where {ONE_CANDLE}", "candles"),
+    "a wrong close": (
+        f"update candles set close = case when close = high then low - 0.000001 else high end where {ONE_CANDLE}",
+        "candles",
+    ),
+    "an unsettled market": (f"update markets set status = 'closed', result = null where ticker = {LOSER}", "unsettled"),
+    "two YES": (f"update markets set result = 'yes' where ticker = {LOSER}", "yes"),
+    "no YES": (f"update markets set result = 'no' where ticker = {WINNER}", "yes"),
+    "a checkpoint gone": (f"delete from checkpoints where ticker = {BUSIEST}", "never_fetched"),
+}
+
+
+def world() -> SyntheticWorld:
+    return small_world(**DAYS)
+
+
+@pytest.fixture
+async def filled(database_url: str) -> AsyncIterator[tuple[str, Simulator]]:
+    async with Simulator(world()) as simulator:
+        await Run(simulator.url, database_url)()
+        yield database_url, simulator
+
+
+async def found(url: str) -> Report:
+    return await examine(url, SCOPE)
+
+
+async def test_a_clean_database_has_no_hole(filled: tuple[str, Simulator]) -> None:
+    report = await found(filled[0])
+    assert [(finding.kind, finding.text) for finding in report.at(Level.HOLE)] == []
+    assert report.complete
+
+
+@pytest.mark.parametrize("what", HOLES)
+async def test_a_planted_hole_is_found_named_and_mended(what: str, filled: tuple[str, Simulator]) -> None:
+    url, simulator = filled
+    statement, kind = HOLES[what]
+    whole = await digests(url, checkpoints=PROOF)
+    connection = await asyncpg.connect(url)
+    try:
+        named = await connection.fetchval(f"select {BUSIEST}")
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+    assert await digests(url, checkpoints=PROOF) != whole
+
+    report = await found(url)
+    holes = report.at(Level.HOLE)
+    assert not report.complete
+    assert kind in {hole.kind for hole in holes}
+    if BUSIEST in statement and "its checkpoint" not in what:
+        assert {hole.ticker for hole in holes} == {named}
+
+    database = Database(url)
+    await database.open()
+    await forget_distrusted(database, report)
+    await database.close()
+    for wanted, dates in to_fetch(report):
+        await Run(simulator.url, url, wanted, dates=dates)()
+    mended = await found(url)
+    assert [(hole.kind, hole.text) for hole in mended.at(Level.HOLE)] == []
+    assert await digests(url, checkpoints=PROOF) == whole
