@@ -10,5 +10,6 @@ from kalshi_ingest.simulator.faults import Faults
 from kalshi_ingest.simulator.rows_world import RowsWorld
 from kalshi_ingest.simulator.server import Simulator
 from kalshi_ingest.simulator.synthetic import SyntheticWorld
+from kalshi_ingest.simulator.weather.config import WeatherConfig
 
-__all__ = ["Faults", "Limits", "RowsWorld", "Simulator", "SyntheticWorld", "WorldConfig"]
+__all__ = ["Faults", "Limits", "RowsWorld", "Simulator", "SyntheticWorld", "WeatherConfig", "WorldConfig"]

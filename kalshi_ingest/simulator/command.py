@@ -12,9 +12,7 @@ from kalshi_ingest.simulator.server import Simulator
 from kalshi_ingest.simulator.world import Tier, World, in_tier
 
 
-async def serve(
-    world: World, limits: Limits, faults: Faults, *, host: str, port: int, stop: asyncio.Event
-) -> None:
+async def serve(world: World, limits: Limits, faults: Faults, *, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve a world until `stop` is set; two lines on stdout say where and what, once it listens."""
     simulator = Simulator(world, limits, faults)
     url = await simulator.start(host, port)

@@ -23,6 +23,8 @@ from kalshi_ingest.simulator.routes import ROUTES
 from kalshi_ingest.simulator.seeds import stream
 from kalshi_ingest.simulator.signatures import Doorkeeper
 from kalshi_ingest.simulator.stats import Stats
+from kalshi_ingest.simulator.weather.config import WeatherConfig
+from kalshi_ingest.simulator.weather.server import WeatherServer, WeatherUrls
 from kalshi_ingest.simulator.world import World
 
 BASE_PATH = "/trade-api/v2"
@@ -35,7 +37,8 @@ class Simulator:
     """Serves a world over real HTTP, within limits and with faults.
 
     `on_request` is called before each answer, `on_answered` after it was written; both may be coroutines.
-    `clock` counts seconds for budgets and stats. Nothing listens before `start`.
+    `clock` counts seconds for budgets and stats. Nothing listens before `start`. The weather services answer on
+    the same port, with limits and statistics of their own.
     """
 
     def __init__(
@@ -44,9 +47,11 @@ class Simulator:
         limits: Limits | None = None,
         faults: Faults | None = None,
         clock: Callable[[], float] = time.monotonic,
+        weather: WeatherConfig | None = None,
     ) -> None:
         self.world = world
         self.stats = Stats()
+        self.weather = WeatherServer(world, weather or WeatherConfig(), clock)
         self.on_request: Hook | None = None
         self.on_answered: Hook | None = None
         self._limits = limits or Limits()
@@ -65,6 +70,7 @@ class Simulator:
         for name, pattern, answer in ROUTES:
             app.router.add_get(BASE_PATH + pattern, partial(self._handle, name, answer))
         app.add_routes(control_routes(self.world, self.stats))
+        app.add_routes(self.weather.routes())
         app.router.add_get(BASE_PATH + "/{rest:.*}", partial(self._handle, "unknown", _unknown))
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
@@ -96,6 +102,11 @@ class Simulator:
             raise RuntimeError("the simulator is not started")
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}{BASE_PATH}"
+
+    @property
+    def weather_urls(self) -> WeatherUrls:
+        """The base URLs of the weather services while the simulator is listening."""
+        return WeatherUrls.below(self.url.removesuffix(BASE_PATH))
 
     async def _handle(self, route: str, answer: Answer, request: web.Request) -> web.StreamResponse:
         ticker = request.match_info.get("ticker") or request.query.get("ticker")

@@ -32,7 +32,7 @@ def main() -> None:
 def _child(order: dict[str, str]) -> None:
     code = 70
     try:
-        code = asyncio.run(loaded(order["database_url"], Path(order["folder"]))).failed and 1 or 0
+        code = (asyncio.run(loaded(order["database_url"], Path(order["folder"]))).failed and 1) or 0
     except BaseException:
         traceback.print_exc()
     finally:

@@ -1,0 +1,153 @@
+"""The text of the NWS daily climate report (CLI): what it says, when it was issued, whether it is of the whole day.
+
+Form: NWS directive 10-1004, and the recorded reports. Times inside the report are local standard time.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from kalshi_ingest.domain.calendar import climate_day_utc
+from kalshi_ingest.domain.cities import City
+from kalshi_ingest.errors import BadPayload
+
+AS_OF_AFTER_THE_DAY = "the text says `valid as of`, though it was issued after the end of its day"
+NO_AS_OF_DURING_THE_DAY = "the text has no line `valid as of`, though it was issued before the end of its day"
+
+_LOWEST, _HIGHEST = -80, 150
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+_WMO = re.compile(r"^([A-Z]{4}\d{2}) ([A-Z]{4}) (\d{2})(\d{2})(\d{2})(?: ([A-Z]{3}))?[ \t]*$", re.MULTILINE)
+_PIL = re.compile(r"^(CLI[A-Z0-9]{3})[ \t]*$", re.MULTILINE)
+_DATE = r"([A-Z]{3,9})\.?\s+(\d{1,2}),?\s+(\d{4})\b"
+_ISSUED = re.compile(rf"^.{{0,40}}\b(?:MON|TUE|WED|THU|FRI|SAT|SUN)[A-Z]*,?\s+{_DATE}", re.MULTILINE)
+_CLIMATE_DATE = re.compile(rf"CLIMATE\s+SUMMARY\s+FOR\s+{_DATE}")
+_AS_OF = re.compile(r"\bVALID\b[^.]{0,40}?\bAS\s+OF\b")
+_CORRECTED = re.compile(r"\bCORRECT(?:ION|ED)\b")
+_TEMPERATURE = re.compile(r"^[ \t]*TEMPERATURE[ \t]*\(.*$", re.MULTILINE)
+_NEXT_BLOCK = re.compile(r"^[ \t]*(?:PRECIPITATION|SNOWFALL|DEGREE|WIND|\.{10,}|THE )", re.MULTILINE)
+_MAXIMUM = re.compile(
+    r"^[ \t]*MAXIMUM[ \t]+(?:(?P<value>-?\d{1,3})(?P<record>R?)|MM)(?=\s|$)"
+    r"(?:[ \t]+(?P<hour>\d{1,2}?):?(?P<minute>\d{2})[ \t]+(?P<half>AM|PM)\b)?",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CliReport:
+    """One issuance, as its text tells."""
+
+    product_id: str
+    """`YYYYMMDDHHMM-CCCC-WMOTTAAii-PIL`, as IEM numbers it; the time is the UTC issue time."""
+    pil: str
+    """CLI and the station's three letters."""
+    issued_at: datetime
+    """UTC, to the minute, from the WMO heading."""
+    climate_date: date
+    maximum_f: int | None
+    """Maximum, whole °F; None: reported as missing (MM)."""
+    maximum_at: time | None
+    """When it was reached, local standard time; None: not said."""
+    is_record: bool
+    """The value carries the R of a record set or tied."""
+    is_correction: bool
+    says_as_of: bool
+    """The heading says that it is valid as of some hour of its day: a partial report."""
+
+
+def parse_cli(text: str) -> CliReport:
+    """Read one report. Raises `BadPayload`, which names the part that cannot be read."""
+    text = text.replace("\r", "").upper()
+    heading, block = _parts(text)
+    wmo, pil = _WMO.search(heading), _PIL.search(heading)
+    if wmo is None or pil is None:
+        raise BadPayload("the WMO heading cannot be read")
+    issued_at = _issue_time(wmo, heading)
+    maximum = _MAXIMUM.search(block)
+    if maximum is None:
+        raise BadPayload("the maximum cannot be read")
+    value = None if maximum["value"] is None else int(maximum["value"])
+    if value is not None and not _LOWEST <= value <= _HIGHEST:
+        raise BadPayload(f"the maximum {value} °F is impossible")
+    suffix = wmo[6]
+    product = f"{issued_at:%Y%m%d%H%M}-{wmo[2]}-{wmo[1]}-{pil[1]}"
+    return CliReport(
+        product_id=product + (f"-{suffix}" if suffix else ""),
+        pil=pil[1],
+        issued_at=issued_at,
+        climate_date=_climate_date(heading),
+        maximum_f=value,
+        maximum_at=_time(maximum),
+        is_record=bool(maximum["record"]),
+        is_correction=bool(_CORRECTED.search(heading)) or (suffix or "").startswith("CC"),
+        says_as_of=bool(_AS_OF.search(heading)),
+    )
+
+
+def climate_date_of(text: str) -> date | None:
+    """The climate date of a text that may be garbled otherwise; None when it cannot be read."""
+    try:
+        return _climate_date(text.replace("\r", "").upper())
+    except BadPayload:
+        return None
+
+
+def finality(city: City, day: date, issued_at: datetime, says_as_of: bool | None = None) -> tuple[bool, str | None]:
+    """(whether a report covers the whole climate day, what tells against it).
+
+    It does when it was issued at or after the end of the day; what a text says of itself (`says_as_of`, None where
+    there is no text) has to agree. Where the two disagree the report is taken for partial, and flagged.
+    """
+    after_the_day = issued_at >= climate_day_utc(city, day)[1]
+    if says_as_of is None:
+        return after_the_day, None
+    if after_the_day and says_as_of:
+        return False, AS_OF_AFTER_THE_DAY
+    if not after_the_day and not says_as_of:
+        return False, NO_AS_OF_DURING_THE_DAY
+    return after_the_day, None
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """What stands before the temperatures, and the block of temperatures itself: other blocks have maxima too."""
+    start = _TEMPERATURE.search(text)
+    if start is None:
+        raise BadPayload("the block TEMPERATURE is missing")
+    end = _NEXT_BLOCK.search(text, start.end())
+    return text[: start.start()], text[start.end() : end.start() if end else len(text)]
+
+
+def _issue_time(wmo: re.Match[str], heading: str) -> datetime:
+    """The WMO heading has day, hour and minute in UTC; the line below with the local time knows month and year."""
+    local = _ISSUED.search(heading)
+    if local is None:
+        raise BadPayload("the line with the issue time cannot be read")
+    near = _date(local, "issue time")
+    day, hour, minute = int(wmo[3]), int(wmo[4]), int(wmo[5])
+    for candidate in (near, near + timedelta(days=1), near - timedelta(days=1)):
+        if candidate.day == day and hour < 24 and minute < 60:
+            return datetime(candidate.year, candidate.month, candidate.day, hour, minute, tzinfo=UTC)
+    raise BadPayload(f"the WMO heading's time {wmo[3]}{wmo[4]}{wmo[5]} does not belong to the issue date {near}")
+
+
+def _climate_date(heading: str) -> date:
+    found = _CLIMATE_DATE.search(heading)
+    if found is None:
+        raise BadPayload("the climate date cannot be read")
+    return _date(found, "climate date")
+
+
+def _date(found: re.Match[str], what: str) -> date:
+    try:
+        return date(int(found[3]), _MONTHS.index(found[1][:3]) + 1, int(found[2]))
+    except ValueError:
+        raise BadPayload(f"the {what} {found[1]} {found[2]} {found[3]} is no date") from None
+
+
+def _time(maximum: re.Match[str]) -> time | None:
+    if maximum["hour"] is None:
+        return None
+    hour, minute = int(maximum["hour"]), int(maximum["minute"])
+    if not 1 <= hour <= 12 or minute > 59:
+        return None
+    return time(hour % 12 + (12 if maximum["half"] == "PM" else 0), minute)

@@ -1,0 +1,190 @@
+"""`weather settlement`: the official maxima of some cities and climate days, and what the exchange paid beside them.
+
+Every city and source commits by itself, with a word on what was asked: killed at any moment, the next run goes on
+with what is missing. A service that is down or a report that cannot be read keeps nobody else waiting.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TypeVar
+from uuid import uuid4
+
+import asyncpg
+import structlog
+
+from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.settlement import Reported, Source
+from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.jobs.asking import asked_by
+from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
+from kalshi_ingest.jobs.settlement_plan import days_of, due
+from kalshi_ingest.jobs.settlement_report import SettlementReport, report_of
+from kalshi_ingest.store import runs, settlements
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.weather.decoding import Answer
+
+_CLOSE_SECONDS = 2.0
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user asked for: climate days, both included."""
+
+    cities: Sequence[City]
+    start: date
+    end: date
+    command: str
+    """As the ingestion log shows it; begins with `weather settlement`."""
+
+
+async def first_day(database: Database, cities: Sequence[City], now: datetime) -> date:
+    """Where to begin when the user does not say: the first event date held of these cities, else a week ago."""
+    series = [city.series_ticker for city in cities]
+
+    async def read(connection: asyncpg.Connection, _: bool) -> date | None:
+        return await settlements.first_event_date(connection, series)
+
+    return await database.run(read) or (now - timedelta(days=7)).date()
+
+
+class SettlementJob:
+    """One run."""
+
+    def __init__(self, asked: Asked, ask: Services, database: Database, clock: Callable[[], datetime]) -> None:
+        self.interrupted = False
+        self.unreadable: list[str] = []
+        """Parts of answers that could not be read, each in one line."""
+        self.fetching = Fetching(ask, clock, self._keep)
+        self._asked = asked
+        self._database = database
+        self._clock = clock
+        self._run = runs.Run(uuid4(), asked.command, asked_by(), clock(), asked.start, asked.end)
+        self._days = {city: days_of(city, asked.start, asked.end, self._run.started_at) for city in asked.cities}
+        self._stations = [city.station.loc_id for city in asked.cities]
+        self._series = [city.series_ticker for city in asked.cities]
+
+    async def run(self, stop: asyncio.Event) -> SettlementReport:
+        """Fetch what is due, or until `stop`: what is committed by then stays. Then what is held of the asked days.
+
+        Raises `Unusable` when another run fetches settlements of one of the cities, `OutOfReach` when the database
+        stays away.
+        """
+        locks = {f"weather settlement {city.series_ticker}": city.key for city in self._asked.cities}
+        taken = await self._database.lock_series(locks)
+        if taken is not None:
+            raise Unusable(f"another run is fetching settlements of {locks[taken]} here: wait for it to end")
+        await self._in_transaction(lambda connection: runs.begin(connection, self._run, self._series))
+        error: str | None = None
+        try:
+            await self._until(stop)
+            return await self._in_transaction(self._report)
+        except BaseException as failure:
+            error = str(failure) or type(failure).__name__
+            raise
+        finally:
+            with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.wait_for(self._close_log(error), _CLOSE_SECONDS)
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        working, stopping = asyncio.create_task(self._work()), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                self.interrupted = True
+                working.cancel()
+                await asyncio.wait([working])
+            if not working.cancelled():
+                working.result()
+        finally:
+            working.cancel()
+            stopping.cancel()
+
+    async def _work(self) -> None:
+        polls = await self._in_transaction(
+            lambda connection: settlements.polls(connection, self._stations, self._asked.start, self._asked.end)
+        )
+        reports, forms, summaries = (
+            {city: due(city, days, source, polls) for city, days in self._days.items()}
+            for source in (Source.CLI, Source.IEM_CF6, Source.GHCND)
+        )
+
+        async def from_iem() -> None:
+            await self.fetching.reports(reports)
+            await self.fetching.forms(forms)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(from_iem())
+                group.create_task(self.fetching.summaries(summaries))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _keep(self, batch: Batch) -> None:
+        """Store what came, and vouch for the days that were asked about; a failed request vouches for none."""
+        wanted = set(batch.days)
+        answers = [each for each in batch.answers if isinstance(each, Answer)]
+        reported = [r for each in answers for r in each.reports if r.observation.date_local in wanted]
+        failure = next((each for each in batch.answers if isinstance(each, str)), None)
+        errors: dict[date, str | None] = dict.fromkeys(batch.days, failure)
+        errors |= {day: failure or line for day, line in self._garbled(answers, reported).items() if day in wanted}
+        now = self._clock()
+        polled = settlements.Polled(batch.city.station.loc_id, batch.source, now, errors)
+        await self._in_transaction(lambda connection: settlements.store(connection, reported, polled, now))
+        log.info("settlements", city=batch.city.key, source=str(batch.source), days=len(wanted), rows=len(reported))
+
+    def _garbled(self, answers: Sequence[Answer], reported: Sequence[Reported]) -> dict[date, str]:
+        """Days that lack a full-day value because what came for them could not be read."""
+        whole = {each.observation.date_local for each in reported if each.observation.is_full_day}
+        found: dict[date, str] = {}
+        for each in (part for answer in answers for part in answer.unreadable):
+            self.unreadable.append(each.line)
+            if each.day is not None and each.day not in whole:
+                found[each.day] = each.line
+        return found
+
+    async def _report(self, connection: asyncpg.Connection) -> SettlementReport:
+        asked = self._asked
+        return report_of(
+            self._days,
+            await settlements.settlements(connection, self._stations, asked.start, asked.end),
+            await settlements.settled_events(connection, self._series, asked.start, asked.end),
+            self._run.started_at,
+            failed=self.fetching.failed,
+            unreadable=self.unreadable,
+        )
+
+    async def _close_log(self, error: str | None) -> None:
+        fetching, now = self.fetching, self._clock()
+        counts = {
+            city.series_ticker: runs.SeriesCount(
+                requests=fetching.requests[city.key], retries=fetching.retries[city.key]
+            )
+            for city in self._asked.cities
+        }
+        outcome = dict.fromkeys(counts, self._outcome(error))
+        await self._in_transaction(lambda connection: runs.update(connection, self._run, counts, outcome, now))
+
+    def _outcome(self, error: str | None) -> runs.Outcome:
+        failed = self.fetching.failed
+        if error is not None:
+            return runs.Outcome("failed", error, failed, self.unreadable)
+        if self.interrupted:
+            return runs.Outcome("interrupted", "stopped by the user", failed, self.unreadable)
+        if failed:
+            first, reason = next(iter(failed.items()))
+            words = f"{len(failed)} requests failed; the first: {first}: {reason}"
+            return runs.Outcome("partial", words, failed, self.unreadable)
+        return runs.Outcome("success", warnings=self.unreadable)
+
+    async def _in_transaction(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        async def run(connection: asyncpg.Connection, _: bool) -> T:
+            return await work(connection)
+
+        return await self._database.run(run)

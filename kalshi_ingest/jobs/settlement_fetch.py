@@ -1,0 +1,172 @@
+"""Asks the services for settlements with as few requests as each of them allows."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import aiohttp
+
+from kalshi_ingest.domain.calendar import climate_day_utc
+from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.settlement import Source
+from kalshi_ingest.errors import OutOfReach, Permanent
+from kalshi_ingest.jobs.settlement_plan import CityYear, by_year, cheaper_by_day
+from kalshi_ingest.weather import iem, ncei
+from kalshi_ingest.weather.client import RetryPolicy, Service
+from kalshi_ingest.weather.decoding import Answer
+
+_CORRECTED_WITHIN = timedelta(days=3)
+"""How long after a climate day its texts are looked for; later corrections show in IEM's rows."""
+_ENOUGH = 2
+"""After so many requests in a row without an answer a service is left alone for the rest of the run."""
+
+Wanted = Mapping[City, Sequence[date]]
+"""The climate days that each city has to be asked about, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Where settlements come from."""
+
+    iem: Service
+    ncei: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What asking one source about some days of one city brought: to be stored in one transaction."""
+
+    city: City
+    source: Source
+    days: Sequence[date]
+    answers: Sequence[Answer | str]
+    """One per request; a text says why a request failed."""
+
+
+Keep = Callable[[Batch], Awaitable[None]]
+
+
+@asynccontextmanager
+async def services(
+    iem_url: str, ncei_url: str, *, requests_per_second: float | None = None, retry: RetryPolicy | None = None
+) -> AsyncIterator[Services]:
+    """The services at these addresses, at their own pace unless told otherwise."""
+    async with aiohttp.ClientSession() as http:
+        at_iem, at_ncei = (requests_per_second or each.REQUESTS_PER_SECOND for each in (iem, ncei))
+        yield Services(
+            Service(http, iem.NAME, iem_url, requests_per_second=at_iem, retry=retry),
+            Service(http, ncei.NAME, ncei_url, requests_per_second=at_ncei, retry=retry),
+        )
+
+
+class Fetching:
+    """The asking side of one run; each batch goes to `keep` as soon as it is whole."""
+
+    def __init__(self, ask: Services, clock: Callable[[], datetime], keep: Keep) -> None:
+        self.failed: dict[str, str] = {}
+        """What could not be had → why."""
+        self.requests: Counter[str] = Counter()
+        """City key → requests sent; one that serves all cities counts for the first."""
+        self.retries: Counter[str] = Counter()
+        self._ask = ask
+        self._clock = clock
+        self._keep = keep
+        self._unanswered: Counter[str] = Counter()
+
+    async def reports(self, wanted: Wanted) -> None:
+        """Daily climate reports: per city and year its texts, and IEM's rows of them, by day where that is cheaper."""
+        for some in by_year(wanted):
+            if cheaper_by_day(some):
+                by_day = [await self._day(some, day) for day in sorted({day for each in some for day in each.days})]
+                for each in some:
+                    await self._report(each, [_of(answer, each.city) for answer in by_day])
+            else:
+                for each in some:
+                    await self._report(each, [await self._year(Source.CLI, each)])
+
+    async def forms(self, wanted: Wanted) -> None:
+        """The monthly form, per city and year."""
+        for some in by_year(wanted):
+            for each in some:
+                answers = [await self._year(Source.IEM_CF6, each)]
+                await self._keep(Batch(each.city, Source.IEM_CF6, each.days, answers))
+
+    async def summaries(self, wanted: Wanted) -> None:
+        """GHCN-Daily: one request for all cities and days."""
+        cities = [city for city, days in wanted.items() if days]
+        if not cities:
+            return
+        first, last = min(wanted[city][0] for city in cities), max(wanted[city][-1] for city in cities)
+
+        async def ask() -> Answer:
+            return await ncei.daily_maxima(self._ask.ncei, cities, first, last, self._clock())
+
+        answer = await self._fetch(self._ask.ncei, f"{ncei.NAME} GHCND {first} to {last}", cities[0], ask)
+        for city in cities:
+            await self._keep(Batch(city, Source.GHCND, wanted[city], [_of(answer, city)]))
+
+    async def _report(self, each: CityYear, rows: Sequence[Answer | str]) -> None:
+        now = self._clock()
+        start = climate_day_utc(each.city, each.days[0])[0]
+        end = min(now, climate_day_utc(each.city, each.days[-1])[1] + _CORRECTED_WITHIN)
+
+        async def ask() -> Answer:
+            return await iem.cli_texts(self._ask.iem, each.city, start, end, now)
+
+        what = f"{iem.NAME} texts of {each.city.station.cli_pil} {each.days[0]} to {each.days[-1]}"
+        texts = await self._fetch(self._ask.iem, what, each.city, ask)
+        await self._keep(Batch(each.city, Source.CLI, each.days, [texts, *rows]))
+
+    async def _year(self, source: Source, each: CityYear) -> Answer | str:
+        async def ask() -> Answer:
+            fetch = iem.cli_year if source is Source.CLI else iem.cf6_year
+            return await fetch(self._ask.iem, each.city, each.year, self._clock())
+
+        return await self._fetch(
+            self._ask.iem, f"{iem.NAME} {source} {each.city.station.loc_id} {each.year}", each.city, ask
+        )
+
+    async def _day(self, some: Sequence[CityYear], day: date) -> Answer | str:
+        cities = [each.city for each in some]
+
+        async def ask() -> Answer:
+            return await iem.cli_day(self._ask.iem, cities, day, self._clock())
+
+        return await self._fetch(self._ask.iem, f"{iem.NAME} CLI {day}", cities[0], ask)
+
+    async def _fetch(
+        self, service: Service, what: str, city: City, ask: Callable[[], Awaitable[Answer]]
+    ) -> Answer | str:
+        """The answer, or why there is none. Each service is asked by one task, so its counters tell of this request."""
+        if self._unanswered[service.name] >= _ENOUGH:
+            return self._failure(what, f"not asked, because {service.name} is out of reach; run again later")
+        sent, repeated = service.requests, service.retries
+        try:
+            answer = await ask()
+        except OutOfReach as error:
+            self._unanswered[service.name] += 1
+            return self._failure(what, str(error))
+        except Permanent as error:
+            return self._failure(what, str(error))
+        finally:
+            self.requests[city.key] += service.requests - sent
+            self.retries[city.key] += service.retries - repeated
+        self._unanswered[service.name] = 0
+        return answer
+
+    def _failure(self, what: str, why: str) -> str:
+        self.failed[what] = why
+        return f"{what}: {why}"
+
+
+def _of(answer: Answer | str, city: City) -> Answer | str:
+    """One city's part of an answer for several."""
+    if isinstance(answer, str):
+        return answer
+    loc_id = city.station.loc_id
+    return Answer(
+        [each for each in answer.reports if each.observation.loc_id == loc_id],
+        [each for each in answer.unreadable if each.loc_id == loc_id],
+    )

@@ -1,0 +1,176 @@
+"""What is held of the settlements that were asked for, and whether it agrees with what the exchange paid."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from kalshi_ingest.domain.calendar import climate_day_utc
+from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.cross_check import CrossCheck, Verdict, cross_check
+from kalshi_ingest.domain.settlement import Settlement
+from kalshi_ingest.store.settlements import SettledEvent
+
+_REPORTED_AFTER = timedelta(hours=12)
+"""Full-day reports come within hours of the end of the climate day; before that a day is not missing yet."""
+_LISTED = 20
+_COLUMNS = ("days", "full day", "preliminary", "missing", "pending", "agree", "disagree", "cannot tell", "conflicts")
+
+
+@dataclass(slots=True)
+class CityReport:
+    """The settlements of one city."""
+
+    city: str
+    days: int = 0
+    """Climate days that were asked for, have begun and can have an event."""
+    full_day: int = 0
+    pending: int = 0
+    """Days without a full-day maximum that ended less than half a day ago, or have not."""
+    preliminary: list[date] = field(default_factory=list)
+    """Days older than that with a partial report only."""
+    missing: list[date] = field(default_factory=list)
+    """Days older than that without any value."""
+    sources: Counter[str] = field(default_factory=Counter)
+    """Full days by the source of their maximum."""
+    conflicts: dict[date, str] = field(default_factory=dict)
+    """Days whose full-day sources differ → note or warning."""
+    checks: list[CrossCheck] = field(default_factory=list)
+
+    def verdicts(self) -> Counter[Verdict]:
+        """Settled events by verdict."""
+        return Counter(check.verdict for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementReport:
+    """The outcome of one run."""
+
+    cities: Sequence[CityReport]
+    failed: Mapping[str, str]
+    """What could not be had → why."""
+    unreadable: Sequence[str]
+
+    @property
+    def complete(self) -> bool:
+        """True when every day that can have one has a full-day maximum, and every request was answered."""
+        return not self.failed and not any(each.missing or each.preliminary for each in self.cities)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "complete": self.complete,
+            "cities": [_as_dict(each) for each in self.cities],
+            "failed": dict(self.failed),
+            "unreadable": list(self.unreadable),
+        }
+
+    def as_text(self) -> str:
+        """For a person: a table, and the first twenty of each list."""
+        rows = [("city", *_COLUMNS, "sources"), *(_row(each) for each in self.cities)]
+        widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += _listed("missing", [f"{c.city} {day}" for c in self.cities for day in c.missing])
+        lines += _listed("preliminary only", [f"{c.city} {day}" for c in self.cities for day in c.preliminary])
+        checks = [(c.city, check) for c in self.cities for check in c.checks]
+        odd = [_words(city, check) for city, check in checks if check.verdict is Verdict.DISAGREE]
+        lines += _listed("disagree with the bin that paid", odd)
+        other = [_words(c, k) for c, k in checks if k.verdict is not Verdict.DISAGREE and k.values_differ]
+        lines += _listed("settled on another number in the same bin", other)
+        lines += _listed("failed", [f"{what}: {why}" for what, why in self.failed.items()])
+        lines += _listed("not readable", self.unreadable)
+        return "\n".join(lines)
+
+
+def report_of(
+    days: Mapping[City, Sequence[date]],
+    held: Mapping[tuple[str, date], Settlement],
+    events: Sequence[SettledEvent],
+    now: datetime,
+    *,
+    failed: Mapping[str, str],
+    unreadable: Sequence[str],
+) -> SettlementReport:
+    """Judge what is `held` of the `days` asked for at the moment `now`."""
+    reports = []
+    for city, asked in days.items():
+        report = CityReport(city.key, len(asked))
+        for day in asked:
+            _count(report, day, held.get((city.station.loc_id, day)), climate_day_utc(city, day)[1], now)
+        report.checks = [
+            cross_check(
+                event.event_ticker, event.event_date, event.paid, held.get((city.station.loc_id, event.event_date))
+            )
+            for event in events
+            if event.series_ticker == city.series_ticker
+        ]
+        reports.append(report)
+    return SettlementReport(reports, failed, unreadable)
+
+
+def _count(report: CityReport, day: date, settlement: Settlement | None, end: datetime, now: datetime) -> None:
+    if settlement is not None and not settlement.is_preliminary:
+        report.full_day += 1
+        report.sources[str(settlement.source)] += 1
+        if settlement.conflict is not None:
+            report.conflicts[day] = settlement.conflict
+    elif now < end + _REPORTED_AFTER:
+        report.pending += 1
+    elif settlement is not None and settlement.tmax_final_f is not None:
+        report.preliminary.append(day)
+    else:
+        report.missing.append(day)
+
+
+def _row(report: CityReport) -> tuple[str, ...]:
+    verdicts = report.verdicts()
+    counts = (report.days, report.full_day, len(report.preliminary), len(report.missing), report.pending)
+    checked = tuple(verdicts[verdict] for verdict in Verdict)
+    sources = ", ".join(f"{name} {count:,}" for name, count in report.sources.most_common())
+    numbers = (*counts, *checked, len(report.conflicts))
+    return report.city, *(f"{number:,}" for number in numbers), sources
+
+
+def _words(city: str, check: CrossCheck) -> str:
+    paid = f"{check.paid} paid" + (f" on {check.expiration_f} °F" if check.expiration_f is not None else "")
+    why = f" ({check.reason})" if check.reason else ""
+    return f"{city} {check.event_date}: {paid}, the official maximum is {check.official_f} °F{why}"
+
+
+def _listed(what: str, items: Sequence[str]) -> Iterator[str]:
+    if items:
+        cut = f", the first {_LISTED}" if len(items) > _LISTED else ""
+        yield f"{what} ({len(items):,}{cut}):"
+        yield from (f"  {item}" for item in items[:_LISTED])
+
+
+def _as_dict(report: CityReport) -> dict[str, object]:
+    verdicts = report.verdicts()
+    return {
+        "city": report.city,
+        "days": report.days,
+        "full_day": report.full_day,
+        "pending": report.pending,
+        "preliminary": [str(day) for day in report.preliminary],
+        "missing": [str(day) for day in report.missing],
+        "sources": dict(sorted(report.sources.items())),
+        "conflicts": {str(day): conflict for day, conflict in report.conflicts.items()},
+        "verdicts": {str(verdict): verdicts[verdict] for verdict in Verdict},
+        "disagreements": [_check(each) for each in report.checks if each.verdict is Verdict.DISAGREE],
+        "cannot_tell": [_check(each) for each in report.checks if each.verdict is Verdict.CANNOT_TELL],
+        "other_number_same_bin": [
+            _check(each) for each in report.checks if each.verdict is Verdict.AGREE and each.values_differ
+        ],
+    }
+
+
+def _check(check: CrossCheck) -> dict[str, object]:
+    return {
+        "event_ticker": check.event_ticker,
+        "date": str(check.event_date),
+        "paid": check.paid,
+        "official_f": check.official_f,
+        "latest_f": check.latest_f,
+        "expiration_f": None if check.expiration_f is None else str(check.expiration_f),
+        "reason": check.reason,
+    }

@@ -1,0 +1,203 @@
+"""Official maxima: what was reported is appended, what follows from it is made anew in the same transaction."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import date, datetime
+
+import asyncpg
+
+from kalshi_ingest.domain.cross_check import PaidMarket
+from kalshi_ingest.domain.settlement import Observation, Reported, Settlement, Source, settle
+from kalshi_ingest.store.database import lock_key
+
+_LOCK_CLASS = 0x5758534F
+"""First key of the advisory locks ("WXSO"); the second is `lock_key` of the station."""
+
+_LOCK = "select pg_advisory_xact_lock($1, $2)"
+
+_APPEND = """
+insert into wx.settlement_obs
+    (loc_id, date_local, source, product_id, payload_sha256, issued_at, retrieved_at, is_full_day, tmax_f, flag, raw)
+select * from unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+    $8::boolean[], $9::numeric[], $10::text[], $11::jsonb[])
+on conflict do nothing
+"""
+
+_OBSERVATIONS = """
+select loc_id, date_local, source, product_id, payload_sha256, issued_at, retrieved_at, is_full_day, tmax_f, flag
+from wx.settlement_obs where loc_id = $1 and date_local = any($2::date[])
+"""
+
+_SETTLED = """
+insert into wx.settlement as held (loc_id, date_local, tmax_final_f, source, is_preliminary, tmax_cli_f,
+    tmax_cli_first_f, tmax_cf6_f, tmax_iem_cf6_f, tmax_ghcnd_f, tmax_twc_f, tmax_vc_f, conflict, note, n_sources,
+    updated_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+on conflict (loc_id, date_local) do update set tmax_final_f = excluded.tmax_final_f, source = excluded.source,
+    is_preliminary = excluded.is_preliminary, tmax_cli_f = excluded.tmax_cli_f,
+    tmax_cli_first_f = excluded.tmax_cli_first_f, tmax_cf6_f = excluded.tmax_cf6_f,
+    tmax_iem_cf6_f = excluded.tmax_iem_cf6_f, tmax_ghcnd_f = excluded.tmax_ghcnd_f, tmax_twc_f = excluded.tmax_twc_f,
+    tmax_vc_f = excluded.tmax_vc_f, conflict = excluded.conflict, note = excluded.note,
+    n_sources = excluded.n_sources, updated_at = excluded.updated_at
+where (held.tmax_final_f, held.source, held.is_preliminary, held.tmax_cli_f, held.tmax_cli_first_f, held.tmax_cf6_f,
+        held.tmax_iem_cf6_f, held.tmax_ghcnd_f, held.tmax_twc_f, held.tmax_vc_f, held.conflict, held.note,
+        held.n_sources)
+    is distinct from (excluded.tmax_final_f, excluded.source, excluded.is_preliminary, excluded.tmax_cli_f,
+        excluded.tmax_cli_first_f, excluded.tmax_cf6_f, excluded.tmax_iem_cf6_f, excluded.tmax_ghcnd_f,
+        excluded.tmax_twc_f, excluded.tmax_vc_f, excluded.conflict, excluded.note, excluded.n_sources)
+"""
+
+_POLLED = """
+insert into wx.settlement_poll (loc_id, date_local, source, state, error, polled_at)
+select $1, date_local, $2, state, error, $5
+from unnest($3::date[], $4::text[], $6::text[]) as polled (date_local, state, error)
+on conflict (loc_id, date_local, source) do update set
+    state = excluded.state, error = excluded.error, polled_at = excluded.polled_at
+"""
+
+_POLLS = """
+select loc_id, date_local, source, state, polled_at from wx.settlement_poll
+where loc_id = any($1::text[]) and date_local between $2 and $3
+"""
+
+_DAYS = """
+select loc_id, date_local, tmax_final_f, source, is_preliminary, tmax_cli_f, tmax_cli_first_f, tmax_cf6_f,
+    tmax_iem_cf6_f, tmax_ghcnd_f, tmax_twc_f, tmax_vc_f, conflict, note, n_sources
+from wx.settlement where loc_id = any($1::text[]) and date_local between $2 and $3 order by loc_id, date_local
+"""
+
+_FULL_DAYS = """
+select loc_id, date_local from wx.settlement
+where not is_preliminary and date_local between $1 and $2 order by loc_id, date_local
+"""
+
+_EVENTS = """
+select series_ticker, event_ticker, event_date, ticker, strike_type, floor_strike, cap_strike, expiration_value,
+    settlement_authority, result
+from markets where series_ticker = any($1::text[]) and event_date between $2 and $3
+order by event_date, event_ticker collate "C", ticker collate "C"
+"""
+
+_FIRST_EVENT = "select min(event_date) from events where series_ticker = any($1::text[])"
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What became of asking one source about some days of one station."""
+
+    loc_id: str
+    source: Source
+    at: datetime
+    errors: dict[date, str | None]
+    """Each day asked for → why asking failed; None: it was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A row of wx.settlement_poll."""
+
+    state: str
+    """answered, nothing or failed."""
+    polled_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SettledEvent:
+    """An event all of whose markets have a result."""
+
+    series_ticker: str
+    event_ticker: str
+    event_date: date
+    paid: tuple[PaidMarket, ...]
+
+
+async def store(connection: asyncpg.Connection, reported: Sequence[Reported], polled: Polled, now: datetime) -> None:
+    """Append what one station's source reported, settle its days anew, and vouch for what was asked.
+
+    To be called in a transaction. The station is locked to its end, so that two runs do not settle a day from
+    different halves of what is known.
+    """
+    await connection.execute(_LOCK, _LOCK_CLASS, lock_key(polled.loc_id))
+    columns = list(zip(*((*astuple(each.observation), each.raw) for each in reported), strict=True))
+    if columns:
+        await connection.execute(_APPEND, *columns)
+    days = {each.observation.date_local for each in reported}
+    await _settle_anew(connection, polled.loc_id, sorted(days), now)
+    asked = sorted(polled.errors)
+    errors = [polled.errors[day] for day in asked]
+    states = [
+        "failed" if error else "answered" if day in days else "nothing"
+        for day, error in zip(asked, errors, strict=True)
+    ]
+    await connection.execute(_POLLED, polled.loc_id, polled.source, asked, states, polled.at, errors)
+
+
+async def _settle_anew(connection: asyncpg.Connection, loc_id: str, days: Sequence[date], now: datetime) -> None:
+    told: defaultdict[date, list[Observation]] = defaultdict(list)
+    for row in await connection.fetch(_OBSERVATIONS, loc_id, days):
+        told[row["date_local"]].append(Observation(**{**dict(row), "source": Source(row["source"])}))
+    rows = [(loc_id, day, *astuple(settle(told[day])), now) for day in days]
+    await connection.executemany(_SETTLED, rows)
+
+
+async def polls(
+    connection: asyncpg.Connection, loc_ids: Sequence[str], first: date, last: date
+) -> dict[tuple[str, date, Source], Poll]:
+    """What was asked of these stations and days."""
+    rows = await connection.fetch(_POLLS, list(loc_ids), first, last)
+    return {
+        (row["loc_id"], row["date_local"], Source(row["source"])): Poll(row["state"], row["polled_at"]) for row in rows
+    }
+
+
+async def settlements(
+    connection: asyncpg.Connection, loc_ids: Sequence[str], first: date, last: date
+) -> dict[tuple[str, date], Settlement]:
+    """The rows of wx.settlement by station and climate day."""
+    names = [each.name for each in fields(Settlement)]
+    return {
+        (row["loc_id"], row["date_local"]): Settlement(
+            **{name: row[name] for name in names} | {"source": None if row["source"] is None else Source(row["source"])}
+        )
+        for row in await connection.fetch(_DAYS, list(loc_ids), first, last)
+    }
+
+
+async def full_days(connection: asyncpg.Connection, first: date, last: date) -> dict[str, frozenset[date]]:
+    """Station → climate days with a full-day official maximum: what coverage counts as settled."""
+    found: defaultdict[str, set[date]] = defaultdict(set)
+    for row in await connection.fetch(_FULL_DAYS, first, last):
+        found[row["loc_id"]].add(row["date_local"])
+    return {loc_id: frozenset(days) for loc_id, days in found.items()}
+
+
+async def settled_events(
+    connection: asyncpg.Connection, series_tickers: Sequence[str], first: date, last: date
+) -> list[SettledEvent]:
+    """Events of these series whose markets all have a result, by date and ticker."""
+    events: defaultdict[tuple[str, str, date], list[asyncpg.Record]] = defaultdict(list)
+    for row in await connection.fetch(_EVENTS, list(series_tickers), first, last):
+        events[row["series_ticker"], row["event_ticker"], row["event_date"]].append(row)
+    return [
+        SettledEvent(*key, tuple(_paid(market) for market in markets if market["result"] == "yes"))
+        for key, markets in events.items()
+        if all(market["result"] for market in markets)
+    ]
+
+
+def _paid(row: asyncpg.Record) -> PaidMarket:
+    return PaidMarket(
+        row["ticker"],
+        row["strike_type"],
+        row["floor_strike"],
+        row["cap_strike"],
+        row["expiration_value"],
+        row["settlement_authority"],
+    )
+
+
+async def first_event_date(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> date | None:
+    """The earliest event date held of these series."""
+    found: date | None = await connection.fetchval(_FIRST_EVENT, list(series_tickers))
+    return found

@@ -1,0 +1,187 @@
+"""One GET to a weather service: paced, bounded, timed out, retried; the only place that knows HTTP to them."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import final
+from urllib.parse import quote, quote_plus
+
+import aiohttp
+
+from kalshi_ingest.errors import BadPayload, Disconnected, OutOfReach, Permanent, RateLimited, ServerFailed, Transient
+
+MAX_BODY_BYTES = 64 * 2**20
+"""The largest honest answer is some years of one-minute readings of six stations, a few dozen megabytes."""
+
+USER_AGENT = "kalshi-ingest"
+"""Sent with every request: public weather services want to know who asks."""
+
+Params = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently a request is repeated, and how long each phase of it may take (seconds)."""
+
+    attempts: int = 6
+    first_delay: float = 1.0
+    longest_delay: float = 30.0
+    longest_retry_after: float = 120.0
+    """A service that asks for a longer wait than this counts as out of reach."""
+    connect_timeout: float = 10.0
+    read_timeout: float = 90.0
+    total_timeout: float = 300.0
+    statuses: frozenset[int] = frozenset({408, 425, 429, 500, 502, 503, 504})
+    """What is worth asking again; any other status but 200 is raised at once as `Refused`."""
+
+
+class Refused(Permanent):
+    """The service refused this request: `status` is the HTTP status, `text` the first words of its body.
+
+    Whether it means a wrong key, a quota used up or an unknown station is for the caller to judge.
+    """
+
+    def __init__(self, message: str, status: int, text: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.text = text
+
+
+@final
+class Service:
+    """A weather service. Built once; all who ask it share its pace. Time is the event loop's."""
+
+    def __init__(  # noqa: PLR0913 - the brief's signature; every part after the address has a name
+        self,
+        http: aiohttp.ClientSession,
+        name: str,
+        base_url: str,
+        *,
+        requests_per_second: float,
+        concurrency: int = 1,
+        retry: RetryPolicy | None = None,
+        secret: str | None = None,
+        random: Random | None = None,
+    ) -> None:
+        """`name` is what users call it, e.g. IEM. `secret`: an API key, blotted out of every error."""
+        self.name = name
+        self.requests = 0
+        """Requests sent so far, repetitions included."""
+        self.retries = 0
+        """Requests sent again so far."""
+        self._http = http
+        self._base_url = base_url.rstrip("/")
+        self._interval = 1 / requests_per_second
+        self._free = asyncio.Semaphore(concurrency)
+        self._retry = retry or RetryPolicy()
+        self._secret = secret
+        self._random = random or Random()
+        self._next_at = float("-inf")
+        self._timeout = aiohttp.ClientTimeout(
+            total=self._retry.total_timeout,
+            sock_connect=self._retry.connect_timeout,
+            sock_read=self._retry.read_timeout,
+        )
+
+    async def get(self, path: str, params: Params) -> bytes:
+        """The body of the answer to GET `path`.
+
+        Raises `Refused` for a status that is not worth asking again, `BadPayload` for a body beyond
+        `MAX_BODY_BYTES`, and `OutOfReach` when every attempt failed or the service asks for a long pause.
+        """
+        for attempt in range(1, self._retry.attempts + 1):
+            try:
+                async with self._free:
+                    await self._turn()
+                    return await self._once(path, params)
+            except Transient as error:
+                wait = self._wait(error, attempt)
+                if wait is None or attempt == self._retry.attempts:
+                    raise OutOfReach(self._given_up(error, attempt)) from None
+                self.retries += 1
+                await asyncio.sleep(wait)
+        raise AssertionError("a retry policy has at least one attempt")
+
+    async def _turn(self) -> None:
+        """Wait for the next place in the pace. It is taken before waiting, so that no two callers share it."""
+        now = asyncio.get_running_loop().time()
+        mine = max(now, self._next_at)
+        self._next_at = mine + self._interval
+        await asyncio.sleep(mine - now)
+
+    def _wait(self, error: Transient, attempt: int) -> float | None:
+        """Seconds before the next attempt, with full jitter; None when the service asks for too long a pause.
+
+        A pause that it asks for holds for everybody.
+        """
+        if isinstance(error, RateLimited) and error.retry_after is not None:
+            if error.retry_after > self._retry.longest_retry_after:
+                return None
+            self._next_at = max(self._next_at, asyncio.get_running_loop().time() + error.retry_after)
+        return self._random.uniform(0, min(self._retry.longest_delay, self._retry.first_delay * 2**attempt))
+
+    def _given_up(self, error: Transient, attempts: int) -> str:
+        later = "run again later"
+        if isinstance(error, RateLimited) and error.retry_after is not None:
+            later = f"it asks to wait {error.retry_after:.0f} s; run again then"
+        return f"{self.name} is out of reach: {error} ({attempts} attempts); {later}, what was stored stays"
+
+    async def _once(self, path: str, params: Params) -> bytes:
+        self.requests += 1
+        what = f"GET {path}"
+        try:
+            async with self._http.get(
+                self._base_url + path,
+                params=params,
+                headers={"User-Agent": USER_AGENT},
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                body = await self._bounded(response, what)
+                status, headers = response.status, response.headers
+        except TimeoutError:
+            raise Disconnected(self._blotted(f"{what}: no complete answer within the time allowed")) from None
+        except aiohttp.ClientError as failure:
+            raise Disconnected(self._blotted(f"{what}: {str(failure) or type(failure).__name__}")) from None
+        if status == 200:
+            return body
+        text = self._blotted(_excerpt(body))
+        message = self._blotted(f"{what}: status {status}") + (f": {text}" if text else "")
+        if status not in self._retry.statuses:
+            raise Refused(f"{self.name}: {message}", status, text)
+        if status in (429, 503):
+            raise RateLimited(message, _seconds(headers.get("Retry-After")))
+        raise ServerFailed(message)
+
+    async def _bounded(self, response: aiohttp.ClientResponse, what: str) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                response.close()
+                limit = MAX_BODY_BYTES // 2**20
+                raise BadPayload(self._blotted(f"{self.name}: {what}: the answer is larger than {limit} MB"))
+        return b"".join(chunks)
+
+    def _blotted(self, text: str) -> str:
+        if self._secret:
+            for form in {self._secret, quote(self._secret, safe=""), quote_plus(self._secret)}:
+                text = text.replace(form, "***")
+        return text
+
+
+def _excerpt(body: bytes) -> str:
+    text = re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode(errors="replace"))
+    return " ".join(text.split())[:200]
+
+
+def _seconds(header: str | None) -> float | None:
+    """The wait that the service asks for; dates, which no weather service sends, are ignored."""
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None

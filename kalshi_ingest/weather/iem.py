@@ -1,0 +1,163 @@
+"""The Iowa Environmental Mesonet (IEM): daily climate reports as rows and as texts, and the monthly form CF6.
+
+Facts: IEM's documentation and published source. A row is checked against the request: station, and year or day.
+"""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.cli_report import climate_date_of, finality, parse_cli
+from kalshi_ingest.domain.settlement import Observation, Reported, Source
+from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.weather.client import Service
+from kalshi_ingest.weather.decoding import Answer, Unreadable, json_of, kept, listed, temperature
+
+NAME = "IEM"
+REQUESTS_PER_SECOND = 1.0
+"""IEM's own limit for its ASOS services since 2026-04-21; kept for all of them."""
+MOST_TEXTS = 9999
+"""IEM refuses a higher limit; an answer with as many is cut."""
+
+_PRODUCT = re.compile(r"(\d{12})-[A-Z]{4}-[A-Z]{4}\d{2}-[A-Z0-9]{6}(?:-[A-Z]{3})?")
+_END_OF_TEXT = re.compile(r"[\001\003]")
+
+
+async def cli_year(service: Service, city: City, year: int, now: datetime) -> Answer:
+    """The newest daily climate report of each day of one year, as IEM read it; days without one are absent."""
+    return await _station_year(service, "/json/cli.py", Source.CLI, city, year, now)
+
+
+async def cf6_year(service: Service, city: City, year: int, now: datetime) -> Answer:
+    """Each day's row of the monthly form, as IEM read it."""
+    return await _station_year(service, "/json/cf6.py", Source.IEM_CF6, city, year, now)
+
+
+async def cli_day(service: Service, cities: list[City], day: date, now: datetime) -> Answer:
+    """The newest daily climate report of one day, of each of the cities that has one."""
+    body = await service.get("/geojson/cli.py", {"dt": day.isoformat(), "fmt": "geojson"})
+    asked = {city.station.loc_id: city for city in cities}
+    answer = Answer()
+    for feature in listed(json_of(body, f"{NAME} CLI {day}"), "features", f"{NAME} CLI {day}"):
+        row = feature.get("properties") if isinstance(feature, dict) else None
+        if isinstance(row, dict) and row.get("station") in asked:
+            _take(answer, Source.CLI, asked[row["station"]], row, (day, day), now)
+    return answer
+
+
+async def cli_texts(service: Service, city: City, start: datetime, end: datetime, now: datetime) -> Answer:
+    """Every issuance of the city's daily climate report between two UTC times, read by us."""
+    pil = city.station.cli_pil
+    params = {"pil": pil, "fmt": "text", "limit": str(MOST_TEXTS), "order": "asc"}
+    params |= {"sdate": f"{start.astimezone(UTC):%Y-%m-%dT%H:%MZ}", "edate": f"{end.astimezone(UTC):%Y-%m-%dT%H:%MZ}"}
+    body = (await service.get("/cgi-bin/afos/retrieve.py", params)).decode("latin-1").replace("\0", "")
+    if body.lstrip().startswith("ERROR: Could not Find"):
+        return Answer()
+    texts = [text.strip("\r\n") for text in _END_OF_TEXT.split(body) if text.strip()]
+    if len(texts) >= MOST_TEXTS:
+        raise BadPayload(f"{NAME} {pil}: {len(texts)} texts from {start:%Y-%m-%d}, as many as one answer can hold")
+    answer = Answer()
+    for text in texts:
+        try:
+            answer.reports.append(_from_text(city, text, now))
+        except BadPayload as error:
+            line = f"{NAME} {pil}: {error}: {_first_words(text)}"
+            answer.unreadable.append(Unreadable(city.station.loc_id, climate_date_of(text), line))
+    return answer
+
+
+def _from_text(city: City, text: str, now: datetime) -> Reported:
+    report = parse_cli(text)
+    if report.pil != city.station.cli_pil:
+        raise BadPayload(f"{city.station.cli_pil} was asked for, {report.pil} came")
+    full_day, flag = finality(city, report.climate_date, report.issued_at, report.says_as_of)
+    maximum = None if report.maximum_f is None else Decimal(report.maximum_f)
+    observation = Observation(
+        city.station.loc_id,
+        report.climate_date,
+        Source.CLI,
+        report.product_id,
+        None,
+        report.issued_at,
+        now,
+        full_day,
+        maximum,
+        flag,
+    )
+    return Reported(observation, orjson.dumps(text).decode())
+
+
+async def _station_year(
+    service: Service, path: str, source: Source, city: City, year: int, now: datetime
+) -> Answer:  # fmt: skip
+    station = city.station.loc_id
+    what = f"{NAME} {source} {station} {year}"
+    body = await service.get(path, {"station": station, "year": str(year), "fmt": "json"})
+    answer = Answer()
+    for row in listed(json_of(body, what), "results", what):
+        if not isinstance(row, dict):
+            raise BadPayload(f"{what}: a row is no object")
+        _take(answer, source, city, row, (date(year, 1, 1), date(year, 12, 31)), now)
+    return answer
+
+
+def _take(
+    answer: Answer, source: Source, city: City, row: dict[str, Any], asked: tuple[date, date], now: datetime
+) -> None:
+    station = city.station.loc_id
+    day = _day(row.get("valid"))
+    try:
+        answer.reports.append(_from_row(source, city, row, asked, now))
+    except BadPayload as error:
+        line = f"{NAME} {source} {station} {day or asked[0]}: {error}"
+        answer.unreadable.append(Unreadable(station, day, line))
+
+
+def _from_row(source: Source, city: City, row: dict[str, Any], asked: tuple[date, date], now: datetime) -> Reported:
+    if row.get("station") != city.station.loc_id:
+        raise BadPayload(f"station is {row.get('station')!r}")
+    day = _day(row.get("valid"))
+    if day is None:
+        raise BadPayload(f"valid is {row.get('valid')!r}, no date")
+    if not asked[0] <= day <= asked[1]:
+        raise BadPayload(f"valid lies outside {asked[0]} to {asked[1]}")
+    product = row.get("product")
+    issued_at = _issue_time(product)
+    sha256, raw = kept(row)
+    observation = Observation(
+        city.station.loc_id,
+        day,
+        source,
+        str(product),
+        sha256,
+        issued_at,
+        now,
+        finality(city, day, issued_at)[0],
+        temperature(row.get("high"), "high"),
+    )
+    return Reported(observation, raw)
+
+
+def _day(value: object) -> date | None:
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        return None
+
+
+def _issue_time(product: object) -> datetime:
+    found = _PRODUCT.fullmatch(product) if isinstance(product, str) else None
+    try:
+        if found is not None:
+            return datetime.strptime(found[1] + "+0000", "%Y%m%d%H%M%z")
+    except ValueError:
+        pass
+    raise BadPayload(f"product is {product!r}, no product id")
+
+
+def _first_words(text: str) -> str:
+    return " ".join(text.split())[:80]

@@ -1,0 +1,192 @@
+"""The text of the daily climate report: every recorded one, and what they do not show."""
+
+from datetime import UTC, date, datetime, time
+
+import pytest
+
+from kalshi_ingest.domain.cities import CITIES, City, find_city
+from kalshi_ingest.domain.cli_report import (
+    AS_OF_AFTER_THE_DAY,
+    NO_AS_OF_DURING_THE_DAY,
+    climate_date_of,
+    finality,
+    parse_cli,
+)
+from kalshi_ingest.errors import BadPayload
+from tests.recorded import RECORDED, needs_recorded
+
+# file → product id, climate date, maximum, time of it, record, full day; read by eye from the texts
+_RECORDED = {
+    "aus_final.txt": ("202607090658-KEWX-CDUS44-CLIAUS", 8, 99, (15, 38), False, True),
+    "aus_intermediate.txt": ("202607092147-KEWX-CDUS44-CLIAUS", 9, 98, (14, 44), False, False),
+    "chi_final.txt": ("202607090634-KLOT-CDUS43-CLIMDW", 8, 89, (14, 56), False, True),
+    "chi_intermediate.txt": ("202607092134-KLOT-CDUS43-CLIMDW", 9, 87, (14, 34), False, False),
+    "den_final.txt": ("202607090735-KBOU-CDUS45-CLIDEN", 8, 94, (12, 12), False, True),
+    "den_intermediate.txt": ("202607091231-KBOU-CDUS45-CLIDEN", 9, 65, (1, 3), False, False),
+    "mia_final.txt": ("202607090825-KMFL-CDUS42-CLIMIA", 8, 92, (14, 28), False, True),
+    "mia_intermediate.txt": ("202607092021-KMFL-CDUS42-CLIMIA", 9, 92, (14, 57), False, False),
+    "nyc_final.txt": ("202607090626-KOKX-CDUS41-CLINYC", 8, 85, (15, 47), False, True),
+    "nyc_intermediate.txt": ("202607092035-KOKX-CDUS41-CLINYC", 9, 82, (10, 50), False, False),
+    "nyc_record.txt": ("202607030619-KOKX-CDUS41-CLINYC", 2, 100, (14, 47), True, True),
+    "phl_final.txt": ("202607090552-KPHI-CDUS41-CLIPHL", 8, 86, (16, 24), False, True),
+    "phl_intermediate.txt": ("202607092139-KPHI-CDUS41-CLIPHL", 9, 81, (8, 58), False, False),
+    "text_clinyc_202607100625.txt": ("202607100625-KOKX-CDUS41-CLINYC", 9, 82, (10, 50), False, True),
+}
+
+
+@needs_recorded
+def test_every_recorded_report() -> None:
+    assert RECORDED is not None
+    found = {}
+    for path in sorted((RECORDED / "cli").glob("*.txt")):
+        report = parse_cli(path.read_text())
+        city = next(city for city in CITIES if city.station.cli_pil == report.pil)
+        full, flag = finality(city, report.climate_date, report.issued_at, report.says_as_of)
+        assert flag is None
+        assert report.issued_at == datetime.strptime(report.product_id[:12] + "+0000", "%Y%m%d%H%M%z")
+        assert not report.is_correction
+        assert report.climate_date.replace(day=1) == date(2026, 7, 1)
+        assert report.maximum_at is not None
+        at = (report.maximum_at.hour, report.maximum_at.minute)
+        found[path.name] = (
+            report.product_id,
+            report.climate_date.day,
+            report.maximum_f,
+            at,
+            report.is_record,
+            full,
+        )
+    assert found == _RECORDED
+
+
+def text(**parts: str) -> str:
+    """A report by hand; the traps are the normals below, which have maxima too."""
+    part = {
+        "wmo": "CDUS43 KLOT 090634",
+        "pil": "CLIMDW",
+        "title": "CLIMATE REPORT",
+        "issued": "134 AM CDT THU JUL 09 2026",
+        "headline": "...THE CHICAGO-MIDWAY CLIMATE SUMMARY FOR JULY 8 2026...",
+        "valid": "",
+        "maximum": "  MAXIMUM         89   2:56 PM 106    1936  85      4       85",
+    } | parts
+    return f"""
+000
+{part["wmo"]}
+{part["pil"]}
+
+{part["title"]}
+NATIONAL WEATHER SERVICE CHICAGO IL
+{part["issued"]}
+
+{part["headline"]}
+{part["valid"]}
+CLIMATE NORMAL PERIOD: 1991 TO 2020
+
+WEATHER ITEM   OBSERVED TIME   RECORD YEAR NORMAL DEPARTURE LAST
+...................................................................
+TEMPERATURE (F)
+ YESTERDAY
+{part["maximum"]}
+  MINIMUM         67   4:31 AM  49    1934  67      0       70
+
+PRECIPITATION (IN)
+  YESTERDAY        0.00          2.41 1951   0.11  -0.11     0.05
+
+THE CHICAGO-MIDWAY CLIMATE NORMALS FOR TODAY
+                         NORMAL    RECORD    YEAR
+ MAXIMUM TEMPERATURE (F)   85       101      1936
+$$
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "at", "record"),
+    [
+        ("  MAXIMUM        103R   247 PM 103    1901", 103, time(14, 47), True),
+        ("  MAXIMUM        103R  2:47 PM 103    1901", 103, time(14, 47), True),
+        ("  MAXIMUM         MM     MM    106    1936  85", None, None, False),
+        ("  MAXIMUM         MM", None, None, False),
+        ("  MAXIMUM         -4   1220 AM  40    1936", -4, time(0, 20), False),
+        ("  MAXIMUM          0  12:00 PM  40    1936", 0, time(12, 0), False),
+        ("  MAXIMUM         71  11:59 PM  40    1936", 71, time(23, 59), False),
+        ("  MAXIMUM         71     MM    106    1936", 71, None, False),
+    ],
+)
+def test_the_line_of_the_maximum(line: str, value: int | None, at: time | None, record: bool) -> None:
+    report = parse_cli(text(maximum=line))
+    assert (report.maximum_f, report.maximum_at, report.is_record) == (value, at, record)
+
+
+def test_dates_in_other_spellings() -> None:
+    short = text(headline="...THE CHICAGO-MIDWAY CLIMATE SUMMARY FOR SEP 29 2026...", issued="1 AM WED SEP 30 2026")
+    report = parse_cli(short.replace("090634", "300634"))
+    assert report.climate_date == date(2026, 9, 29)
+    wrapped = text(headline="...THE CHICAGO-MIDWAY CLIMATE SUMMARY FOR\nJuly 8, 2026...").replace("\n", "\r\n")
+    assert parse_cli(wrapped).climate_date == date(2026, 7, 8)
+
+
+def test_the_issue_time_takes_month_and_year_from_the_local_line() -> None:
+    """Near midnight UTC the WMO heading's day is not the local one, nor is its month or year."""
+    report = parse_cli(text(wmo="CDUS43 KLOT 010034", issued="634 PM CST WED DEC 31 2025"))
+    assert report.issued_at == datetime(2026, 1, 1, 0, 34, tzinfo=UTC)
+    assert report.product_id == "202601010034-KLOT-CDUS43-CLIMDW"
+
+
+def test_a_correction_says_so() -> None:
+    assert parse_cli(text(title="CLIMATE REPORT...CORRECTION")).is_correction
+    marked = parse_cli(text(wmo="CDUS43 KLOT 090634 CCA"))
+    assert marked.is_correction
+    assert marked.product_id == "202607090634-KLOT-CDUS43-CLIMDW-CCA"
+    assert not parse_cli(text()).is_correction
+
+
+@pytest.mark.parametrize("words", ["VALID TODAY AS OF 0400 PM LOCAL TIME.", "VALID AS OF 0600 AM LOCAL TIME."])
+def test_a_partial_report_says_as_of(words: str) -> None:
+    assert parse_cli(text(valid=words)).says_as_of
+    assert not parse_cli(text()).says_as_of
+
+
+@pytest.mark.parametrize(
+    ("city", "end"),
+    [("miami", 5), ("philadelphia", 5), ("chicago", 6), ("austin", 6), ("denver", 7), ("la", 8)],
+)
+def test_two_tests_of_finality_and_what_becomes_of_a_disagreement(city: str, end: int) -> None:
+    """The day ends in standard time: 01:00 on a summer's clock."""
+    place: City = find_city(city)
+    day, over = date(2026, 7, 8), datetime(2026, 7, 9, end, tzinfo=UTC)
+    before = datetime(2026, 7, 9, end - 1, 59, tzinfo=UTC)
+    assert finality(place, day, over, says_as_of=False) == (True, None)
+    assert finality(place, day, before, says_as_of=True) == (False, None)
+    assert finality(place, day, over, says_as_of=True) == (False, AS_OF_AFTER_THE_DAY)
+    assert finality(place, day, before, says_as_of=False) == (False, NO_AS_OF_DURING_THE_DAY)
+    assert finality(place, day, over) == (True, None)
+    assert finality(place, day, before) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        (text(maximum="  MAXIMUM         8x   2:56 PM"), "the maximum cannot be read"),
+        (text(maximum=""), "the maximum cannot be read"),
+        (text(maximum="  MAXIMUM        489   2:56 PM"), "489 °F is impossible"),
+        (text(wmo="CDUS43 KLOT"), "WMO heading cannot be read"),
+        (text(wmo="CDUS43 KLOT 150634"), "does not belong to the issue date 2026-07-09"),
+        (text(issued="soon"), "issue time cannot be read"),
+        (text(headline="...NO SUMMARY..."), "climate date cannot be read"),
+        (text(headline="...THE X CLIMATE SUMMARY FOR JUNE 31 2026..."), "JUNE 31 2026 is no date"),
+        (
+            text().replace("TEMPERATURE (F)\n YES", "X\n YES").replace("MAXIMUM TEMPERATURE (F)", ""),
+            "TEMPERATURE is mis",
+        ),
+        ("", "TEMPERATURE is missing"),
+    ],
+)
+def test_what_cannot_be_read_is_named(broken: str, named: str) -> None:
+    with pytest.raises(BadPayload, match=named):
+        parse_cli(broken)
+
+
+def test_the_day_of_a_garbled_report() -> None:
+    assert climate_date_of(text(maximum="  MAXIMUM  ??")) == date(2026, 7, 8)
+    assert climate_date_of("nothing") is None

@@ -1,0 +1,99 @@
+"""A run of `weather settlement` in a few lines, in this process or forked from a warm one and killed."""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+
+import structlog
+
+from kalshi_ingest.domain.cities import CITIES, City, find_city
+from kalshi_ingest.jobs.settlement import Asked, SettlementJob
+from kalshi_ingest.jobs.settlement_fetch import services
+from kalshi_ingest.jobs.settlement_report import SettlementReport
+from kalshi_ingest.simulator.weather.server import WeatherUrls
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.weather.client import RetryPolicy
+
+QUICK = RetryPolicy(attempts=4, first_delay=0.001, longest_delay=0.01, read_timeout=10, total_timeout=20)
+SIX = tuple(city for city in CITIES if not city.retired)
+
+
+class Settle:
+    """One run with its own connections, as a process would have them; `now` is what its clock shows."""
+
+    def __init__(
+        self,
+        urls: WeatherUrls,
+        database_url: str,
+        start: date,
+        end: date,
+        now: datetime | Callable[[], datetime],
+        *,
+        cities: Sequence[City] = SIX,
+        retry: RetryPolicy = QUICK,
+    ) -> None:
+        self.stop = asyncio.Event()
+        self.job: SettlementJob | None = None
+        self._urls = urls
+        self._database_url = database_url
+        self._asked = Asked(cities, start, end, f"weather settlement --start {start} --end {end}")
+        self._clock = now if callable(now) else lambda: now
+        self._retry = retry
+
+    async def __call__(self) -> SettlementReport:
+        """Run to the end, or until `stop`."""
+        database = Database(self._database_url)
+        await database.open()
+        try:
+            asking = services(self._urls.iem, self._urls.ncei, requests_per_second=10_000, retry=self._retry)
+            async with asking as ask:
+                self.job = SettlementJob(self._asked, ask, database, self._clock)
+                return await self.job.run(self.stop)
+        finally:
+            await database.close()
+
+
+def main() -> None:
+    """Fork one run per line of input; say its process id, then, once it has ended, its wait status."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    gc.freeze()
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _child(order)
+        _say(pid)
+        _say(os.waitpid(pid, 0)[1])
+
+
+def _child(order: dict[str, str]) -> None:
+    code = 70
+    try:
+        run = Settle(
+            WeatherUrls(order["iem"], order["ncei"], ""),
+            order["database_url"],
+            date.fromisoformat(order["start"]),
+            date.fromisoformat(order["end"]),
+            datetime.fromisoformat(order["now"]),
+            cities=[find_city(order["city"])] if order.get("city") else SIX,
+        )
+        code = 0 if asyncio.run(run()).complete else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""IEM's and NCEI's settlements over real HTTP: what is kept, what is refused, and that missing is never 0."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from kalshi_ingest.domain.cities import find_city
+from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.weather import iem, ncei
+from kalshi_ingest.weather.client import Service
+from kalshi_ingest.weather.decoding import Answer
+from tests.exchange.serving import Reply, Script, serving
+
+CHICAGO, MIAMI = find_city("chicago"), find_city("miami")
+NOW = datetime(2025, 6, 1, tzinfo=UTC)
+DAY = date(2025, 5, 7)
+
+CLI_ROW = {
+    "station": "KMDW",
+    "valid": "2025-05-07",
+    "product": "202505080634-KLOT-CDUS43-CLIMDW",
+    "high": 71,
+    "high_time": "355 PM",
+}
+GHCND_ROW = {"DATE": "2025-05-07", "STATION": "USW00014819", "TMAX": "   71", "TMAX_ATTRIBUTES": ",,W,2400"}
+
+
+async def ask(body: object, fetch: Callable[[Service], Awaitable[Answer]]) -> tuple[Answer, dict[str, str]]:
+    """What `fetch` makes of a body, and the parameters it asked with."""
+    script = Script()
+    reply = Reply(body=body if isinstance(body, bytes) else orjson.dumps(body))
+    for path in ("json/cli.py", "json/cf6.py", "geojson/cli.py", "cgi-bin/afos/retrieve.py", "access/services/data/v1"):
+        script._paths["/" + path] = [reply]
+    async with serving(script.answer) as url, aiohttp.ClientSession() as http:
+        answer = await fetch(Service(http, "IEM", url, requests_per_second=1_000))
+    return answer, script.seen[0].query
+
+
+async def cli(row: dict[str, Any]) -> Answer:
+    return (await ask({"results": [row]}, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW)))[0]
+
+
+async def test_a_row_of_the_climate_report() -> None:
+    answer, asked = await ask({"results": [CLI_ROW]}, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+    assert asked == {"station": "KMDW", "year": "2025", "fmt": "json"}
+    (reported,) = answer.reports
+    told = reported.observation
+    assert (told.loc_id, told.date_local, told.source, told.tmax_f) == ("KMDW", DAY, "CLI", Decimal(71))
+    assert told.issued_at == datetime(2025, 5, 8, 6, 34, tzinfo=UTC)
+    assert told.is_full_day
+    assert told.payload_sha256 is not None
+    assert orjson.loads(reported.raw) == CLI_ROW
+
+
+async def test_finality_is_the_issue_times() -> None:
+    (partial,) = (await cli(CLI_ROW | {"product": "202505080559-KLOT-CDUS43-CLIMDW"})).reports
+    assert not partial.observation.is_full_day
+
+
+@pytest.mark.parametrize("high", ["M", "MM", None, ""])
+async def test_missing_is_none(high: object) -> None:
+    (reported,) = (await cli(CLI_ROW | {"high": high})).reports
+    assert reported.observation.tmax_f is None
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"station": "KORD"}, "IEM CLI KMDW 2025-05-07: station is 'KORD'"),
+        ({"valid": "2024-05-07"}, "IEM CLI KMDW 2024-05-07: valid lies outside 2025-01-01 to 2025-12-31"),
+        ({"valid": None}, "IEM CLI KMDW 2025-01-01: valid is None, no date"),
+        ({"high": "T"}, "IEM CLI KMDW 2025-05-07: high is 'T', no temperature"),
+        ({"high": True}, "IEM CLI KMDW 2025-05-07: high is True, no temperature"),
+        ({"high": 400}, "IEM CLI KMDW 2025-05-07: high is 400, an impossible temperature"),
+        ({"high": "NaN"}, "IEM CLI KMDW 2025-05-07: high is NaN, an impossible temperature"),
+        ({"product": "x"}, "IEM CLI KMDW 2025-05-07: product is 'x', no product id"),
+        ({"product": "202513080634-KLOT-CDUS43-CLIMDW"}, "no product id"),
+        ({"name": "a\0b"}, "IEM CLI KMDW 2025-05-07: a text in it holds the character NUL"),
+    ],
+)
+async def test_a_malformed_row_is_named_and_the_others_stay(change: dict[str, Any], line: str) -> None:
+    body = {"results": [CLI_ROW | change, CLI_ROW]}
+    answer, _ = await ask(body, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+    assert len(answer.reports) == 1
+    (unreadable,) = answer.unreadable
+    assert line in unreadable.line
+    assert unreadable.loc_id == "KMDW"
+
+
+@pytest.mark.parametrize("body", [b"<html>sorry</html>", b"[]", b'{"results":{}}', b'{"results":[3]}', b'{"resu'])
+async def test_an_answer_that_is_none(body: bytes) -> None:
+    with pytest.raises(BadPayload, match="IEM CLI KMDW 2025: "):
+        await ask(body, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+
+
+async def test_all_stations_of_a_day() -> None:
+    other = CLI_ROW | {"station": "KMIA", "product": "202505080834-KMFL-CDUS42-CLIMIA"}
+    features = [{"properties": row} for row in (CLI_ROW, CLI_ROW | {"station": "KORD"}, other)]
+    answer, asked = await ask(
+        {"type": "FeatureCollection", "features": features},
+        lambda service: iem.cli_day(service, [CHICAGO, MIAMI], DAY, NOW),
+    )
+    assert asked == {"dt": "2025-05-07", "fmt": "geojson"}
+    assert [each.observation.loc_id for each in answer.reports] == ["KMDW", "KMIA"]
+    assert not answer.unreadable
+
+
+TEXT = """000
+CDUS43 KLOT 080634
+CLIMDW
+
+CLIMATE REPORT
+134 AM CDT THU MAY 08 2025
+...THE CHICAGO-MIDWAY CLIMATE SUMMARY FOR MAY 7 2025...
+
+TEMPERATURE (F)
+ YESTERDAY
+  MAXIMUM         71   2:56 PM 106
+
+$$"""
+
+
+async def texts(*bodies: str) -> tuple[Answer, dict[str, str]]:
+    body = "".join(f"\001\n{text}\n\003\n" for text in bodies).encode("latin-1")
+    start, end = datetime(2025, 5, 7, 6, tzinfo=UTC), datetime(2025, 5, 11, 6, tzinfo=UTC)
+    return await ask(body, lambda service: iem.cli_texts(service, CHICAGO, start, end, NOW))
+
+
+async def test_texts_are_read_one_by_one() -> None:
+    garbled, other = TEXT.replace("  71  ", "  7?  "), TEXT.replace("CLIMDW", "CLIORD")
+    answer, asked = await texts(TEXT, garbled, other)
+    assert (asked["pil"], asked["limit"], asked["order"]) == ("CLIMDW", "9999", "asc")
+    assert (asked["sdate"], asked["edate"]) == ("2025-05-07T06:00Z", "2025-05-11T06:00Z")
+    (reported,) = answer.reports
+    told = reported.observation
+    assert (told.product_id, told.payload_sha256) == ("202505080634-KLOT-CDUS43-CLIMDW", None)
+    assert (told.tmax_f, told.is_full_day, told.date_local) == (Decimal(71), True, DAY)
+    assert orjson.loads(reported.raw) == TEXT
+    assert [each.day for each in answer.unreadable] == [DAY, DAY]
+    assert "IEM CLIMDW: the maximum cannot be read: 000 CDUS43" in answer.unreadable[0].line
+    assert "CLIMDW was asked for, CLIORD came" in answer.unreadable[1].line
+
+
+async def test_no_text_and_too_many() -> None:
+    none = await ask(b"ERROR: Could not Find: CLIMDW", lambda s: iem.cli_texts(s, CHICAGO, NOW, NOW, NOW))
+    assert none[0] == Answer()
+    with pytest.raises(BadPayload, match="as many as one answer can hold"):
+        await texts(*["x"] * iem.MOST_TEXTS)
+
+
+async def ghcnd(*rows: dict[str, Any]) -> Answer:
+    async def fetch(service: Service) -> Answer:
+        return await ncei.daily_maxima(service, [CHICAGO, MIAMI], DAY, DAY, NOW)
+
+    answer, asked = await ask(list(rows), fetch)
+    assert asked["stations"] == "USW00014819,USW00012839"
+    assert (asked["dataset"], asked["units"], asked["format"]) == ("daily-summaries", "standard", "json")
+    assert (asked["startDate"], asked["endDate"], asked["includeAttributes"]) == ("2025-05-07", "2025-05-07", "true")
+    return answer
+
+
+async def test_summaries_are_padded_flagged_or_missing() -> None:
+    failed = GHCND_ROW | {"STATION": "USW00012839", "TMAX": "  120", "TMAX_ATTRIBUTES": ",X,W,2400"}
+    missing = [GHCND_ROW | {"TMAX": ""}, {"DATE": "2025-05-07", "STATION": "USW00014819"}]
+    answer = await ghcnd(GHCND_ROW, failed, *missing)
+    found = [(e.observation.loc_id, e.observation.tmax_f, e.observation.flag) for e in answer.reports]
+    assert found == [("KMDW", Decimal(71), None), ("KMIA", Decimal(120), "failed its quality check (X)")]
+    assert not answer.unreadable
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"STATION": "USW00013958"}, "NCEI GHCND USW00013958 2025-05-07: the station was not asked for"),
+        ({"DATE": "2025-05-08"}, "NCEI GHCND USW00014819 2025-05-08: DATE lies outside"),
+        ({"DATE": "soon"}, "DATE is no date"),
+        ({"TMAX": "warm"}, "TMAX is 'warm', no temperature"),
+    ],
+)
+async def test_a_malformed_summary_is_named(change: dict[str, Any], line: str) -> None:
+    answer = await ghcnd(GHCND_ROW | change, GHCND_ROW)
+    assert len(answer.reports) == 1
+    assert line in answer.unreadable[0].line
