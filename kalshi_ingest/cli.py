@@ -17,6 +17,8 @@ from kalshi_ingest.settings import Settings, load_settings
 from kalshi_ingest.store.database import translated
 
 Handler = Callable[[argparse.Namespace, Settings], int]
+Command = Callable[[str, str, str], argparse.ArgumentParser]
+"""(name, handler, help) → the command's own parser."""
 
 _UNUSABLE, _OUT_OF_REACH, _INTERRUPTED = 2, 3, 130
 
@@ -85,6 +87,16 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(handler=handler)
         return made
 
+    _add_fetching(command)
+    _add_coverage(command)
+    _add_archive(command)
+    _add_weather(command)
+    _add_looking(command)
+    _add_trying(command)
+    return parser
+
+
+def _add_fetching(command: Command) -> None:
     backfill = command(
         "backfill",
         "backfill.backfill",
@@ -96,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     backfill.add_argument("--series", action="append", default=[], help="any other Kalshi series ticker")
     backfill.add_argument("--parquet", metavar="DIR", help="at the end also export what is held of these cities to DIR")
 
+
+def _add_coverage(command: Command) -> None:
     coverage = command(
         "coverage",
         "coverage.coverage",
@@ -122,6 +136,8 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="which N markets; the same seed takes the same (default 0)"
     )
 
+
+def _add_archive(command: Command) -> None:
     export = command("export", "archive.export", "Write the tables as Parquet files, one folder per city.")
     export.add_argument("--output", required=True, metavar="DIR", help="a folder, or a URI such as s3://bucket/folder")
     export.add_argument(
@@ -147,6 +163,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     load.add_argument("--refresh-grid", action="store_true", help="refresh the one-minute weather grid afterwards")
 
+
+def _add_weather(command: Command) -> None:
+    weather = command(
+        "weather", "weather.weather", "Official maxima, minute observations, and the one-minute grid made of these."
+    )
+    weather.add_argument("what", choices=("settlement", "minutes", "grid"))
+    weather.add_argument("--start", help="first climate day (default: the first event date held)")
+    weather.add_argument("--end", help="last climate day, inclusive (default: today)")
+    weather.add_argument("--city", action="append", default=[], help="a city (repeat for more); all six by default")
+    weather.add_argument("--json", action="store_true", help="the outcome as one JSON object")
+    weather.add_argument("--dry-run", action="store_true", help="minutes: only say what would be fetched and its cost")
+    weather.add_argument(
+        "--source", choices=("iem", "visualcrossing"), help="of minutes; default: iem, or with a key visualcrossing"
+    )
+    weather.add_argument("--again", action="store_true", help="minutes: fetch days that are complete too")
+
+
+def _add_looking(command: Command) -> None:
     status = command("status", "database.status", "What is held, what is in progress, what is left, per series.")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.add_argument("--runs", action="store_true", help="the newest runs instead, a line each")
@@ -162,8 +196,9 @@ def _parser() -> argparse.ArgumentParser:
     database.add_argument("what", choices=("url", "psql", "stop"))
     database.epilog = "Whatever else stands behind psql is passed on to it: database psql -c 'select 1'."
 
+
+def _add_trying(command: Command) -> None:
     add_simulate_options(command("simulate", "simulate.simulate", "Serve a simulated exchange on localhost."))
 
     demo = command("demo", "demo.demo", "Simulated exchange, embedded database and backfill in one, offline.")
     demo.add_argument("--days", type=int, default=30, help="event dates per city (default 30)")
-    return parser

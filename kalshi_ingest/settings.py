@@ -90,6 +90,25 @@ class Settings(BaseSettings):
         le=256,
         description="Requests under way at the same time, 1 to 256. Default: chosen from the pace.",
     )
+    iem_url: str = Field(
+        default="https://mesonet.agron.iastate.edu",
+        description="Iowa Environmental Mesonet, for climate reports and free minute weather."
+        " Default: https://mesonet.agron.iastate.edu.",
+    )
+    ncei_url: str = Field(
+        default="https://www.ncei.noaa.gov",
+        description="NOAA's NCEI, for GHCN-Daily. Default: https://www.ncei.noaa.gov.",
+    )
+    visual_crossing_url: str = Field(
+        default="https://weather.visualcrossing.com",
+        description="Visual Crossing, for minute weather. Default: https://weather.visualcrossing.com.",
+    )
+    visual_crossing_key: SecretStr | None = Field(
+        default=None,
+        repr=False,
+        description="Visual Crossing's API key."
+        " Default: none, minute weather comes from the Iowa Environmental Mesonet.",
+    )
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
         default="auto",
         description="json: one object per line; console: coloured text; auto: console on a terminal, else json."
@@ -116,6 +135,21 @@ class Settings(BaseSettings):
             raise ValueError(wrong)
         if "@" in url.netloc:
             raise ValueError("must not carry a user name or password")
+        return value
+
+    @field_validator("iem_url", "ncei_url", "visual_crossing_url")
+    @classmethod
+    def _is_base_url(cls, value: str) -> str:
+        value = value.rstrip("/")
+        wrong = "must be an http or https address without query, user name or password"
+        try:
+            url = urlsplit(value)
+            port = url.port
+        except ValueError:  # its own text would repeat part of the address
+            raise ValueError(wrong) from None
+        plain = not (url.query or url.fragment or "@" in url.netloc)
+        if url.scheme not in ("http", "https") or not url.hostname or port == 0 or not plain:
+            raise ValueError(wrong)
         return value
 
     @field_validator("private_key_path", "data_dir")

@@ -69,7 +69,7 @@ comment on column wx.settlement_obs.loc_id is 'The station.';
 comment on column wx.settlement_obs.date_local is 'The climate day the report is about.';
 comment on column wx.settlement_obs.source is 'CLI: NWS daily climate report. CF6: NWS monthly form, its text. IEM_CF6: the same through IEM''s JSON. GHCND: NCEI. TWC: The Weather Company. VC: maximum of Visual Crossing''s minutes, a diagnosis that never settles.';
 comment on column wx.settlement_obs.product_id is 'YYYYMMDDHHMM-CCCC-WMOTTAAii-PIL; the time is the UTC issue time. NULL where the source numbers nothing.';
-comment on column wx.settlement_obs.payload_sha256 is 'SHA-256 of what was sent, hex; only where there is no product_id.';
+comment on column wx.settlement_obs.payload_sha256 is 'SHA-256 of what was sent, hex, for rows that a service made (IEM''s JSON, GHCN-Daily), so that a changed answer is a new observation. NULL for a report whose own text was read.';
 comment on column wx.settlement_obs.issued_at is 'When the source issued it; NULL where it does not say.';
 comment on column wx.settlement_obs.retrieved_at is 'When it was first fetched.';
 comment on column wx.settlement_obs.is_full_day is 'Issued at or after the end of the climate day. A partial afternoon report is not.';

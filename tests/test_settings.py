@@ -59,6 +59,10 @@ def test_every_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatc
         "DATA_DIR": "~/data",
         "REQUESTS_PER_SECOND": "2.5",
         "WORKERS": "3",
+        "IEM_URL": "http://localhost:8080/iem/",
+        "NCEI_URL": "http://localhost:8080/ncei",
+        "VISUAL_CROSSING_URL": "http://localhost:8080/visualcrossing",
+        "VISUAL_CROSSING_KEY": "vc-key",
         "LOG_FORMAT": "JSON",
         "LOG_LEVEL": "Debug",
     }
@@ -67,13 +71,18 @@ def test_every_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatc
     settings = load_settings({})
     assert settings.database_url is not None
     assert settings.database_url.get_secret_value() == "postgresql://u:p@h/d"
-    assert settings.model_dump(exclude={"database_url"}) == {
+    assert settings.visual_crossing_key is not None
+    assert settings.visual_crossing_key.get_secret_value() == "vc-key"
+    assert settings.model_dump(exclude={"database_url", "visual_crossing_key"}) == {
         "api_url": "http://localhost:8080/trade-api/v2",
         "api_key_id": "key-1",
         "private_key_path": Path.home() / "k.pem",
         "data_dir": Path.home() / "data",
         "requests_per_second": 2.5,
         "workers": 3,
+        "iem_url": "http://localhost:8080/iem",
+        "ncei_url": "http://localhost:8080/ncei",
+        "visual_crossing_url": "http://localhost:8080/visualcrossing",
         "log_format": "json",
         "log_level": "debug",
     }

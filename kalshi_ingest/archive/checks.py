@@ -16,8 +16,12 @@ Column = Any
 """An Arrow array; what the stubs say about functions over arrays is narrower than what these take."""
 
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+# Made once, because Arrow looks for other packages whenever it makes a scalar.
+_EARLIEST = pa.scalar(datetime(2000, 1, 1, tzinfo=UTC))
+_LATEST = pa.scalar(datetime(2100, 1, 1, tzinfo=UTC))
+_FREE, _CERTAIN = (pa.scalar(Decimal(price), pa.decimal128(7, 6)) for price in (0, 1))
+_ZERO = pa.scalar(0)
+_FALSE = pa.scalar(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,17 @@ class Rule:
 
 def price(column: str) -> Rule:
     """A price in dollars, both ends included."""
-    return Rule(column, lambda rows: _within(rows[column], Decimal(0), Decimal(1)), "no price between 0 and 1")
+    return Rule(column, lambda rows: _within(rows[column], _FREE, _CERTAIN), "no price between 0 and 1")
 
 
 def above_zero(column: str) -> Rule:
     """A number above 0."""
-    return Rule(column, lambda rows: pc.greater(_column(rows, column), pa.scalar(0)), "not above 0")
+    return Rule(column, lambda rows: pc.greater(_column(rows, column), _ZERO), "not above 0")
 
 
 def not_negative(column: str) -> Rule:
     """0 or more."""
-    return Rule(column, lambda rows: pc.greater_equal(_column(rows, column), pa.scalar(0)), "below 0")
+    return Rule(column, lambda rows: pc.greater_equal(_column(rows, column), _ZERO), "below 0")
 
 
 def moment(column: str) -> Rule:
@@ -69,7 +73,8 @@ def one_of(column: str, words: Iterable[str], meaning: str = "") -> Rule:
 
 def equals(column: str, value: Any, meaning: str) -> Rule:
     """The same value in every row."""
-    return Rule(column, lambda rows: pc.equal(rows[column], value), meaning)
+    expected = pa.scalar(value)
+    return Rule(column, lambda rows: pc.equal(rows[column], expected), meaning)
 
 
 def each(column: str, read: Callable[[Any], bool], meaning: str) -> Rule:
@@ -94,13 +99,15 @@ def json_value(column: str, kind: type, meaning: str) -> Rule:
 def period(width_us: int) -> tuple[Rule, ...]:
     """A candle's times: the start is a multiple of the length, the end follows one length later."""
 
+    width = pa.scalar(width_us)
+
     def aligned(rows: pa.RecordBatch) -> Column:
         start: Column = pc.cast(rows["period_start"], pa.int64())
-        return pc.equal(pc.multiply(pc.divide(start, width_us), width_us), start)
+        return pc.equal(pc.multiply(pc.divide(start, width), width), start)
 
     def ends(rows: pa.RecordBatch) -> Column:
         start: Column = pc.cast(rows["period_start"], pa.int64())
-        return pc.equal(pc.add(start, width_us), pc.cast(rows["period_end"], pa.int64()))
+        return pc.equal(pc.add(start, width), pc.cast(rows["period_end"], pa.int64()))
 
     minutes = width_us // 60_000_000
     return (
@@ -142,7 +149,7 @@ class Order:
             ascending = lower if ascending is None else pc.or_(lower, pc.and_(equal, ascending))
             same = equal if same is None else pc.and_(equal, same)
         self._last = {name: column.slice(len(column) - 1) for name, column in columns.items()}
-        index = pc.index(ascending, False).as_py()
+        index = pc.index(ascending, _FALSE).as_py()
         if index >= 0:
             shown = ", ".join(str(columns[name][index + 1].as_py()) for name in self._key)
             what = "comes twice" if same[index].as_py() else "is out of order"
@@ -156,7 +163,7 @@ def check(path: str, batch: pa.RecordBatch, rules: Iterable[Rule], first_row: in
     Raises `Unusable` that names file, column, row and value.
     """
     for rule in rules:
-        index = pc.index(rule.kept(batch), False).as_py()
+        index = pc.index(rule.kept(batch), _FALSE).as_py()
         if index >= 0:
             refuse(path, rule.column, first_row + index, f"{shown(batch[rule.column][index])} is {rule.meaning}")
 

@@ -1,5 +1,6 @@
 """The manifest: what an archive holds, in one small file that is written last."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from kalshi_ingest.archive.schema import FORMAT, MANIFEST, VERSION
 from kalshi_ingest.errors import Unusable
 
 Layout = Literal["cities", "dataset"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,22 @@ def read_manifest(place: Place) -> Manifest | None:
             raise Unusable(f"{shown} says that this is {body['format']!r}, not a {FORMAT}")
         if body["version"] > VERSION:
             raise Unusable(f"{shown} has version {body['version']}; this program reads up to {VERSION}: upgrade it")
-        return Manifest(body["layout"], {city: _entry(entry) for city, entry in body["cities"].items()})
+        manifest = Manifest(body["layout"], {city: _entry(entry) for city, entry in body["cities"].items()})
+        for city, entry in manifest.cities.items():
+            for name in (city, *entry.series_tickers):
+                require_name(name, shown)
+        return manifest
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise Unusable(f"{shown} cannot be read: it is damaged; remove it, then export every city again") from None
+
+
+def require_name(name: str, where: str) -> None:
+    """A city or a series that becomes the name of a folder is letters, digits, `.`, `_` and `-`, and no way out of it.
+
+    Raises `Unusable`; `where`: what names it.
+    """
+    if not _NAME.fullmatch(name):
+        raise Unusable(f"{where} names {name!r:.80}, which cannot be the name of a folder: it is no city and no series")
 
 
 def _entry(body: dict[str, Any]) -> CityEntry:

@@ -1,7 +1,7 @@
 """One city of an archive: its files held against the manifest and against every rule, then read as plain values."""
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,11 +11,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kalshi_ingest.archive.candle_proof import CandleProof
 from kalshi_ingest.archive.checks import Order, check, check_present, refuse
 from kalshi_ingest.archive.manifest import CityEntry, FileEntry
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.rules import Known, rules_of
-from kalshi_ingest.archive.schema import CHECKPOINTS, MARKETS, TABLES, TRADES, ArchiveTable
+from kalshi_ingest.archive.schema import (
+    CANDLES_1M,
+    CANDLES_5M,
+    CHECKPOINTS,
+    EVENTS,
+    LISTINGS,
+    MARKETS,
+    SERIES,
+    TABLES,
+    TRADES,
+    ArchiveTable,
+)
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 
@@ -60,10 +72,18 @@ def checked_city(place: Place, label: str, entry: CityEntry) -> Steps:
         if path not in entry.files:
             raise Unusable(f"{path} is missing from manifest.json of {place}: export the archive again")
         yield from _same_bytes(place, path, entry.files[path])
-    sums: dict[str, _Sums] = {}
-    for table in TABLES:
-        sums[table.name] = yield from _checked_file(place, label, table, entry.files[f"{label}/{table.file}"], known)
-        yield from _proofs_hold(place, label, sums) if table is CHECKPOINTS else ()
+    checked = partial(_checked_file, place, label, entry, known)
+    for table in (SERIES, EVENTS, MARKETS):
+        for _ in checked(table):
+            yield
+    sums = yield from _checked_trades(place, label, checked)
+    row = 1
+    for batch in checked(CHECKPOINTS):
+        _proofs_hold(f"{label}/{CHECKPOINTS.file}", batch, row, sums)
+        row += batch.num_rows
+        yield
+    for _ in checked(LISTINGS):
+        yield
 
     read = partial(_table_batches, place, label)
     trades = entry.files[f"{label}/{TRADES.file}"].rows or 0
@@ -81,13 +101,19 @@ def _values(
         yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
-def batches(place: Place, path: str, table: ArchiveTable) -> Iterator[pa.RecordBatch]:
-    """A file's rows, its columns in the table's order. Raises `Unusable` when it is not readable or not that table."""
+def batches(
+    place: Place, path: str, table: ArchiveTable, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """A file's rows: its columns in the table's order, or only some of them.
+
+    Raises `Unusable` when it is not readable or not that table.
+    """
     with opened(place, path) as file:
         _require_columns(path, file.schema_arrow, table)
         size = _WIDE_ROWS if "raw" in table.names else ROWS
-        for batch in file.iter_batches(size, use_threads=False):
-            yield batch.select(list(table.names))
+        wanted = list(table.names if columns is None else columns)
+        for batch in file.iter_batches(size, columns=wanted, use_threads=False):
+            yield batch.select(wanted)
 
 
 @contextmanager
@@ -143,14 +169,13 @@ def _require_columns(path: str, schema: pa.Schema, table: ArchiveTable) -> None:
 
 
 def _checked_file(
-    place: Place, label: str, table: ArchiveTable, entry: FileEntry, known: Known
-) -> Generator[None, None, _Sums]:
-    """One file against its rules; per ticker, what its rows say of trades and contracts."""
+    place: Place, label: str, entry: CityEntry, known: Known, table: ArchiveTable
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one file, each batch held against the rules of the file first."""
     path = f"{label}/{table.file}"
     rules = rules_of(table, known)
     required = [name for name, _, optional in table.columns if not optional]
     order = Order(path, table.key)
-    sums: _Sums = {}
     row = 1
     for batch in batches(place, path, table):
         try:
@@ -161,59 +186,53 @@ def _checked_file(
             check_present(path, batch, required, row)
             check(path, batch, rules, row)
             order.check(batch, row)
-        _add_up(table, batch, sums)
         if table is MARKETS:
             known.markets = [*known.markets, *map(str, batch["ticker"].to_pylist())]
         row += batch.num_rows
+        yield batch
+    if row - 1 != entry.files[path].rows:
+        raise Unusable(f"{path} has {row - 1:,} rows, manifest.json says {entry.files[path].rows}")
+
+
+def _checked_trades(
+    place: Place, label: str, checked: Callable[[ArchiveTable], Iterator[pa.RecordBatch]]
+) -> Generator[None, None, _Sums]:
+    """The trades, and along with them the candles that they make; per market, how many trades and contracts."""
+    candles = {f"{label}/{table.file}": checked(table) for table in (CANDLES_1M, CANDLES_5M)}
+    proof = CandleProof(candles, _incomplete(place, label))
+    sums: _Sums = {}
+    for batch in checked(TRADES):
+        grouped = pa.Table.from_batches([batch]).group_by("ticker").aggregate(_SUMMED)
+        for ticker, rows, size in zip(*(column.to_pylist() for column in grouped.columns), strict=True):
+            before = sums.get(ticker, (0, Decimal(0)))
+            sums[ticker] = (before[0] + rows, before[1] + size)
+        proof.add(batch)
         yield
-    if row - 1 != entry.rows:
-        raise Unusable(f"{path} has {row - 1:,} rows, manifest.json says {entry.rows}")
+    proof.end()
     return sums
 
 
-_SUMMED = {
-    "trades": ("count", "count", "count"),
-    "candles_1m": ("num_trades", "sum", "volume"),
-    "candles_5m": ("num_trades", "sum", "volume"),
-}
-"""Table → the column that tells trades, whether its rows or its values do, the column that tells contracts."""
+_SUMMED: Any = [("count", "count"), ("count", "sum")]
 
 
-def _add_up(table: ArchiveTable, batch: pa.RecordBatch, sums: _Sums) -> None:
-    if table.name not in _SUMMED:
-        return
-    trades, how, contracts = _SUMMED[table.name]
-    wanted: list[Any] = [(trades, how), (contracts, "sum")]
-    grouped = pa.Table.from_batches([batch]).group_by("ticker").aggregate(wanted)
-    names = ("ticker", f"{trades}_{how}", f"{contracts}_sum")
-    for ticker, rows, size in zip(*(grouped[name].to_pylist() for name in names), strict=True):
-        before = sums.get(ticker, (0, Decimal(0)))
-        sums[ticker] = (before[0] + rows, before[1] + size)
+def _incomplete(place: Place, label: str) -> set[str]:
+    """Markets that are not said to be complete: their candles may have been forgotten."""
+    tickers: set[str] = set()
+    for batch in batches(place, f"{label}/{MARKETS.file}", MARKETS, ["ticker"]):
+        tickers.update(batch["ticker"].to_pylist())
+    for batch in batches(place, f"{label}/{CHECKPOINTS.file}", CHECKPOINTS, ["ticker", "state"]):
+        pairs = zip(batch["ticker"].to_pylist(), batch["state"].to_pylist(), strict=True)
+        tickers.difference_update(ticker for ticker, state in pairs if state == "complete")
+    return tickers
 
 
-def _proofs_hold(place: Place, label: str, sums: dict[str, _Sums]) -> Generator[None, None, None]:
-    """A market that is said to be complete has the trades that its checkpoint counts, and candles of all of them."""
-    path = f"{label}/{CHECKPOINTS.file}"
-    row = 1
-    for batch in batches(place, path, CHECKPOINTS):
-        columns = ("ticker", "state", "trades_stored", "contracts_stored")
-        for ticker, state, *stored in zip(*(batch[name].to_pylist() for name in columns), strict=True):
-            held = sums["trades"].get(ticker, (0, Decimal(0)))
-            if state == "complete":
-                for column, said, found in zip(columns[2:], stored, held, strict=True):
-                    if said != found:
-                        refuse(path, column, row, f"{said} of {ticker}, but trades.parquet holds {found}")
-                _candles_agree(label, ticker, held, sums)
-            row += 1
-        yield
-
-
-def _candles_agree(label: str, ticker: str, held: tuple[int, Decimal], sums: dict[str, _Sums]) -> None:
-    for table in ("candles_1m", "candles_5m"):
-        counted = sums[table].get(ticker, (0, Decimal(0)))
-        for column, told, found in zip(("num_trades", "volume"), counted, held, strict=True):
-            if told != found:
-                raise Unusable(
-                    f"{label}/{table}.parquet: column {column}: the candles of {ticker} add up to {told}, "
-                    f"its trades to {found}"
-                )
+def _proofs_hold(path: str, batch: pa.RecordBatch, first_row: int, sums: _Sums) -> None:
+    """A market that is said to be complete has the trades that its checkpoint counts."""
+    columns = ("ticker", "state", "trades_stored", "contracts_stored")
+    values = zip(*(batch[name].to_pylist() for name in columns), strict=True)
+    for row, (ticker, state, *stored) in enumerate(values, first_row):
+        if state != "complete":
+            continue
+        for column, said, found in zip(columns[2:], stored, sums.get(ticker, (0, Decimal(0))), strict=True):
+            if said != found:
+                refuse(path, column, row, f"{said} of {ticker}, but trades.parquet holds {found}")

@@ -31,13 +31,18 @@ Export = Callable[[str], Coroutine[None, None, int]]
 def export(arguments: argparse.Namespace, settings: Settings) -> int:
     """`export`: 0 when every file is in its place."""
     labels = [_label(name) for name in [*arguments.city, *arguments.series]]
-    work = prepared_export(arguments.output, labels or None, arguments.layout)
+    work = prepared_export(arguments.output, labels or None, arguments.layout, expected=False)
     with database_url(settings) as url:
         return asyncio.run(work(url))
 
 
-def prepared_export(output: str, labels: Sequence[str] | None, layout: Layout = "cities") -> Export:
-    """An export that is ready to run. Raises `Unusable` at once when nothing can be written to `output`."""
+def prepared_export(
+    output: str, labels: Sequence[str] | None, layout: Layout = "cities", *, expected: bool = True
+) -> Export:
+    """An export that is ready to run. Raises `Unusable` at once when nothing can be written to `output`.
+
+    `expected`: a label of which nothing is held is no mistake, as after a backfill that could not get it.
+    """
     use_system_memory()
     place = Place.at(output)
     place.require_writable()
@@ -46,7 +51,7 @@ def prepared_export(output: str, labels: Sequence[str] | None, layout: Layout = 
         await migrated(url)
         database = await with_database(url)
         try:
-            result = await write_archive(database, place, layout=layout, labels=labels)
+            result = await write_archive(database, place, layout=layout, labels=labels, expected=expected)
         finally:
             await database.close()
         say(result.as_text())

@@ -64,20 +64,26 @@ class ExportResult:
 
 
 async def export(
-    database: Database, place: Place, *, layout: Layout = "cities", labels: Sequence[str] | None = None
+    database: Database,
+    place: Place,
+    *,
+    layout: Layout = "cities",
+    labels: Sequence[str] | None = None,
+    expected: bool = False,
 ) -> ExportResult:
     """Write the archive of each label: a city's key, or the ticker of another series; None: all that are held.
 
     Each city appears whole: its files are written aside, published, and only then named by the manifest. What the
-    archive holds of other cities stays as it is. Raises `Unusable` for a label of which nothing is held, and for a
-    place that cannot be written to or holds the other layout; `OutOfReach` when there is no room left, or when the
-    database or the object storage goes away. What was published before either stays whole.
+    archive holds of other cities stays as it is. Raises `Unusable` for a label of which nothing is held unless it is
+    `expected` (it then gets empty files, as a city does), and for a place that cannot be written to or holds the
+    other layout; `OutOfReach` when there is no room left, or when the database or the object storage goes away. What
+    was published before either stays whole.
     """
 
     async def work(connection: asyncpg.Connection) -> ExportResult:
         try:
             async with reading.snapshot(connection):
-                cities = labelled(await reading.held_series(connection), labels)
+                cities = labelled(await reading.held_series(connection), labels, expected=expected)
                 comments = {
                     source: await reading.comments(connection, source)
                     for source in dict.fromkeys(table.source for table in TABLES)

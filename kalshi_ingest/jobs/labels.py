@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kalshi_ingest.archive.manifest import require_name
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store.reading import HeldSeries
@@ -22,11 +23,12 @@ class Labelled:
     """It has an event for every day."""
 
 
-def labelled(held: Sequence[HeldSeries], labels: Sequence[str] | None) -> list[Labelled]:
+def labelled(held: Sequence[HeldSeries], labels: Sequence[str] | None, *, expected: bool = False) -> list[Labelled]:
     """What to export: `labels`, or all that is held when None; cities in their usual order, then the others.
 
-    A city that is asked for by its key is there even when nothing of it is held. Raises `Unusable` for any other
-    label of which nothing is held, and when nothing is held at all.
+    A city that is asked for by its key is there even when nothing of it is held; so is any other label that is
+    `expected`, since a backfill that asked for it may not have got it. Raises `Unusable` for a label of which
+    nothing is held otherwise, when nothing is held at all, and for a series that cannot name a folder.
     """
     found: dict[str, dict[str, str]] = {}
     for series in held:
@@ -37,13 +39,15 @@ def labelled(held: Sequence[HeldSeries], labels: Sequence[str] | None) -> list[L
     asked = set(found if labels is None else labels)
     order = [key for key in cities if key in asked] + sorted(asked - set(cities))
     for label in order:
-        if label not in found and label not in cities:
+        for name in (label, *found.get(label, ())):
+            require_name(name, "the export")
+        if label not in found and label not in cities and not expected:
             raise Unusable(f"nothing is held of {label}: there is no such city and no such series in the database")
     return [
         Labelled(
             label,
             cities[label].name if label in cities else label,
-            found.get(label) or {cities[label].series_ticker: ""},
+            found.get(label) or {cities[label].series_ticker if label in cities else label: ""},
             daily=label in cities,
         )
         for label in order

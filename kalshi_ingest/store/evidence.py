@@ -19,7 +19,7 @@ _SERIES = """
 select asked.series_ticker, series.city
 from (
     select series_ticker from series
-    union select series_ticker from ingestion_log
+    union select series_ticker from ingestion_log where command not like 'weather %'
     union select series_ticker from checkpoints
     union select series_ticker from listings
 ) as asked
@@ -30,7 +30,8 @@ where $1::text[] is null or asked.series_ticker = any($1)
 _ASKED = """
 select min(first) as first, max(last) as last
 from (
-    select series_ticker, min(min_event_date) as first, max(max_event_date) as last from ingestion_log group by 1
+    select series_ticker, min(min_event_date) as first, max(max_event_date) as last from ingestion_log
+    where command not like 'weather %' group by 1
     union all select series_ticker, min(event_date), max(event_date) from listings group by 1
     union all select series_ticker, min(event_date), max(event_date) from checkpoints group by 1
     union all select series_ticker, min(event_date), max(event_date) from markets group by 1

@@ -142,19 +142,17 @@ class RowsCheck:
         while self._left:
             tickers = self._left.pop()
             try:
-                async with connection.transaction():  # a savepoint, because a number may be too wild to be compared
-                    doubtful = await self._compare(connection, tickers)
-            except asyncpg.DataError:
-                doubtful = tickers
-            except asyncpg.FeatureNotSupportedError:  # what PostgreSQL calls a bigint made of NaN
+                async with connection.transaction():  # a savepoint: a number may be too wild to be compared
+                    doubtful = await self.doubtful(connection, tickers)
+            except (asyncpg.DataError, asyncpg.FeatureNotSupportedError):  # the second for a bigint made of NaN
                 doubtful = tickers
             for ticker in doubtful:
                 held = await rows_of(connection, ticker)
                 if held is not None:
                     self.rows[ticker] = held
 
-    async def _compare(self, connection: asyncpg.Connection, tickers: list[str]) -> list[str]:
-        """Take the rows of the markets whose candles are right; returns the others."""
+    async def doubtful(self, connection: asyncpg.Connection, tickers: list[str]) -> list[str]:
+        """Take the rows of markets whose candles are right; returns those whose candles have to be looked at."""
         doubtful = {row[0] for row in await connection.fetch(_OTHER_LENGTHS, tickers)}
         for ticker, trades, contracts, first, last, held_1m, held_5m, *sums in await connection.fetch(_ROWS, tickers):
             contracts_1m, contracts_5m, made, equal = sums

@@ -87,6 +87,16 @@ delete from checkpoints known using counted_trades counted
 where known.ticker = counted.ticker
   and (known.trades_stored, known.contracts_stored) <> (counted.trades, counted.contracts)
 """
+# The candles of either length have to add up to the trades; they may have been lost or doubled before.
+_UNLIKE = """
+select ticker from counted_trades wanted
+cross join (values (1), (5)) as lengths (minutes)
+left join (
+    select ticker, period_minutes as minutes, sum(num_trades) as trades, sum(volume) as contracts
+    from candles where ticker in (select ticker from counted_trades) group by 1, 2
+) as made using (ticker, minutes)
+where held and (coalesce(made.trades, 0), coalesce(made.contracts, 0)) <> (wanted.trades, wanted.contracts)
+"""
 _COMPLETE = """
 select ticker from checkpoints where state = 'complete' and ticker in (select ticker from loaded_checkpoints)
 """
@@ -127,7 +137,8 @@ async def settle_checkpoints(
     """Take the archive's checkpoints that are true of the tables, drop the database's own that no longer are.
 
     `counted`: the archive's counts are not known and are taken from the table. Returns how many markets are
-    complete that were not, and those markets held before whose candles have to be made anew.
+    complete that were not, and those markets held before whose candles have to be made anew: they got trades, or
+    are proved now, or their candles do not add up to their trades.
     """
     tickers = sorted(known)
     # The planner takes tables that this transaction filled for empty, and then compares every row with every other.
@@ -143,4 +154,5 @@ async def settle_checkpoints(
     await connection.execute(_UNTRUE)
     await connection.execute("analyze checkpoints")
     now = {row[0] for row in await connection.fetch(_COMPLETE)}
-    return len(now - before), sorted({*added_to, *((now - before) & known)})
+    unlike = {row[0] for row in await connection.fetch(_UNLIKE)}
+    return len(now - before), sorted({*added_to, *((now - before) & known), *unlike})

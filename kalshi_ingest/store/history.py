@@ -17,7 +17,8 @@ select run_id::text, series_ticker, coalesce(series.city, series_ticker) as labe
 from ingestion_log left join series using (series_ticker)
 """
 _LATEST = """
-where (series_ticker, started_at) in (select series_ticker, max(started_at) from ingestion_log group by series_ticker)
+where command not like 'weather %' and (series_ticker, started_at) in (
+    select series_ticker, max(started_at) from ingestion_log where command not like 'weather %' group by series_ticker)
 order by series_ticker
 """
 _NEWEST = """
@@ -60,7 +61,7 @@ class SeriesRun:
 
 
 async def latest_of_each(connection: asyncpg.Connection) -> dict[str, SeriesRun]:
-    """The newest run of each series, by series ticker."""
+    """The newest run of each series' markets, by series ticker; weather has runs of its own."""
     rows = await connection.fetch(_RUNS + _LATEST)
     return {run.series_ticker: run for run in await _read(connection, rows)}
 
@@ -82,8 +83,14 @@ async def _read(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) 
     for row in rows:
         fields = dict(row)
         fields["details"] = None if row["details"] is None else orjson.loads(row["details"])
-        if row["status"] == "running" and lock_key(row["series_ticker"]) % 2**32 not in held:
+        if row["status"] == "running" and lock_key(_lock_name(row)) % 2**32 not in held:
             fields["status"] = "interrupted"
             fields["error_message"] = "the process ended without a word; run the command again to resume"
         runs.append(SeriesRun(**fields))
     return runs
+
+
+def _lock_name(row: asyncpg.Record) -> str:
+    """What a run holds a lock on: a series, or what kind of weather it fetches for one."""
+    words = row["command"].split()
+    return " ".join([*words[:2], row["series_ticker"]]) if words[0] == "weather" else row["series_ticker"]

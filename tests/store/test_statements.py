@@ -2,7 +2,21 @@
 
 import asyncpg
 
-from kalshi_ingest.store import catalog, checkpoints, grid, queries, runs, staging
+from kalshi_ingest.store import (
+    audit,
+    catalog,
+    checkpoints,
+    evidence,
+    forgetting,
+    grid,
+    history,
+    listings,
+    minutes,
+    queries,
+    runs,
+    settlements,
+    staging,
+)
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from tests import postgres
 
@@ -12,7 +26,21 @@ _VERBS = ("select", "insert", "update", "delete")
 def statements() -> dict[str, str]:
     found = {
         f"{module.__name__}.{name}": value
-        for module in (catalog, checkpoints, grid, queries, runs, staging)
+        for module in (
+            audit,
+            catalog,
+            checkpoints,
+            evidence,
+            forgetting,
+            grid,
+            history,
+            listings,
+            minutes,
+            queries,
+            runs,
+            settlements,
+            staging,
+        )
         for name, value in vars(module).items()
         if isinstance(value, str) and value.strip().startswith(_VERBS)
     }

@@ -1,0 +1,116 @@
+"""`weather settlement`, `weather minutes`, `weather grid`."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, datetime
+
+import orjson
+
+from kalshi_ingest.commands.common import (
+    COMPLETE,
+    INCOMPLETE,
+    INTERRUPTED,
+    database_url,
+    date_of,
+    now,
+    say,
+    stop_on_signals,
+    unless_stopped,
+)
+from kalshi_ingest.domain.cities import CITIES, City, active_city
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
+from kalshi_ingest.jobs.minutes import Asked as Wanted
+from kalshi_ingest.jobs.minutes import MinuteRun, plan
+from kalshi_ingest.jobs.minutes_report import plan_text, report
+from kalshi_ingest.jobs.session import migrated, with_database
+from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
+from kalshi_ingest.jobs.settlement_fetch import services
+from kalshi_ingest.settings import Settings
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.grid import refresh
+
+Work = Callable[[Database], Awaitable[int]]
+
+
+def weather(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`weather`: 0 when all that was asked for is held, 1 when something is missing (listed)."""
+    cities = [active_city(name) for name in arguments.city] or [city for city in CITIES if not city.retired]
+    work = {"settlement": _settlement, "minutes": _minutes, "grid": _grid}[arguments.what]
+    with database_url(settings) as url:
+        return asyncio.run(_opened(url, lambda database: work(arguments, settings, database, cities)))
+
+
+async def _opened(url: str, work: Work) -> int:
+    await migrated(url)
+    database = await with_database(url)
+    try:
+        return await work(database)
+    finally:
+        await database.close()
+
+
+def _span(arguments: argparse.Namespace, first: date, now_: datetime) -> tuple[date, date]:
+    """The climate days asked for; the last defaults to today, the first to `first`."""
+    end = date_of(arguments.end, "--end") if arguments.end else now_.date()
+    start = date_of(arguments.start, "--start") if arguments.start else min(first, end)
+    if start > end:
+        raise Unusable(f"--start {start} lies after --end {end}")
+    return start, end
+
+
+def _command(what: str, start: date, end: date, names: Sequence[str]) -> str:
+    """As the ingestion log tells it."""
+    return " ".join([f"weather {what}", f"--start {start}", f"--end {end}", *(f"--city {name}" for name in names)])
+
+
+async def _settlement(
+    arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City]
+) -> int:
+    stop = stop_on_signals("stopping: what is committed stays")
+    start, end = _span(arguments, await first_day(database, cities, now()), now())
+    command = _command("settlement", start, end, arguments.city)
+    async with services(settings.iem_url, settings.ncei_url) as ask:
+        job = SettlementJob(Asked(cities, start, end, command), ask, database, now)
+        settled = await job.run(stop)
+    say(_json(settled.as_dict()) if arguments.json else settled.as_text())
+    if job.interrupted:
+        return INTERRUPTED
+    return COMPLETE if settled.complete else INCOMPLETE
+
+
+async def _minutes(
+    arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City]
+) -> int:
+    stop = stop_on_signals("stopping: what is committed stays")
+    start, end = _span(arguments, await first_day(database, cities, now()), now())
+    key = settings.visual_crossing_key
+    addresses = Addresses(settings.iem_url, settings.visual_crossing_url, key.get_secret_value() if key else None)
+    async with opened_source(addresses, arguments.source) as source:
+        planned = await plan(database, source, Wanted(cities, start, end, arguments.again), now())
+        say(plan_text(planned, source), sys.stderr if arguments.json else None)
+        if arguments.dry_run:
+            return COMPLETE
+        started = time.monotonic()
+        job = MinuteRun(database, source, planned, now, _command("minutes", start, end, arguments.city))
+        progress = await unless_stopped(stop, job.run())
+        outcome = await report(database, planned, progress or job.progress, source, time.monotonic() - started)
+    say(_json(outcome.as_dict()) if arguments.json else "\n" + outcome.as_text())
+    return INTERRUPTED if progress is None else outcome.exit_code
+
+
+async def _grid(arguments: argparse.Namespace, _: Settings, database: Database, __: Sequence[City]) -> int:
+    stop = stop_on_signals("stopping: the grid stays as it was")
+    done = await unless_stopped(stop, refresh(database))
+    if done is None:
+        return INTERRUPTED
+    told = {"rows": done.rows, "seconds": round(done.seconds, 1)}
+    say(_json(told) if arguments.json else f"The grid holds {done.rows:,} rows, refreshed in {done.seconds:.1f} s.")
+    return COMPLETE
+
+
+def _json(told: object) -> str:
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,253 @@
+"""`weather minutes`: fetch the climate days that are not proved complete, each stored with its claim."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from uuid import uuid4
+
+import asyncpg
+import structlog
+
+from kalshi_ingest.domain.calendar import climate_day_of, climate_day_utc, event_dates
+from kalshi_ingest.domain.cities import City, active_city
+from kalshi_ingest.domain.minutes import DayMinutes
+from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, Unusable
+from kalshi_ingest.jobs.asking import asked_by
+from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
+from kalshi_ingest.store import runs
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.minutes import Claim, claims, fail_days, write_days
+from kalshi_ingest.weather.visual_crossing import CrowdedError, QuotaSpentError
+
+LATE = timedelta(hours=48)
+"""A day is fetched anew until so long after its end: readings arrive a day late, corrections later."""
+
+_TIMES_OUT_OF_REACH = 2
+"""Pieces in a row that a service may fail to answer before the run ends."""
+_CLOSE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user wants: climate days from `start` to `end`, both included."""
+
+    cities: Sequence[City]
+    start: date
+    end: date
+    again: bool = False
+    """Fetch complete days too, and let a worse answer replace a better one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The requests that a run would send."""
+
+    asked: Asked
+    expected: Lacking
+    """The days asked for that have begun."""
+    lacking: Lacking
+    """Those that are not proved complete."""
+    pieces: Sequence[Piece]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run did so far."""
+
+    stored: int = 0
+    """Station-days written, or found no better than what is stored."""
+    kept: int = 0
+    """Of these, the days left as they were, because what was fetched is worse."""
+    requests: Counter[City] = field(default_factory=Counter)
+    """Requests that were answered; one for several cities counts for each."""
+    records: int = 0
+    rejected: dict[City, Counter[str]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Cities and days → why they could not be fetched."""
+    ended: str | None = None
+    """Why the run ended before its last request."""
+    out_of_reach: bool = False
+    """It ended because the service did not answer."""
+
+
+async def plan(database: Database, source: Source, asked: Asked, now: datetime) -> Plan:
+    """What a run would fetch. Raises `Unusable` for a retired city or days that have not begun."""
+    for city in asked.cities:
+        active_city(city.key)
+    dates = event_dates(asked.start, asked.end)
+    expected = {city: [day for day in dates if day <= climate_day_of(city, now)] for city in asked.cities}
+    if not any(expected.values()):
+        raise Unusable(f"nothing can be observed yet on {asked.start} or later: that lies in the future")
+    held = await held_claims(database, asked)
+    lacking = {
+        city: [day for day in days if asked.again or not _is_proved(held.get((city.station.loc_id, day)))]
+        for city, days in expected.items()
+    }
+    lacking = {city: days for city, days in lacking.items() if days}
+    return Plan(asked, expected, lacking, source.pieces(lacking))
+
+
+async def held_claims(database: Database, asked: Asked) -> dict[tuple[str, date], Claim]:
+    """What the database claims about the days asked for."""
+    loc_ids = [city.station.loc_id for city in asked.cities]
+
+    async def work(connection: asyncpg.Connection, _: bool) -> dict[tuple[str, date], Claim]:
+        return await claims(connection, loc_ids, asked.start, asked.end)
+
+    return await database.run(work)
+
+
+class MinuteRun:
+    """One run of `weather minutes` over a plan. `progress` can be read at any time."""
+
+    def __init__(
+        self, database: Database, source: Source, planned: Plan, clock: Callable[[], datetime], command: str
+    ) -> None:
+        """`command` as the user gave it, for the ingestion log."""
+        self.progress = Progress()
+        self._database = database
+        self._source = source
+        self._plan = planned
+        self._clock = clock
+        self._waiting = deque(planned.pieces)
+        self._unanswered = 0
+        asked = planned.asked
+        self._run = runs.Run(uuid4(), command, asked_by(), clock(), asked.start, asked.end)
+        self._names = {city: city.series_ticker for city in asked.cities}
+
+    async def run(self) -> Progress:
+        """Fetch and store everything. Cancelling it is safe: what is stored is claimed, the rest is not.
+
+        Raises `Unusable` for a refused key and when another run works on one of the stations, `OutOfReach` when the
+        database is gone. What the service does not give is in `progress`.
+        """
+        names = list(self._names.values())
+        locks = {f"weather minutes {series_ticker}": city.key for city, series_ticker in self._names.items()}
+        taken = await self._database.lock_series(locks)
+        if taken is not None:
+            raise Unusable(f"another run is fetching minutes of {locks[taken]} here: wait for it to end")
+        await self._record(lambda connection: runs.begin(connection, self._run, names))
+        outcome = runs.Outcome("interrupted", "stopped by the user")
+        try:
+            await self._work()
+            outcome = self._outcome()
+        except Exception as error:
+            outcome = runs.Outcome("failed", str(error) or type(error).__name__, self.progress.failed)
+            raise
+        finally:
+            with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.wait_for(self._close_log(outcome), _CLOSE_SECONDS)
+        return self.progress
+
+    async def _work(self) -> None:
+        workers = [asyncio.create_task(self._worker()) for _ in range(self._source.workers)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _worker(self) -> None:
+        while self._waiting and self.progress.ended is None:
+            await self._take(self._waiting.popleft())
+
+    async def _take(self, piece: Piece) -> None:
+        """Fetch and store one piece, or note why not."""
+        asked_at = self._clock()
+        try:
+            fetched = await self._source.fetch(piece, asked_at)
+        except QuotaSpentError as error:
+            # What is left may still pay for a smaller piece.
+            if parts := piece.parts():
+                self._waiting.extendleft(reversed(parts))
+            else:
+                when = "when the records are renewed: tomorrow for a daily limit"
+                self._end(f"{str(error).rstrip('.')}; run the same command again {when}")
+        except CrowdedError as error:
+            self._end(f"{error} Run the same command again later")
+        except OutOfReach as error:
+            await self._fail(piece, str(error))
+            self._unanswered += 1
+            if self._unanswered >= _TIMES_OUT_OF_REACH or not self._waiting:
+                self.progress.out_of_reach = True
+                self._end(str(error))
+        except Permanent as error:
+            self._unanswered = 0
+            if len(piece.days) > 1:  # one station's fault must not cost the others theirs
+                self._waiting.extendleft(reversed(piece.parts()))
+            else:
+                await self._fail(piece, str(error))
+        else:
+            self._unanswered = 0
+            await self._store(piece, fetched, asked_at)
+
+    def _end(self, reason: str) -> None:
+        if self.progress.ended is None:
+            self.progress.ended = reason
+            log.warning("ended early", source=self._source.name, reason=reason)
+
+    async def _store(self, piece: Piece, fetched: Fetched, asked_at: datetime) -> None:
+        days = [(minutes, "complete" if _is_late(minutes, asked_at) else "open") for minutes in fetched.days]
+
+        async def work(connection: asyncpg.Connection, _: bool) -> int:
+            return await write_days(connection, days, asked_at, again=self._plan.asked.again)
+
+        progress = self.progress
+        progress.kept += await self._database.run(work)
+        progress.stored += len(days)
+        progress.records += fetched.records
+        for city in piece.days:
+            progress.requests[city] += fetched.requests
+        for minutes, _ in days:
+            progress.rejected.setdefault(minutes.city, Counter()).update(minutes.rejected)
+        wanted = sum(map(len, self._plan.lacking.values()))
+        log.info("minutes stored", what=str(piece), station_days=f"{progress.stored}/{wanted}", records=fetched.records)
+
+    async def _fail(self, piece: Piece, error: str) -> None:
+        self.progress.failed[str(piece)] = error
+        log.warning("minutes not fetched", what=str(piece), reason=error)
+        for city, days in piece.days.items():
+
+            async def work(
+                connection: asyncpg.Connection, _: bool, city: City = city, days: Sequence[date] = days
+            ) -> None:
+                loc_id, code, moment = city.station.loc_id, self._source.code, self._clock()
+                await fail_days(connection, loc_id, days, code, f"{piece}: {error}", moment)
+
+            await self._database.run(work)
+
+    def _outcome(self) -> runs.Outcome:
+        failed = self.progress.failed
+        if self.progress.ended is not None:
+            return runs.Outcome("partial", self.progress.ended, failed)
+        if failed:
+            first, reason = next(iter(failed.items()))
+            return runs.Outcome("partial", f"{len(failed)} failed; the first: {first}: {reason}", failed)
+        return runs.Outcome("success")
+
+    async def _close_log(self, outcome: runs.Outcome) -> None:
+        counts = {name: runs.SeriesCount(requests=self.progress.requests[city]) for city, name in self._names.items()}
+        ended = dict.fromkeys(self._names.values(), outcome)
+        now = self._clock()
+        await self._record(lambda connection: runs.update(connection, self._run, counts, ended, now))
+
+    async def _record(self, write: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        async def work(connection: asyncpg.Connection, _: bool) -> None:
+            await write(connection)
+
+        await self._database.run(work)
+
+
+def _is_proved(claim: Claim | None) -> bool:
+    return claim is not None and claim.state == "complete"
+
+
+def _is_late(minutes: DayMinutes, asked_at: datetime) -> bool:
+    """Whether the source had everything of the day when it was asked."""
+    return asked_at >= climate_day_utc(minutes.city, minutes.day)[1] + LATE

@@ -1,0 +1,219 @@
+"""Minute observations into `wx.minute_obs`: whole climate days, each with the claim that vouches for it."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from datetime import date, datetime
+from struct import Struct
+
+import asyncpg
+
+from kalshi_ingest.domain.calendar import climate_day_utc
+from kalshi_ingest.domain.minutes import DayMinutes, Observation
+from kalshi_ingest.store.copy import Numerics, binary_copy
+
+_COLUMNS = (
+    "loc_id",
+    "ts_utc",
+    "temp_f",
+    "dew_f",
+    "humidity",
+    "windspeed_mph",
+    "windgust_mph",
+    "winddir_deg",
+    "pressure_mb",
+    "precip_in",
+    "preciptype",
+    "cloudcover",
+    "ffilled",
+    "stations",
+    "source",
+)
+
+_CLAIMS = """
+select loc_id, date_local, source, state, slots_observed, slots_filled, slots_missing, rows_rejected, error, fetched_at
+from wx.minute_day where loc_id = any($1::text[]) and date_local between $2 and $3
+"""
+
+_CLEAR = "delete from wx.minute_obs where loc_id = $1 and ts_utc >= $2 and ts_utc < $3"
+
+_CLAIM = """
+insert into wx.minute_day (loc_id, date_local, source, state, slots_observed, slots_filled, slots_missing,
+    rows_rejected, error, fetched_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (loc_id, date_local) do update set (source, state, slots_observed, slots_filled, slots_missing,
+    rows_rejected, error, fetched_at) = (excluded.source, excluded.state, excluded.slots_observed,
+    excluded.slots_filled, excluded.slots_missing, excluded.rows_rejected, excluded.error, excluded.fetched_at)
+"""
+
+# What was stored of the day before stays, and so do its counts.
+_FAIL = """
+insert into wx.minute_day (loc_id, date_local, source, state, error, fetched_at)
+select $1, day, $3, 'failed', $4, $5 from unnest($2::date[]) as day
+on conflict (loc_id, date_local) do update set (state, error, fetched_at) = ('failed', excluded.error,
+    excluded.fetched_at)
+where minute_day.state <> 'complete'
+"""
+
+_NULL = b"\xff\xff\xff\xff"
+_NEGATIVE = b"\x40\x00"
+_POSTGRES_EPOCH = 946_684_800
+_ROW_START = Struct(">hi")
+_MOMENT = Struct(">iq")
+_LENGTH = Struct(">i")
+_BOOLEANS = {False: b"\0\0\0\1\0", True: b"\0\0\0\1\1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is claimed about one station's climate day; a row of `wx.minute_day`."""
+
+    loc_id: str
+    date_local: date
+    source: str
+    state: str
+    """open, complete or failed."""
+    slots_observed: int
+    slots_filled: int
+    slots_missing: int
+    rows_rejected: int
+    error: str | None
+    fetched_at: datetime
+
+
+async def claims(
+    connection: asyncpg.Connection, loc_ids: Sequence[str], start: date, end: date
+) -> dict[tuple[str, date], Claim]:
+    """The claims of these stations for the climate days from `start` to `end`, both included."""
+    rows = await connection.fetch(_CLAIMS, list(loc_ids), start, end)
+    return {(row["loc_id"], row["date_local"]): Claim(**dict(row)) for row in rows}
+
+
+async def write_days(
+    connection: asyncpg.Connection, days: Sequence[tuple[DayMinutes, str]], fetched_at: datetime, *, again: bool
+) -> int:
+    """Store days, each with its state, in the caller's transaction; returns how many are kept as they were.
+
+    A day replaces what its 24 hours held. A day with more slots missing than the one stored, or as many and fewer
+    observed, is not stored unless `again`; the claim then keeps its counts and takes the new state.
+    """
+    if not days:
+        return 0
+    dates = [minutes.day for minutes, _ in days]
+    loc_ids = sorted({minutes.city.station.loc_id for minutes, _ in days})
+    stored = await claims(connection, loc_ids, min(dates), max(dates))
+    written: list[DayMinutes] = []
+    claimed: list[Claim] = []
+    for minutes, state in days:
+        held = stored.get((minutes.city.station.loc_id, minutes.day))
+        if again or held is None or not _is_worse(minutes, held):
+            written.append(minutes)
+            held = _claim(minutes, fetched_at)
+        claimed.append(replace(held, state=state, error=None, fetched_at=fetched_at))
+    await _clear(connection, written)
+    encoder = _Encoder()
+    rows = [row for minutes in written for row in encoder.day(minutes)]
+    if rows:
+        await connection.copy_to_table(
+            "minute_obs", schema_name="wx", source=binary_copy(rows), columns=_COLUMNS, format="binary"
+        )
+    await connection.executemany(_CLAIM, [astuple(claim) for claim in claimed])
+    return len(days) - len(written)
+
+
+async def fail_days(
+    connection: asyncpg.Connection, loc_id: str, days: Sequence[date], source: str, error: str, failed_at: datetime
+) -> None:
+    """Claim that these days could not be fetched, except those proved complete before."""
+    await connection.execute(_FAIL, loc_id, list(days), source, error, failed_at)
+
+
+def _is_worse(minutes: DayMinutes, held: Claim) -> bool:
+    return (minutes.slots_missing, -minutes.slots_observed) > (held.slots_missing, -held.slots_observed)
+
+
+def _claim(minutes: DayMinutes, fetched_at: datetime) -> Claim:
+    return Claim(
+        minutes.city.station.loc_id,
+        minutes.day,
+        minutes.source,
+        "open",
+        minutes.slots_observed,
+        len(minutes.filled),
+        minutes.slots_missing,
+        sum(minutes.rejected.values()),
+        None,
+        fetched_at,
+    )
+
+
+async def _clear(connection: asyncpg.Connection, days: Sequence[DayMinutes]) -> None:
+    """Delete what the days' hours hold, days that follow one another at once."""
+    windows: list[tuple[str, datetime, datetime]] = []
+    for minutes in sorted(days, key=lambda each: (each.city.station.loc_id, each.day)):
+        start, end = climate_day_utc(minutes.city, minutes.day)
+        loc_id = minutes.city.station.loc_id
+        if windows and windows[-1][0] == loc_id and windows[-1][2] == start:
+            start = windows.pop()[1]
+        windows.append((loc_id, start, end))
+    await connection.executemany(_CLEAR, windows)
+
+
+class _Numbers(dict[int | None, bytes]):
+    """A whole number of 10^-`scale`, of either sign, as a field of binary COPY."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__({None: _NULL})
+        self._unsigned = Numerics(scale)
+
+    def __missing__(self, value: int | None) -> bytes:
+        number = value or 0
+        field = self._unsigned[abs(number)]
+        if number < 0:
+            field = field[:8] + _NEGATIVE + field[10:]
+        self[value] = field
+        return field
+
+
+class _Encoder:
+    """Encodes rows of `_COLUMNS`; remembers the values it has seen."""
+
+    def __init__(self) -> None:
+        self._tenths, self._hundredths, self._thousandths = _Numbers(1), _Numbers(2), _Numbers(3)
+        self._texts: dict[str | None, bytes] = {None: _NULL}
+
+    def day(self, minutes: DayMinutes) -> list[bytes]:
+        """A day's rows, the filled ones last."""
+        start = _ROW_START.pack(len(_COLUMNS), len(minutes.city.station.loc_id)) + minutes.city.station.loc_id.encode()
+        rows = [start + self._row(each, _BOOLEANS[False]) for each in minutes.observed]
+        return rows + [start + self._row(each, _BOOLEANS[True]) for each in minutes.filled]
+
+    def _row(self, observation: Observation, filled: bytes) -> bytes:
+        second, temp, stations, source, dew, humidity, wind, gust, direction, pressure, precip, kind, cloud = (
+            observation
+        )
+        tenths, hundredths, text = self._tenths, self._hundredths, self._text
+        return b"".join(
+            (
+                _MOMENT.pack(8, (second - _POSTGRES_EPOCH) * 1_000_000),
+                hundredths[temp],
+                hundredths[dew],
+                hundredths[humidity],
+                hundredths[wind],
+                hundredths[gust],
+                tenths[direction],
+                hundredths[pressure],
+                self._thousandths[precip],
+                text(kind),
+                tenths[cloud],
+                filled,
+                text(stations),
+                text(source),
+            )
+        )
+
+    def _text(self, value: str | None) -> bytes:
+        field = self._texts.get(value)
+        if field is None:
+            content = (value or "").encode()
+            field = self._texts[value] = _LENGTH.pack(len(content)) + content
+        return field
