@@ -10,7 +10,7 @@ from kalshi_ingest.commands.common import COMPLETE, date_of, now, stop_on_signal
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.simulation import check_simulation
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.simulator import Faults, Limits, SyntheticWorld, WorldConfig
+from kalshi_ingest.simulator import Faults, Limits, Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from kalshi_ingest.simulator.command import serve
 from kalshi_ingest.simulator.world import World
 
@@ -20,10 +20,13 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     world = _world(arguments)
     limits = Limits(requests_per_second=arguments.limit or None, latency=arguments.latency)
     faults = Faults(error_rate=arguments.error_rate)
+    weather = WeatherConfig(seed=arguments.seed, plain=arguments.plain)
+    simulator = Simulator(world, limits, faults, weather=weather)
 
     async def run() -> int:
         try:
-            await serve(world, limits, faults, host=arguments.host, port=arguments.port, stop=stop_on_signals())
+            stop = stop_on_signals()
+            await serve(simulator, host=arguments.host, port=arguments.port, stop=stop)
         except OSError as error:
             raise Unusable(f"cannot listen on {arguments.host} port {arguments.port}: {error.strerror}") from None
         return COMPLETE

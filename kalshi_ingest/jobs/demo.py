@@ -1,4 +1,4 @@
-"""`demo`: a simulated exchange in a process of its own, a backfill from it, and a look at what came in."""
+"""`demo`: a simulated exchange in a process of its own, backfill and weather from it, and the proof of both."""
 
 import asyncio
 import shlex
@@ -15,10 +15,19 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.coverage.report_text import as_text
+from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
+from kalshi_ingest.jobs.minutes import Asked as Minutes
+from kalshi_ingest.jobs.minutes import MinuteRun, plan
+from kalshi_ingest.jobs.minutes_report import report
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, with_database
+from kalshi_ingest.jobs.settlement import Asked as Settlements
+from kalshi_ingest.jobs.settlement import SettlementJob
+from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.settings import API_PATH
+from kalshi_ingest.store.grid import refresh
 
 REQUESTS_PER_SECOND = 100.0
 """What the simulated exchange allows: five times a basic account, so that the demo ends within a minute."""
@@ -46,13 +55,37 @@ async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunB
         wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
         exchange = Exchange(api_url, requests_per_second=REQUESTS_PER_SECOND)
         code = await backfill(exchange, url, wanted, dates, "demo")
-    _say("\n3. The busiest markets, as a query sees them:\n")
+        _say("\n3. The weather that settles them, at the services' own pace of a request a second:\n")
+        await _weather(url, api_url.removesuffix(API_PATH), dates, now)
+    _say("\n4. The busiest markets, as a query sees them:\n")
     await _show(url)
-    _say("\n4. What `kalshi-ingest coverage` says: what should be there, against what is:\n")
-    report = await examine(url, Scope(now.date(), dates.start, dates.end))
-    _say(as_text(report, colour=sys.stdout.isatty()))
+    _say("\n5. What `kalshi-ingest coverage` says: what should be there, against what is:\n")
+    judged = await examine(url, Scope(now.date(), dates.start, dates.end))
+    _say(as_text(judged, colour=sys.stdout.isatty()))
     _say(f"\nLook around with: {_program()} database psql --data-dir {shlex.quote(str(data_dir))}")
-    return code or (0 if report.complete else 1)
+    return code or (0 if judged.complete else 1)
+
+
+async def _weather(url: str, services_url: str, dates: Dates, now: datetime) -> None:
+    """Settlements, minutes and the grid, as the `weather` commands fetch them."""
+    iem_url, cities = services_url + "/iem", [city for city in CITIES if not city.retired]
+    database = await with_database(url)
+    try:
+        async with services(iem_url, services_url + "/ncei") as ask:
+            asked = Settlements(cities, dates.start, dates.end, "weather settlement (demo)")
+            settled = await SettlementJob(asked, ask, database, lambda: now).run(asyncio.Event())
+        _say(settled.as_text())
+        async with opened_source(Addresses(iem_url, services_url, None), None) as source:
+            planned = await plan(database, source, Minutes(cities, dates.start, dates.end), now)
+            clock = asyncio.get_running_loop().time
+            started = clock()
+            run = MinuteRun(database, source, planned, lambda: now, "weather minutes (demo)")
+            outcome = await report(database, planned, await run.run(), source, clock() - started)
+            _say("\n" + outcome.as_text())
+        grid = await refresh(database)
+        _say(f"\nThe one-minute grid of them holds {grid.rows:,} rows.")
+    finally:
+        await database.close()
 
 
 def _program() -> str:

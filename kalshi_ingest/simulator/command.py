@@ -6,19 +6,19 @@ import asyncio
 import sys
 from datetime import timedelta
 
-from kalshi_ingest.simulator.budget import Limits
-from kalshi_ingest.simulator.faults import Faults
 from kalshi_ingest.simulator.server import Simulator
 from kalshi_ingest.simulator.world import Tier, World, in_tier
 
 
-async def serve(world: World, limits: Limits, faults: Faults, *, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serve a world until `stop` is set; two lines on stdout say where and what, once it listens."""
-    simulator = Simulator(world, limits, faults)
+async def serve(simulator: Simulator, *, host: str, port: int, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; three lines on stdout say where and what, once it listens."""
+    world, limits = simulator.world, simulator.limits
     url = await simulator.start(host, port)
     try:
         budget = "no limit" if limits.requests_per_second is None else f"{limits.requests_per_second:g} requests/s"
-        sys.stdout.write(f"simulated exchange at {url}: {world.summary}, {budget}\n{_tiers(world)}\n")
+        sys.stdout.write(
+            f"simulated exchange at {url}: {world.summary}, {budget}\n{_tiers(world)}\n{_services(simulator)}\n"
+        )
         sys.stdout.flush()
         await stop.wait()
     finally:
@@ -31,4 +31,12 @@ def _tiers(world: World) -> str:
     return (
         f"historical tier: {archived:,} markets settled before {world.cutoff:%Y-%m-%d}, and trades made before it;"
         f" live tier: {len(entries) - archived:,} markets"
+    )
+
+
+def _services(simulator: Simulator) -> str:
+    urls = simulator.weather_urls
+    return (
+        f"weather: --iem-url {urls.iem} --ncei-url {urls.ncei} --visual-crossing-url {urls.visual_crossing}"
+        f" (key {simulator.weather.config.visual_crossing_key})"
     )

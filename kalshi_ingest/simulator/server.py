@@ -54,13 +54,13 @@ class Simulator:
         self.weather = WeatherServer(world, weather or WeatherConfig(), clock)
         self.on_request: Hook | None = None
         self.on_answered: Hook | None = None
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._faults = faults or Faults()
         self._clock = clock
-        self._budgets = Budgets(self._limits, clock)
+        self._budgets = Budgets(self.limits, clock)
         self._plan = FaultPlan(self._faults, self.stats)
-        self._exchange = Exchange(world, self._limits, self._budgets, self._plan)
-        self._doorkeeper = Doorkeeper(self._limits.public_key_pem)
+        self._exchange = Exchange(world, self.limits, self._budgets, self._plan)
+        self._doorkeeper = Doorkeeper(self.limits.public_key_pem)
         self._jitter = stream(self._faults.seed, "latency")
         self._runner: web.AppRunner | None = None
 
@@ -128,8 +128,8 @@ class Simulator:
             signed = self._doorkeeper.is_signed(request.headers, request.method, request.path)
             allowed = self._budgets.take(signed=signed)
             self.stats.judged(self._clock(), allowed=allowed)
-            if self._limits.latency > 0:
-                await asyncio.sleep(self._limits.latency * self._jitter.uniform(0.5, 1.5))
+            if self.limits.latency > 0:
+                await asyncio.sleep(self.limits.latency * self._jitter.uniform(0.5, 1.5))
             if not allowed:
                 return too_many(self._faults.retry_after)
             call = Call(request.match_info, request.query, signed)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from kalshi_ingest.simulator import Faults, Limits, RowsWorld, Simulator, SyntheticWorld, WorldConfig
+from kalshi_ingest.simulator import Limits, RowsWorld, Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.simulator.command import serve
 from tests.simulator.support import CUTOFF, served, small_world
 
@@ -115,13 +115,14 @@ async def test_the_command_says_where_it_listens_and_stops(capsys: pytest.Captur
         start=date(2025, 11, 1), end=date(2025, 11, 2), now=datetime(2025, 11, 10, tzinfo=UTC), cutoff=CUTOFF
     )
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(SyntheticWorld(config), Limits(), Faults(), host="127.0.0.1", port=0, stop=stop))
+    task = asyncio.create_task(serve(Simulator(SyntheticWorld(config)), host="127.0.0.1", port=0, stop=stop))
     said = ""
     while not said:
         await asyncio.sleep(0.01)
         said = capsys.readouterr().out
-    line, tiers, _ = said.split("\n")
+    line, tiers, weather, _ = said.split("\n")
     assert tiers.startswith("historical tier: ")
+    assert weather.startswith("weather: --iem-url http://127.0.0.1:")
     assert "settled before 2025-11-05" in tiers
     url = next(word for word in line.split() if word.startswith("http")).rstrip(":")
     async with ClientSession() as session, session.get(url + "/historical/cutoff") as response:
