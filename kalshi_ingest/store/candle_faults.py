@@ -78,7 +78,7 @@ def _differences(row: asyncpg.Record, made: Candle) -> Iterator[str]:
             yield name
     if row["volume"].scaleb(2) != made.volume:
         yield "volume"
-    if row["vwap"].scaleb(6) != made.notional // made.volume:
+    if made.volume == 0 or row["vwap"].scaleb(6) != made.notional // made.volume:
         yield "vwap"
     if row["num_trades"] != made.trades:
         yield "num_trades"

@@ -66,8 +66,7 @@ def _held(minutes: int) -> str:
 
 # Of each period: n trades, v contracts (hundredths), w their worth, lowest, highest, first and last price (o, c).
 # A first or last is found as one number that sorts in execution order: microseconds (above them, in a longer candle,
-# the minute) times 2^22, plus the price, negative for a taker of no. Sums of bigint are slow, so a long candle adds
-# up the halves of 30 bits.
+# the minute) times 2^22, plus the price, negative for a taker of no.
 _ROWS = f"""
 select wanted.ticker, made.*
 from unnest($1::text[]) as wanted(ticker)
@@ -81,8 +80,7 @@ cross join lateral (
            coalesce(sum(equal_1m), 0)::bigint + count(*) filter (where {_equal(5)}) as equal
     from (
         select date_bin('5 minutes', start, '2000-01-01 00:00Z') as start, sum(n) as n,
-               sum((v & 1073741823)::int) + (sum((v >> 30)::int) << 30) as v,
-               sum((w & 1073741823)::int) + (sum((w >> 30)::int) << 30) as w,
+               sum(v)::bigint as v, sum(w)::bigint as w,
                min(l) as l, max(h) as h,
                min((date_part('minute', start)::bigint << 48) + o) as o,
                max((date_part('minute', start)::bigint << 48) + c) as c,

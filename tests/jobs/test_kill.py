@@ -37,7 +37,7 @@ async def _kill_often(admin_url: str, template: str, kills: int, random: Random)
                 # One that is killed between its last word and its exit did succeed.
                 statuses = await log_statuses(url)
                 assert len(statuses) == len(killer.wasted) + 1
-                assert statuses == sorted(statuses)
+                assert statuses[-1] == "success"
                 assert set(statuses) <= {"interrupted", "success"}
                 done += len(killer.wasted)
             if done == kills:
