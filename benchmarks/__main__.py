@@ -1,4 +1,4 @@
-"""`python -m benchmarks [budget] [throughput] [memory] [bytes] [--quick]`: measure, print one table, judge it."""
+"""`python -m benchmarks [NAME …] [--quick]`: measure, print one table, judge it."""
 
 import argparse
 import asyncio
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 
-from benchmarks import budget, spread, throughput
+from benchmarks import archive, budget, coverage, spread, throughput, weather
 from benchmarks.bench_server import full_version, server
 from benchmarks.report import Row, machine, table, tell
 
@@ -17,6 +17,9 @@ _BENCHES: dict[str, Bench] = {
     "throughput": throughput.run,
     "memory": spread.memory,
     "bytes": spread.sizes,
+    "archive": archive.run,
+    "coverage": coverage.run,
+    "weather": weather.run,
 }
 
 

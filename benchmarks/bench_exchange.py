@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,7 +19,7 @@ API_PATH = "/trade-api/v2"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the simulator serves. About six markets per city and day, without the oddities of the real exchange."""
+    """What the simulator serves. About six markets per city and day."""
 
     days: int
     trades_per_market: float
@@ -27,6 +27,8 @@ class World:
     """Requests a second that are allowed; 0: any number."""
     latency: float = 0
     giant: int = 0
+    plain: bool = True
+    """Without the oddities of the real exchange and the real weather services."""
 
     @property
     def start(self) -> date:
@@ -41,6 +43,8 @@ class Exchange:
     url: str
     world: World
     process: psutil.Process
+    weather: Sequence[str] = ()
+    """The options that lead a command to its weather services."""
 
     def cpu_seconds(self) -> float:
         """CPU used so far."""
@@ -49,7 +53,14 @@ class Exchange:
 
     async def stats(self) -> dict[str, Any]:
         """What it has seen since it started."""
-        address = self.url.removesuffix(API_PATH) + "/_simulator/stats"
+        return await self._read("stats")
+
+    async def weather_stats(self) -> dict[str, Any]:
+        """What its weather services have seen since they started."""
+        return await self._read("weather")
+
+    async def _read(self, what: str) -> dict[str, Any]:
+        address = f"{self.url.removesuffix(API_PATH)}/_simulator/{what}"
         async with aiohttp.ClientSession() as session, session.get(address) as response:
             stats: dict[str, Any] = await response.json()
             return stats
@@ -58,18 +69,19 @@ class Exchange:
 @asynccontextmanager
 async def exchange(world: World) -> AsyncIterator[Exchange]:
     """Run a simulator for an `async with` block."""
-    command = [sys.executable, "-m", "kalshi_ingest", "simulate", "--port", "0", "--plain"]
+    command = [sys.executable, "-m", "kalshi_ingest", "simulate", "--port", "0", *(["--plain"] * world.plain)]
     command += ["--start", str(world.start), "--end", str(END), "--giant", str(world.giant)]
     command += ["--trades-per-market", str(world.trades_per_market)]
     command += ["--limit", str(world.limit), "--latency", str(world.latency)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
-        line = (await process.stdout.readline()).decode()
+        line, _, services = [(await process.stdout.readline()).decode() for _ in range(3)]
         url = next((word.rstrip(":,") for word in line.split() if word.startswith("http")), None)
         if url is None:
             raise RuntimeError(f"the simulator did not start: {line!r}")
-        yield Exchange(url, world, psutil.Process(process.pid))
+        options = services.removeprefix("weather: ").partition(" (")[0].split()
+        yield Exchange(url, world, psutil.Process(process.pid), options)
     finally:
         if process.returncode is None:
             process.terminate()

@@ -7,7 +7,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,10 +39,16 @@ class Finished:
     code: int
     peak_megabytes: float
     seconds: float
+    cpu_seconds: float
 
 
 async def measure(module: str, arguments: Mapping[str, Any]) -> Measured:
     """Run `python -m benchmarks.<module>` and take in what it measured."""
+    return Measured(**await told(module, arguments))
+
+
+async def told(module: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Run `python -m benchmarks.<module>` and take in the JSON that it prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -53,7 +59,8 @@ async def measure(module: str, arguments: Mapping[str, Any]) -> Measured:
     out, _ = await process.communicate(json.dumps(arguments).encode())
     if process.returncode != 0:
         raise RuntimeError(f"benchmarks.{module} ended with {process.returncode}")
-    return Measured(**json.loads(out))
+    answer: dict[str, Any] = json.loads(out)
+    return answer
 
 
 def given() -> dict[str, Any]:
@@ -72,31 +79,34 @@ async def timed(work: Callable[[], Awaitable[tuple[int, int]]]) -> None:
 
 async def backfill(source: Exchange, database_url: str, pace: float) -> Finished:
     """Run the real command line, `kalshi-ingest backfill`, over the whole world, and watch its memory."""
-    command = [sys.executable, "-m", "kalshi_ingest", "backfill"]
-    command += ["--start", str(source.world.start), "--end", str(END)]
+    words = ["backfill", "--start", str(source.world.start), "--end", str(END)]
+    words += ["--api-url", source.url, "--requests-per-second", str(pace)]
+    return await ran(words, database_url)
+
+
+async def ran(words: Sequence[str], database_url: str, *, fine: Collection[int] = (0,)) -> Finished:
+    """Run `kalshi-ingest` with these words, and watch it. Raises RuntimeError for an exit code that is not `fine`."""
+    command = [sys.executable, "-m", "kalshi_ingest", *words]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
-    environment = inherited | {
-        "KALSHI_INGEST_API_URL": source.url,
-        "KALSHI_INGEST_DATABASE_URL": database_url,
-        "KALSHI_INGEST_REQUESTS_PER_SECOND": str(pace),
-    }
-    return await asyncio.to_thread(_watched, command, environment)
+    environment = inherited | {"KALSHI_INGEST_DATABASE_URL": database_url}
+    return await asyncio.to_thread(_watched, command, environment, fine)
 
 
-def _watched(command: list[str], environment: Mapping[str, str]) -> Finished:
+def _watched(command: list[str], environment: Mapping[str, str], fine: Collection[int]) -> Finished:
     started = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         quiet = [(os.POSIX_SPAWN_DUP2, said.fileno(), descriptor) for descriptor in (1, 2)]
         child = os.posix_spawn(command[0], command, environment, file_actions=quiet)
         _, status, used = os.wait4(child, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code != 0:
+        if code not in fine:
             said.seek(0)
             sys.stderr.write(said.read().decode(errors="replace")[-2000:])
-            raise RuntimeError(f"backfill ended with {code}")
-    return Finished(code, _megabytes(used), time.perf_counter() - started)
+            raise RuntimeError(f"kalshi-ingest {command[3]} ended with {code}")
+    return Finished(code, megabytes(used), time.perf_counter() - started, used.ru_utime + used.ru_stime)
 
 
-def _megabytes(used: resource.struct_rusage) -> float:
+def megabytes(used: resource.struct_rusage) -> float:
+    """The peak of resident memory."""
     unit = 1 if sys.platform == "darwin" else 1024
     return used.ru_maxrss * unit / 1e6

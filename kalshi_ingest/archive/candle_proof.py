@@ -29,19 +29,18 @@ _NO_PRICE = pa.scalar(1 << 20)
 
 _LAST_DIGIT = pa.scalar(Decimal("0.000001"), pa.decimal128(7, 6))
 
-_PARTS = pa.schema(
-    [
-        ("ticker", pa.string()),
-        ("start", pa.int64()),
-        ("first", pa.int64()),
-        ("last", pa.int64()),
-        ("low", pa.decimal128(7, 6)),
-        ("high", pa.decimal128(7, 6)),
-        ("volume", pa.decimal128(30, 2)),
-        ("worth", pa.decimal128(38, 8)),
-        ("trades", pa.int64()),
-    ]
-)
+_FIELDS: list[tuple[str, Any]] = [
+    ("ticker", pa.string()),
+    ("start", pa.int64()),
+    ("first", pa.int64()),
+    ("last", pa.int64()),
+    ("low", pa.decimal128(7, 6)),
+    ("high", pa.decimal128(7, 6)),
+    ("volume", pa.decimal128(30, 2)),
+    ("worth", pa.decimal128(38, 8)),
+    ("trades", pa.int64()),
+]
+_PARTS = pa.schema(_FIELDS)
 _GROUPED: Any = [
     ("first", "min"),
     ("last", "max"),
@@ -109,7 +108,8 @@ def _joined(parts: pa.Table) -> pa.Table:
     """Neighbours of one market and period made one."""
     first = _firsts(parts["ticker"], parts["start"])
     columns: dict[str, Any] = {name: parts[name] for name, _ in _GROUPED}
-    columns["run"] = pc.cumulative_sum(pc.cast(first, pa.int64()))
+    steps: Column = pc.cast(first, pa.int64())
+    columns["run"] = pc.cumulative_sum(steps)
     # By a number that grows along the rows, since groups come out in no order.
     grouped = pa.table(columns).group_by("run", use_threads=False).aggregate(_GROUPED).sort_by("run")
     keys = parts.select(["ticker", "start"]).filter(first)

@@ -36,6 +36,8 @@ ROWS = 16_384
 _WIDE_ROWS = 2_000
 """The same, where each row carries the exchange's whole object."""
 _BLOCK = 1024 * 1024
+_READ_AHEAD = 128 * 1024
+"""Bytes per column: while one city is written and the next is checked, seventy columns are being read at a time."""
 
 _Sums = dict[str, tuple[int, Decimal]]
 """Ticker → trades, contracts."""
@@ -121,7 +123,7 @@ def opened(place: Place, path: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file that is read page by page; what is wrong with it as `Unusable`."""
     try:
         # Without these two options whole columns of a row group, or the whole file, are held in memory.
-        with place.open(path) as source, pq.ParquetFile(source, pre_buffer=False, buffer_size=_BLOCK) as file:
+        with place.open(path) as source, pq.ParquetFile(source, pre_buffer=False, buffer_size=_READ_AHEAD) as file:
             yield file
     except FileNotFoundError:
         raise Unusable(f"{path} is missing in {place}") from None
@@ -219,7 +221,7 @@ def _incomplete(place: Place, label: str) -> set[str]:
     """Markets that are not said to be complete: their candles may have been forgotten."""
     tickers: set[str] = set()
     for batch in batches(place, f"{label}/{MARKETS.file}", MARKETS, ["ticker"]):
-        tickers.update(batch["ticker"].to_pylist())
+        tickers.update(map(str, batch["ticker"].to_pylist()))
     for batch in batches(place, f"{label}/{CHECKPOINTS.file}", CHECKPOINTS, ["ticker", "state"]):
         pairs = zip(batch["ticker"].to_pylist(), batch["state"].to_pylist(), strict=True)
         tickers.difference_update(ticker for ticker, state in pairs if state == "complete")

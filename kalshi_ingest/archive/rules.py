@@ -16,6 +16,7 @@ _MINUTE_US = 60_000_000
 _STATUSES = ("unopened", "open", "paused", "closed", "settled")
 _STATES = ("walking", "open", "complete", "failed")
 _COMPLETE = pa.scalar("complete")
+_KEPT = pa.array([True])
 _VERDICTS = ("exact", "short", "over", "unknown")
 
 
@@ -120,7 +121,16 @@ def _own_series(known: Known) -> Rule:
 
 
 def _own_market(known: Known) -> Rule:
-    return checks.one_of("ticker", known.markets, "not in markets.parquet")
+    rule = checks.one_of("ticker", known.markets, "not in markets.parquet")
+    markets = frozenset(known.markets)
+
+    def kept(rows: pa.RecordBatch) -> Column:
+        # Few different ones at a time, while the whole rule looks at all of the city's markets each time.
+        if markets.issuperset(_any(rows["ticker"]).unique().to_pylist()):
+            return _KEPT
+        return rule.kept(rows)
+
+    return Rule(rule.column, kept, rule.meaning)
 
 
 def _city(known: Known) -> Rule:

@@ -4,7 +4,8 @@ import argparse
 import asyncio
 import os
 import sys
-from pathlib import Path
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import orjson
 
@@ -27,12 +28,22 @@ from kalshi_ingest.domain.coverage.findings import Report
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
-from kalshi_ingest.jobs.coverage.examine import examine, forget_distrusted, series_in, to_fetch, write_page
+from kalshi_ingest.jobs.coverage.examine import (
+    examine,
+    forget_distrusted,
+    nothing_to_judge,
+    page_path,
+    series_in,
+    to_fetch,
+    write_page,
+)
 from kalshi_ingest.jobs.coverage.report_json import as_json
 from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.jobs.session import migrated, opened, with_database
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.audit import Scope as AuditScope
+
+T = TypeVar("T")
 
 
 def coverage(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -40,33 +51,49 @@ def coverage(arguments: argparse.Namespace, settings: Settings) -> int:
     scope = _scope(arguments)
     if arguments.candles is not None and arguments.candles < 1:
         raise Unusable(f"--candles {arguments.candles} is out of range: 1 or more markets")
+    if arguments.html is not None:
+        page_path(arguments.html)  # refused now, rather than after an hour of fetching
     with database_url(settings) as url:
         return asyncio.run(_coverage(arguments, settings, url, scope))
 
 
 async def _coverage(arguments: argparse.Namespace, settings: Settings, url: str, scope: Scope) -> int:
-    if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
-        await migrated(url)
-    await (await with_database(url)).close()
-    stop = stop_on_signals()
-    report = await unless_stopped(stop, examine(url, scope))
+    report = await _stoppable(_first_look(settings, url, scope))
     if report is not None and arguments.fix:
         report = await _fixed(settings, url, scope, report)
     if report is None:
         return INTERRUPTED
     audited: AuditReport | None = None
     if arguments.candles is not None:
-        audited = await unless_stopped(stop, _audit(arguments, settings, url, report))
+        audited = await _stoppable(_audit(arguments, settings, url, report))
         if audited is None:
             return INTERRUPTED
     if arguments.html is not None:
-        write_page(report, Path(arguments.html))
+        write_page(report, page_path(arguments.html))
     _print(report, audited, as_object=arguments.json)
     return COMPLETE if report.complete and (audited is None or audited.passed) else INCOMPLETE
 
 
+async def _stoppable(work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` gives; None when a signal came first. A backfill takes the signals for itself, so each asks anew."""
+    return await unless_stopped(stop_on_signals(), work)
+
+
+async def _first_look(settings: Settings, url: str, scope: Scope) -> Report:
+    if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
+        await migrated(url)
+    await (await with_database(url)).close()
+    report = await examine(url, scope)
+    if idle := nothing_to_judge(report, named=scope.series is not None):
+        raise Unusable(
+            f"nothing to judge of {idle} from {report.start} to {report.end}: no event date is held, was asked for or "
+            "is expected; `kalshi-ingest backfill` fetches a city or a series"
+        )
+    return report
+
+
 async def _fixed(settings: Settings, url: str, scope: Scope, report: Report) -> Report | None:
-    """Fetch what a backfill can bring and judge again; None when the backfill was interrupted."""
+    """Fetch what a backfill can bring and judge again; None when a signal came."""
     works = to_fetch(report)
     if not works:
         return report
@@ -79,7 +106,7 @@ async def _fixed(settings: Settings, url: str, scope: Scope, report: Report) -> 
         exchange = exchange_of(settings)
         if await run_backfill(exchange, url, wanted, dates, "coverage --fix", out=sys.stderr) == INTERRUPTED:
             return None
-    return await examine(url, scope)
+    return await _stoppable(examine(url, scope))
 
 
 async def _audit(arguments: argparse.Namespace, settings: Settings, url: str, report: Report) -> AuditReport:
@@ -95,7 +122,7 @@ def _print(report: Report, audited: AuditReport | None, *, as_object: bool) -> N
             told["candles_audit"] = audited.as_dict()
         say(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
         return
-    say(as_text(report, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    say(as_text(report, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
     if audited is not None:
         say("\n" + audited.as_text())
 
@@ -109,4 +136,4 @@ def _scope(arguments: argparse.Namespace) -> Scope:
     for ticker in arguments.series:
         known = city_of_series(ticker.upper())
         named.append(known.series_ticker if known else ticker.upper())
-    return Scope(now().date(), start, end, list(dict.fromkeys(named)) or None)
+    return Scope(now(), start, end, list(dict.fromkeys(named)) or None)

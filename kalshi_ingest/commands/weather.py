@@ -33,24 +33,44 @@ from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
 
-Work = Callable[[Database], Awaitable[int]]
+Work = Callable[[Database, asyncio.Event], Awaitable[int]]
+
+_OTHERS_OPTIONS = {
+    "settlement": ("dry_run", "source", "again"),
+    "minutes": (),
+    "grid": ("dry_run", "source", "again", "start", "end", "city"),
+}
+"""What a user could believe to be heeded, and is not: `settlement --dry-run` would send requests."""
 
 
 def weather(arguments: argparse.Namespace, settings: Settings) -> int:
     """`weather`: 0 when all that was asked for is held, 1 when something is missing (listed)."""
     cities = [active_city(name) for name in arguments.city] or [city for city in CITIES if not city.retired]
+    for option in _OTHERS_OPTIONS[arguments.what]:
+        if getattr(arguments, option):
+            raise Unusable(f"--{option.replace('_', '-')} is no option of weather {arguments.what}")
     work = {"settlement": _settlement, "minutes": _minutes, "grid": _grid}[arguments.what]
     with database_url(settings) as url:
-        return asyncio.run(_opened(url, lambda database: work(arguments, settings, database, cities)))
+        return asyncio.run(
+            _opened(url, lambda database, stop: work(arguments, settings, database, cities, stop), arguments.what)
+        )
 
 
-async def _opened(url: str, work: Work) -> int:
-    await migrated(url)
-    database = await with_database(url)
+async def _opened(url: str, work: Work, what: str) -> int:
+    stays = "the grid stays as it was" if what == "grid" else "what is committed stays"
+    stop = stop_on_signals(f"stopping: {stays}")
+    database = await unless_stopped(stop, _database(url))
+    if database is None:
+        return INTERRUPTED
     try:
-        return await work(database)
+        return await work(database, stop)
     finally:
         await database.close()
+
+
+async def _database(url: str) -> Database:
+    await migrated(url)
+    return await with_database(url)
 
 
 def _span(arguments: argparse.Namespace, first: date, now_: datetime) -> tuple[date, date]:
@@ -59,6 +79,8 @@ def _span(arguments: argparse.Namespace, first: date, now_: datetime) -> tuple[d
     start = date_of(arguments.start, "--start") if arguments.start else min(first, end)
     if start > end:
         raise Unusable(f"--start {start} lies after --end {end}")
+    if start > now_.date():
+        raise Unusable(f"--start {start} lies in the future: the newest climate day is {now_.date()} (UTC)")
     return start, end
 
 
@@ -68,9 +90,8 @@ def _command(what: str, start: date, end: date, names: Sequence[str]) -> str:
 
 
 async def _settlement(
-    arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City]
+    arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City], stop: asyncio.Event
 ) -> int:
-    stop = stop_on_signals("stopping: what is committed stays")
     start, end = _span(arguments, await first_day(database, cities, now()), now())
     command = _command("settlement", start, end, arguments.city)
     async with services(settings.iem_url, settings.ncei_url) as ask:
@@ -83,9 +104,8 @@ async def _settlement(
 
 
 async def _minutes(
-    arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City]
+    arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City], stop: asyncio.Event
 ) -> int:
-    stop = stop_on_signals("stopping: what is committed stays")
     start, end = _span(arguments, await first_day(database, cities, now()), now())
     key = settings.visual_crossing_key
     addresses = Addresses(settings.iem_url, settings.visual_crossing_url, key.get_secret_value() if key else None)
@@ -102,8 +122,9 @@ async def _minutes(
     return INTERRUPTED if progress is None else outcome.exit_code
 
 
-async def _grid(arguments: argparse.Namespace, _: Settings, database: Database, __: Sequence[City]) -> int:
-    stop = stop_on_signals("stopping: the grid stays as it was")
+async def _grid(
+    arguments: argparse.Namespace, _: Settings, database: Database, __: Sequence[City], stop: asyncio.Event
+) -> int:
     done = await unless_stopped(stop, refresh(database))
     if done is None:
         return INTERRUPTED

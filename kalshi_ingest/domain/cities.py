@@ -35,6 +35,11 @@ class Station:
         return f"CLI{self.iem_id}"
 
     @property
+    def cf6_pil(self) -> str:
+        """Product id of the monthly form, e.g. CF6MDW."""
+        return f"CF6{self.iem_id}"
+
+    @property
     def visual_crossing_id(self) -> str:
         """Pins Visual Crossing to this station; the bare id would blend in neighbours up to 50 miles away."""
         return f"stn:{self.loc_id}"

@@ -5,19 +5,16 @@ Form: NWS directive 10-1004, and the recorded reports. Times inside the report a
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, WmoHeading, month_number, wmo_heading
 from kalshi_ingest.errors import BadPayload
 
 AS_OF_AFTER_THE_DAY = "the text says `valid as of`, though it was issued after the end of its day"
 NO_AS_OF_DURING_THE_DAY = "the text has no line `valid as of`, though it was issued before the end of its day"
 
-_LOWEST, _HIGHEST = -80, 150
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-
-_WMO = re.compile(r"^([A-Z]{4}\d{2}) ([A-Z]{4}) (\d{2})(\d{2})(\d{2})(?: ([A-Z]{3}))?[ \t]*$", re.MULTILINE)
 _PIL = re.compile(r"^(CLI[A-Z0-9]{3})[ \t]*$", re.MULTILINE)
 _DATE = r"([A-Z]{3,9})\.?\s+(\d{1,2}),?\s+(\d{4})\b"
 _ISSUED = re.compile(rf"^.{{0,40}}\b(?:MON|TUE|WED|THU|FRI|SAT|SUN)[A-Z]*,?\s+{_DATE}", re.MULTILINE)
@@ -59,7 +56,7 @@ def parse_cli(text: str) -> CliReport:
     """Read one report. Raises `BadPayload`, which names the part that cannot be read."""
     text = text.replace("\r", "").upper()
     heading, block = _parts(text)
-    wmo, pil = _WMO.search(heading), _PIL.search(heading)
+    wmo, pil = wmo_heading(heading), _PIL.search(heading)
     if wmo is None or pil is None:
         raise BadPayload("the WMO heading cannot be read")
     issued_at = _issue_time(wmo, heading)
@@ -67,19 +64,17 @@ def parse_cli(text: str) -> CliReport:
     if maximum is None:
         raise BadPayload("the maximum cannot be read")
     value = None if maximum["value"] is None else int(maximum["value"])
-    if value is not None and not _LOWEST <= value <= _HIGHEST:
+    if value is not None and not LOWEST_F <= value <= HIGHEST_F:
         raise BadPayload(f"the maximum {value} °F is impossible")
-    suffix = wmo[6]
-    product = f"{issued_at:%Y%m%d%H%M}-{wmo[2]}-{wmo[1]}-{pil[1]}"
     return CliReport(
-        product_id=product + (f"-{suffix}" if suffix else ""),
+        product_id=wmo.product_id(issued_at, pil[1]),
         pil=pil[1],
         issued_at=issued_at,
         climate_date=_climate_date(heading),
         maximum_f=value,
         maximum_at=_time(maximum),
         is_record=bool(maximum["record"]),
-        is_correction=bool(_CORRECTED.search(heading)) or (suffix or "").startswith("CC"),
+        is_correction=bool(_CORRECTED.search(heading)) or (wmo.suffix or "").startswith("CC"),
         says_as_of=bool(_AS_OF.search(heading)),
     )
 
@@ -117,17 +112,16 @@ def _parts(text: str) -> tuple[str, str]:
     return text[: start.start()], text[start.end() : end.start() if end else len(text)]
 
 
-def _issue_time(wmo: re.Match[str], heading: str) -> datetime:
+def _issue_time(wmo: WmoHeading, heading: str) -> datetime:
     """The WMO heading has day, hour and minute in UTC; the line below with the local time knows month and year."""
     local = _ISSUED.search(heading)
     if local is None:
         raise BadPayload("the line with the issue time cannot be read")
     near = _date(local, "issue time")
-    day, hour, minute = int(wmo[3]), int(wmo[4]), int(wmo[5])
-    for candidate in (near, near + timedelta(days=1), near - timedelta(days=1)):
-        if candidate.day == day and hour < 24 and minute < 60:
-            return datetime(candidate.year, candidate.month, candidate.day, hour, minute, tzinfo=UTC)
-    raise BadPayload(f"the WMO heading's time {wmo[3]}{wmo[4]}{wmo[5]} does not belong to the issue date {near}")
+    issued_at = wmo.issued_on((near, near + timedelta(days=1), near - timedelta(days=1)))
+    if issued_at is None:
+        raise BadPayload(f"the WMO heading's time {wmo.time} does not belong to the issue date {near}")
+    return issued_at
 
 
 def _climate_date(heading: str) -> date:
@@ -139,7 +133,7 @@ def _climate_date(heading: str) -> date:
 
 def _date(found: re.Match[str], what: str) -> date:
     try:
-        return date(int(found[3]), _MONTHS.index(found[1][:3]) + 1, int(found[2]))
+        return date(int(found[3]), month_number(found[1]), int(found[2]))
     except ValueError:
         raise BadPayload(f"the {what} {found[1]} {found[2]} {found[3]} is no date") from None
 

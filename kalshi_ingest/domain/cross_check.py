@@ -38,6 +38,16 @@ class PaidMarket:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledEvent:
+    """An event all of whose markets have a result."""
+
+    series_ticker: str
+    event_ticker: str
+    event_date: date
+    paid: tuple[PaidMarket, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CrossCheck:
     """One settled event; temperatures in °F."""
 
@@ -58,6 +68,13 @@ class CrossCheck:
     def values_differ(self) -> bool:
         """Whether the exchange settled on another number than the official one, if only within the bin."""
         return None not in (self.official_f, self.expiration_f) and self.official_f != self.expiration_f
+
+    @property
+    def text(self) -> str:
+        """Both numbers and the reason, for a person."""
+        paid = f"{self.paid} paid" + (f" on {self.expiration_f} °F" if self.expiration_f is not None else "")
+        why = f" ({self.reason})" if self.reason else ""
+        return f"{paid}, the official maximum is {self.official_f} °F{why}"
 
 
 def cross_check(

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from kalshi_ingest.domain.cross_check import SettledEvent
+from kalshi_ingest.domain.settlement import Settlement
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -90,12 +93,36 @@ class HeldEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class WeatherRows:
-    """The weather tables for one location."""
+class MinuteDay:
+    """What is claimed about the five-minute slots of one climate day, and what the table holds of them."""
 
-    settlement_days: frozenset[date]
-    minute_days: Mapping[date, int]
-    """Observations per climate day."""
+    state: str
+    """open, complete or failed."""
+    observed: int
+    """Slots with an observation of their own, as claimed."""
+    filled: int
+    """Slots that hold a copy, as claimed."""
+    missing: int
+    """Slots with neither, as claimed."""
+    error: str | None
+    observed_held: int
+    """Slots with an observation, counted."""
+    filled_held: int
+    """Copies, counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherRows:
+    """The weather of one city, by climate day."""
+
+    settlements: Mapping[date, Settlement]
+    paid: Sequence[SettledEvent]
+    """The city's events whose markets all have a result."""
+    minutes: Mapping[date, MinuteDay]
+    """Days that were ever fetched."""
+
+
+NO_WEATHER = WeatherRows({}, (), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +141,4 @@ class Evidence:
     rows: Mapping[str, Rows]
     """Ticker → trades and candles; markets without any are left out, tickers without a row in markets are not."""
     weather: Mapping[str, WeatherRows]
-    """City key → weather; a city without any row of weather is left out."""
+    """City key → weather; a city without any row of weather is left out, events alone are no such row."""

@@ -24,6 +24,12 @@ VISUAL_CROSSING, IEM_ONE_MINUTE, IEM_REPORTS = "VC", "IEM_1MIN", "IEM_ASOS"
 OLDEST_FILL = timedelta(minutes=60)
 """A slot is filled with the previous observation up to this age, counted from the observation to the slot's start."""
 
+LATE = timedelta(hours=48)
+"""A day is fetched anew until so long after its end: readings arrive a day late, corrections later."""
+
+FILLED_TOO_OFTEN = 2.0
+"""Per cent of a city's expected slots; `weather-sources.md`, 10: fewer have to be copies."""
+
 COLDEST, WARMEST = -50_00, 150_00
 """Hundredths of °F; what lies outside is refused."""
 
@@ -79,6 +85,11 @@ class DayMinutes:
     def slots_missing(self) -> int:
         """Slots with neither."""
         return SLOTS_A_DAY - self.slots_observed - len(self.filled)
+
+
+def is_late(city: City, day: date, moment: datetime) -> bool:
+    """Whether at `moment` the sources have everything of the climate day that they will ever have."""
+    return moment >= climate_day_utc(city, day)[1] + LATE
 
 
 def minutes_of(

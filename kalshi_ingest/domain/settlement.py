@@ -6,9 +6,15 @@ takes the place of a newer one, and a partial report never that of a complete on
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from enum import StrEnum
+
+from kalshi_ingest.domain.calendar import climate_day_utc
+from kalshi_ingest.domain.cities import City
+
+REPORTED_AFTER = timedelta(hours=12)
+"""Full-day reports come within hours of the end of the climate day; before that a day is not missing yet."""
 
 
 class Source(StrEnum):
@@ -115,6 +121,11 @@ def settle(observations: Iterable[Observation]) -> Settlement:
         note=_note(told, full, None if preliminary else chosen),
         n_sources=len(stated),
     )
+
+
+def is_due(city: City, day: date, now: datetime) -> bool:
+    """Whether a full-day report of the climate day has to be there."""
+    return now >= climate_day_utc(city, day)[1] + REPORTED_AFTER
 
 
 _SETTLING = (Source.CLI, Source.CF6, Source.IEM_CF6, Source.GHCND)

@@ -60,7 +60,7 @@ async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunB
     _say("\n4. The busiest markets, as a query sees them:\n")
     await _show(url)
     _say("\n5. What `kalshi-ingest coverage` says: what should be there, against what is:\n")
-    judged = await examine(url, Scope(now.date(), dates.start, dates.end))
+    judged = await examine(url, Scope(now, dates.start, dates.end))
     _say(as_text(judged, colour=sys.stdout.isatty()))
     _say(f"\nLook around with: {_program()} database psql --data-dir {shlex.quote(str(data_dir))}")
     return code or (0 if judged.complete else 1)

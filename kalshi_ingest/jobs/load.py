@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -28,7 +29,7 @@ from kalshi_ingest.archive.schema import (
     TRADES,
 )
 from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.errors import Unusable
+from kalshi_ingest.errors import IngestError, Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.tables import table
@@ -38,6 +39,9 @@ from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city
 
 _LONGEST = 6 * 3600.0
 """Seconds that the transaction of one city may take: millions of rows on a slow disk."""
+
+_LAST_WORDS = 3.0
+"""Seconds to note that a load was stopped."""
 
 log = structlog.get_logger()
 
@@ -185,16 +189,21 @@ async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: C
         await _log(connection, city, run, count, runs.Outcome("success"), clock())
         return loaded
 
+    async def end(outcome: runs.Outcome) -> None:
+        async def log_it(connection: asyncpg.Connection, _: bool) -> None:
+            await _log(connection, city, run, runs.SeriesCount(), outcome, clock())
+
+        await database.run(log_it)
+
     await database.run(begin)
     try:
         return await database.run(work, longest=_LONGEST)
     except Unusable as error:
-        outcome = runs.Outcome("failed", str(error))
-
-        async def end(connection: asyncpg.Connection, _: bool) -> None:
-            await _log(connection, city, run, runs.SeriesCount(), outcome, clock())
-
-        await database.run(end)
+        await end(runs.Outcome("failed", str(error)))
+        raise
+    except asyncio.CancelledError:
+        with suppress(IngestError, TimeoutError):  # it is undone already; a word about it is worth a moment, not more
+            await asyncio.wait_for(end(runs.Outcome("interrupted")), _LAST_WORDS)
         raise
 
 

@@ -5,15 +5,15 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from uuid import uuid4
 
 import asyncpg
 import structlog
 
-from kalshi_ingest.domain.calendar import climate_day_of, climate_day_utc, event_dates
+from kalshi_ingest.domain.calendar import climate_day_of, event_dates
 from kalshi_ingest.domain.cities import City, active_city
-from kalshi_ingest.domain.minutes import DayMinutes
+from kalshi_ingest.domain.minutes import is_late
 from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, Unusable
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
@@ -21,9 +21,6 @@ from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.minutes import Claim, claims, fail_days, write_days
 from kalshi_ingest.weather.visual_crossing import CrowdedError, QuotaSpentError
-
-LATE = timedelta(hours=48)
-"""A day is fetched anew until so long after its end: readings arrive a day late, corrections later."""
 
 _TIMES_OUT_OF_REACH = 2
 """Pieces in a row that a service may fail to answer before the run ends."""
@@ -193,7 +190,10 @@ class MinuteRun:
             log.warning("ended early", source=self._source.name, reason=reason)
 
     async def _store(self, piece: Piece, fetched: Fetched, asked_at: datetime) -> None:
-        days = [(minutes, "complete" if _is_late(minutes, asked_at) else "open") for minutes in fetched.days]
+        days = [
+            (minutes, "complete" if is_late(minutes.city, minutes.day, asked_at) else "open")
+            for minutes in fetched.days
+        ]
 
         async def work(connection: asyncpg.Connection, _: bool) -> int:
             return await write_days(connection, days, asked_at, again=self._plan.asked.again)
@@ -246,8 +246,3 @@ class MinuteRun:
 
 def _is_proved(claim: Claim | None) -> bool:
     return claim is not None and claim.state == "complete"
-
-
-def _is_late(minutes: DayMinutes, asked_at: datetime) -> bool:
-    """Whether the source had everything of the day when it was asked."""
-    return asked_at >= climate_day_utc(minutes.city, minutes.day)[1] + LATE

@@ -8,6 +8,7 @@ from typing import Any
 
 from kalshi_ingest.domain.calendar import SLOTS_A_DAY
 from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN
 from kalshi_ingest.jobs.minute_sources import Source
 from kalshi_ingest.jobs.minutes import Plan, Progress, held_claims
 from kalshi_ingest.jobs.tables import table
@@ -15,8 +16,6 @@ from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.minutes import Claim
 
 _LISTED = 20
-_FILLED_TOO_OFTEN = 2.0
-"""Per cent of the expected slots; `weather-sources.md`, 10."""
 
 
 def plan_text(plan: Plan, source: Source) -> str:
@@ -137,8 +136,8 @@ class MinutesReport:
         parts = [table(header, rows)]
         parts += _listed("rows refused in this run", self._refused())
         parts += _listed(
-            f"filled in more than {_FILLED_TOO_OFTEN:g} % of the slots",
-            [f"{c.city.key}: {c.filled_per_cent:.1f} %" for c in self.cities if c.filled_per_cent > _FILLED_TOO_OFTEN],
+            f"filled in {FILLED_TOO_OFTEN:g} % of the slots or more",
+            [f"{c.city.key}: {c.filled_per_cent:.1f} %" for c in self.cities if c.filled_per_cent >= FILLED_TOO_OFTEN],
         )
         parts += _listed("slots that the source has nothing for", self._thin())
         parts += _listed(

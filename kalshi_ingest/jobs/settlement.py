@@ -110,13 +110,14 @@ class SettlementJob:
         polls = await self._in_transaction(
             lambda connection: settlements.polls(connection, self._stations, self._asked.start, self._asked.end)
         )
-        reports, forms, summaries = (
+        reports, form_texts, forms, summaries = (
             {city: due(city, days, source, polls) for city, days in self._days.items()}
-            for source in (Source.CLI, Source.IEM_CF6, Source.GHCND)
+            for source in (Source.CLI, Source.CF6, Source.IEM_CF6, Source.GHCND)
         )
 
         async def from_iem() -> None:
             await self.fetching.reports(reports)
+            await self.fetching.form_texts(form_texts)
             await self.fetching.forms(forms)
 
         try:
@@ -144,7 +145,8 @@ class SettlementJob:
         whole = {each.observation.date_local for each in reported if each.observation.is_full_day}
         found: dict[date, str] = {}
         for each in (part for answer in answers for part in answer.unreadable):
-            self.unreadable.append(each.line)
+            if each.line not in self.unreadable:  # a form is about many days
+                self.unreadable.append(each.line)
             if each.day is not None and each.day not in whole:
                 found[each.day] = each.line
         return found

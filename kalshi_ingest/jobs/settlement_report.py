@@ -3,16 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
-from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
-from kalshi_ingest.domain.cross_check import CrossCheck, Verdict, cross_check
-from kalshi_ingest.domain.settlement import Settlement
-from kalshi_ingest.store.settlements import SettledEvent
+from kalshi_ingest.domain.cross_check import CrossCheck, SettledEvent, Verdict, cross_check
+from kalshi_ingest.domain.settlement import Settlement, is_due
 
-_REPORTED_AFTER = timedelta(hours=12)
-"""Full-day reports come within hours of the end of the climate day; before that a day is not missing yet."""
 _LISTED = 20
 _COLUMNS = ("days", "full day", "preliminary", "missing", "pending", "agree", "disagree", "cannot tell", "conflicts")
 
@@ -73,9 +69,13 @@ class SettlementReport:
         lines += _listed("missing", [f"{c.city} {day}" for c in self.cities for day in c.missing])
         lines += _listed("preliminary only", [f"{c.city} {day}" for c in self.cities for day in c.preliminary])
         checks = [(c.city, check) for c in self.cities for check in c.checks]
-        odd = [_words(city, check) for city, check in checks if check.verdict is Verdict.DISAGREE]
+        odd = [
+            f"{city} {check.event_date}: {check.text}" for city, check in checks if check.verdict is Verdict.DISAGREE
+        ]
         lines += _listed("disagree with the bin that paid", odd)
-        other = [_words(c, k) for c, k in checks if k.verdict is not Verdict.DISAGREE and k.values_differ]
+        other = [
+            f"{c} {k.event_date}: {k.text}" for c, k in checks if k.verdict is not Verdict.DISAGREE and k.values_differ
+        ]
         lines += _listed("settled on another number in the same bin", other)
         lines += _listed("failed", [f"{what}: {why}" for what, why in self.failed.items()])
         lines += _listed("not readable", self.unreadable)
@@ -96,7 +96,7 @@ def report_of(
     for city, asked in days.items():
         report = CityReport(city.key, len(asked))
         for day in asked:
-            _count(report, day, held.get((city.station.loc_id, day)), climate_day_utc(city, day)[1], now)
+            _count(report, day, held.get((city.station.loc_id, day)), due=is_due(city, day, now))
         report.checks = [
             cross_check(
                 event.event_ticker, event.event_date, event.paid, held.get((city.station.loc_id, event.event_date))
@@ -108,13 +108,13 @@ def report_of(
     return SettlementReport(reports, failed, unreadable)
 
 
-def _count(report: CityReport, day: date, settlement: Settlement | None, end: datetime, now: datetime) -> None:
+def _count(report: CityReport, day: date, settlement: Settlement | None, *, due: bool) -> None:
     if settlement is not None and not settlement.is_preliminary:
         report.full_day += 1
         report.sources[str(settlement.source)] += 1
         if settlement.conflict is not None:
             report.conflicts[day] = settlement.conflict
-    elif now < end + _REPORTED_AFTER:
+    elif not due:
         report.pending += 1
     elif settlement is not None and settlement.tmax_final_f is not None:
         report.preliminary.append(day)
@@ -129,12 +129,6 @@ def _row(report: CityReport) -> tuple[str, ...]:
     sources = ", ".join(f"{name} {count:,}" for name, count in report.sources.most_common())
     numbers = (*counts, *checked, len(report.conflicts))
     return report.city, *(f"{number:,}" for number in numbers), sources
-
-
-def _words(city: str, check: CrossCheck) -> str:
-    paid = f"{check.paid} paid" + (f" on {check.expiration_f} °F" if check.expiration_f is not None else "")
-    why = f" ({check.reason})" if check.reason else ""
-    return f"{city} {check.event_date}: {paid}, the official maximum is {check.official_f} °F{why}"
 
 
 def _listed(what: str, items: Sequence[str]) -> Iterator[str]:

@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import asyncpg
 
-from kalshi_ingest.domain.cities import city_of_series
+from kalshi_ingest.domain.cities import CITIES, city_of_series
 from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, WeatherRows
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.evidence_rows import RowsCheck, unknown_tickers
+from kalshi_ingest.store.evidence_weather import read_weather
 
 _SERIES = """
 select asked.series_ticker, series.city
@@ -65,33 +66,6 @@ select ticker, series_ticker, event_date, state, verdict, pages, trades_stored, 
 from checkpoints {_WITHIN}
 """  # noqa: S608
 
-_WEATHER_EXISTS = """
-select to_regclass('wx.settlement') is not null and to_regclass('wx.minute_obs') is not null
-   and to_regclass('wx.location') is not null
-"""
-
-_SETTLEMENTS = """
-select city, date_local from wx.settlement join wx.location using (loc_id)
-where tmax_final_f is not null
-  and date_local >= coalesce($1::date, '-infinity') and date_local <= coalesce($2::date, 'infinity')
-"""
-
-# The clock of the climate day is local standard time all year, so an offset makes a date of every instant.
-_MINUTES = """
-select city, day, observations
-from wx.location
-cross join lateral (
-    select (ts_utc at time zone 'UTC' + standard_offset_hours * interval '1 hour')::date as day,
-           count(*) as observations
-    from wx.minute_obs
-    where minute_obs.loc_id = location.loc_id and not ffilled
-      and ts_utc >= coalesce($1::date - standard_offset_hours * interval '1 hour', '-infinity') at time zone 'UTC'
-      and ts_utc < coalesce($2::date + 1 - standard_offset_hours * interval '1 hour', 'infinity') at time zone 'UTC'
-    group by 1
-) as counted
-"""
-
-
 _SNAPSHOT = "set transaction isolation level repeatable read, read only"
 
 One = TypeVar("One")
@@ -100,7 +74,7 @@ Two = TypeVar("Two")
 
 @dataclass(frozen=True, slots=True)
 class _Catalog:
-    """Everything but trades and candles."""
+    """Everything about markets but trades and candles."""
 
     series: dict[str, str | None]
     asked: tuple[date, date] | None
@@ -108,7 +82,6 @@ class _Catalog:
     events: list[HeldEvent]
     markets: list[HeldMarket]
     claims: dict[str, Claim]
-    weather: dict[str, WeatherRows]
 
 
 async def read(
@@ -142,7 +115,7 @@ async def _read(
     await one.execute(_SNAPSHOT)
     snapshot = await one.fetchval("select pg_export_snapshot()")
     await two.execute(f"{_SNAPSHOT}; set transaction snapshot '{snapshot}'")
-    held, unknown = await _both(_catalog(one, series, dates), unknown_tickers(two))
+    held, (unknown, weather) = await _both(_catalog(one, series, dates), _others(two, series, dates))
     tickers = {market.ticker for market in held.markets} | held.claims.keys()
     tickers.update(ticker for ticker in unknown if _within(ticker, series, dates))
     check = RowsCheck(tickers)
@@ -155,7 +128,7 @@ async def _read(
         markets=held.markets,
         claims=held.claims,
         rows=check.rows,
-        weather=held.weather,
+        weather=weather,
     )
 
 
@@ -171,27 +144,15 @@ async def _catalog(
         events=[HeldEvent(*row) for row in await connection.fetch(_EVENTS, series, *dates)],
         markets=[HeldMarket(*row) for row in await connection.fetch(_MARKETS, series, *dates)],
         claims={row[0]: Claim(*row[1:]) for row in await connection.fetch(_CLAIMS, series, *dates)},
-        weather=await _weather(connection, None if series is None else {_city(name) for name in series}, dates),
     )
 
 
-async def _weather(
-    connection: asyncpg.Connection, cities: Collection[str | None] | None, dates: tuple[date | None, date | None]
-) -> dict[str, WeatherRows]:
-    """By city, of `cities` (None: of all)."""
-    if not await connection.fetchval(_WEATHER_EXISTS):
-        return {}
-    settled: dict[str, set[date]] = {}
-    for city, day in await connection.fetch(_SETTLEMENTS, *dates):
-        settled.setdefault(city, set()).add(day)
-    observed: dict[str, dict[date, int]] = {}
-    for city, day, observations in await connection.fetch(_MINUTES, *dates):
-        observed.setdefault(city, {})[day] = observations
-    return {
-        city: WeatherRows(frozenset(settled.get(city, ())), observed.get(city, {}))
-        for city in sorted(settled.keys() | observed.keys())
-        if cities is None or city in cities
-    }
+async def _others(
+    connection: asyncpg.Connection, series: list[str] | None, dates: tuple[date | None, date | None]
+) -> tuple[list[str], dict[str, WeatherRows]]:
+    """Tickers that only trades or candles know, and the weather."""
+    cities = [city for city in CITIES if series is None or city.series_ticker in series]
+    return await unknown_tickers(connection), await read_weather(connection, cities, dates)
 
 
 def _city(series_ticker: str) -> str | None:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 import asyncpg
 
-from kalshi_ingest.domain.cross_check import PaidMarket
+from kalshi_ingest.domain.cross_check import PaidMarket, SettledEvent
 from kalshi_ingest.domain.settlement import Observation, Reported, Settlement, Source, settle
 from kalshi_ingest.store.database import lock_key
 
@@ -100,16 +100,6 @@ class Poll:
     state: str
     """answered, nothing or failed."""
     polled_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SettledEvent:
-    """An event all of whose markets have a result."""
-
-    series_ticker: str
-    event_ticker: str
-    event_date: date
-    paid: tuple[PaidMarket, ...]
 
 
 async def store(connection: asyncpg.Connection, reported: Sequence[Reported], polled: Polled, now: datetime) -> None:

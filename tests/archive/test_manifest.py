@@ -48,3 +48,12 @@ def test_what_is_no_manifest_of_ours_is_refused(tmp_path: Path, content: bytes, 
     place.write(MANIFEST, content)
     with pytest.raises(Unusable, match=words):
         read_manifest(place)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "a/b", "..", ".hidden", "", "a\nb", "x" * 101])
+def test_names_that_would_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    place = Place.at(str(tmp_path))
+    for cities in ({name: NEW_YORK}, {"nyc": CityEntry((name,), None, None, {})}):
+        place.write(MANIFEST, Manifest("cities", cities).as_json())
+        with pytest.raises(Unusable, match="cannot be the name of a folder"):
+            read_manifest(place)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import date
@@ -22,9 +23,11 @@ from kalshi_ingest.archive.manifest import Layout
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.schema import TABLES
 from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.jobs.export import export
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.store.database import Database
 from tests import postgres
 from tests.jobs.archives import SHUFFLED, assert_whole, child, execute, exported, tree
 from tests.jobs.harness import Run, fetch, small_world, varied_world
@@ -179,6 +182,30 @@ async def test_another_series_goes_to_a_folder_of_its_own_name(database_url: str
     assert {path.partition("/")[0] for path in tree(tmp_path)} == {"KXHIGHCHI", "manifest.json"}
 
 
+async def test_a_series_that_a_backfill_could_not_get_is_no_reason_to_export_nothing(
+    filled: str, tmp_path: Path
+) -> None:
+    database = Database(filled)
+    await database.open()
+    result = await export(database, Place.at(str(tmp_path)), labels=["chicago", "KXNEW"], expected=True)
+    await database.close()
+    assert [city.label for city in result.cities] == ["chicago", "KXNEW"]
+    assert result.cities[0].rows["trades"] > 0
+    assert pq.read_table(tmp_path / "KXNEW/trades.parquet").num_rows == 0
+    assert_whole(tmp_path)
+
+
+async def test_a_series_whose_name_is_a_path_is_not_written(filled: str, tmp_path: Path) -> None:
+    await execute(
+        filled,
+        "insert into series select '../KXHIGH', null, title, category, frequency, settlement_sources, raw, fetched_at "
+        "from series",
+    )
+    with pytest.raises(Unusable, match="cannot be the name of a folder"):
+        await exported(filled, tmp_path / "archive")
+    assert {path.partition("/")[0] for path in tree(tmp_path)} <= {"archive"}
+
+
 async def test_what_cannot_be_exported_is_said(filled: str, database_url: str, tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="nothing is held yet"):
         await exported(database_url, tmp_path / "a")
@@ -281,9 +308,6 @@ async def test_object_storage(filled: str, tmp_path: Path) -> None:
     """Through pyarrow's file systems, as s3:// is; here one that keeps its objects below a folder."""
     from pyarrow import fs
 
-    from kalshi_ingest.jobs.export import export
-    from kalshi_ingest.store.database import Database
-
     (tmp_path / "bucket").mkdir()
     remote = Place(fs.SubTreeFileSystem(str(tmp_path / "bucket"), fs.LocalFileSystem()), "archive", "bucket://archive")
     database = Database(filled)
@@ -349,30 +373,39 @@ async def test_an_export_killed_20_times_leaves_whole_files_only(filled: str, tm
     await execute(filled, "update trades set yes_price = 0.5 where ticker like '%24OCT23%'")
     await exported(filled, tmp_path / "odd", layout=layout)
     await execute(filled, "update trades set yes_price = 0.25")
-    loop = asyncio.get_running_loop()
-    began = loop.time()
     await exported(filled, tmp_path / "even", layout=layout)
-    seconds = loop.time() - began
-    random, killed = Random(3), 0
-    folder = tmp_path / "killed"
-    for attempt in range(20):
-        await execute(filled, f"update trades set yes_price = {('0.25', '0.75')[attempt % 2]}")
-        process = await asyncio.create_subprocess_exec(
-            *child(filled, folder, layout),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
-        )
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"begun\n"
-        loop.call_later(1.5 * seconds * (attempt + random.random()) / 20, _kill, process)
-        killed += await process.wait() != 0
+    seconds = await _export_in_a_process(filled, tmp_path / "timed", layout) or 0.0
+    folder, random, killed, attempts = tmp_path / "killed", Random(3), 0, 0
+    while killed < 20:
+        attempts += 1
+        assert attempts < 100, "exports are all faster than their killer"
+        await execute(filled, f"update trades set yes_price = {('0.25', '0.75')[attempts % 2]}")
+        took = await _export_in_a_process(filled, folder, layout, kill_after=random.uniform(0, seconds))
+        killed += took is None
         if folder.exists():
             assert_whole(folder)
-    assert killed >= 10
     await execute(filled, "update trades set yes_price = 0.25")
     await exported(filled, folder, layout=layout)
     assert tree(folder) == tree(tmp_path / "even") != tree(tmp_path / "odd")
+
+
+async def _export_in_a_process(url: str, folder: Path, layout: Layout, kill_after: float | None = None) -> float | None:
+    """How many seconds one took after it had begun; None when it was killed."""
+    process = await asyncio.create_subprocess_exec(
+        *child(url, folder, layout),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"begun\n"
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    if kill_after is not None:
+        loop.call_later(kill_after, _kill, process)
+    code = await process.wait()
+    assert code in (0, -signal.SIGKILL)
+    return None if code else loop.time() - began
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.simulator import Simulator
 from tests import postgres
 from tests.jobs.archives import execute, exported, tree
@@ -36,6 +37,25 @@ async def test_a_round_trip_gives_the_same_tables_and_files(source: str, databas
     assert await held(database_url) == await held(source)
     await exported(database_url, tmp_path / "two")
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
+
+
+async def test_a_round_trip_of_new_york_and_of_a_series_that_is_no_citys(
+    postgres_url: str, template_database: str, database_url: str, tmp_path: Path
+) -> None:
+    world = varied_world(cities=("KXHIGHCHI", "KXHIGHNY", "KXHIGHDEN"), giant=0, trades_per_market=40.0)
+    wanted = [Wanted("KXHIGHCHI", "chicago"), Wanted("KXHIGHNY", "nyc"), Wanted("KXHIGHDEN", None)]
+    async with Simulator(world) as simulator, postgres.fresh_database(postgres_url, template_database) as source:
+        await Run(simulator.url, source, wanted)()
+        await exported(source, tmp_path / "one")
+        result = await loaded(database_url, tmp_path / "one")
+        assert list(result.loaded) == ["KXHIGHDEN", "chicago", "nyc"]
+        assert await held(database_url) == await held(source)
+    await exported(database_url, tmp_path / "two")
+    first = tree(tmp_path / "one")
+    assert {path for path in first if path.endswith(".txt")} == {
+        f"{label}/summary_report.txt" for label in result.loaded
+    }
+    assert tree(tmp_path / "two") == first
 
 
 async def test_a_second_load_changes_nothing(source: str, database_url: str, tmp_path: Path) -> None:
@@ -101,6 +121,54 @@ async def test_lost_rows_come_back_with_their_candles(source: str, database_url:
     after = await held(database_url)
     assert after["trades"] == whole["trades"]
     assert after["checkpoints"] == whole["checkpoints"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "delete from candles",
+        "delete from candles where period_minutes = 5",
+        "delete from candles where (ticker, period_start) in "
+        "(select ticker, max(period_start) from candles group by ticker)",
+        "update candles set volume = volume + 1 where ticker = (select min(ticker) from trades)",
+        "insert into candles select ticker, period_minutes, period_start + interval '1 day', "
+        "period_end + interval '1 day', open, high, low, close, volume, vwap, num_trades from candles "
+        "where ticker = (select max(ticker) from trades) on conflict do nothing",
+    ],
+)
+async def test_candles_that_do_not_add_up_to_held_trades_are_made_anew(
+    source: str, database_url: str, tmp_path: Path, damage: str
+) -> None:
+    await exported(source, tmp_path)
+    await loaded(database_url, tmp_path)
+    whole = await held(database_url)
+    await execute(database_url, damage)
+    assert (await held(database_url))["candles"] != whole["candles"]
+    result = (await loaded(database_url, tmp_path)).loaded["chicago"]
+    assert (result.trades, result.proved) == (0, 0)
+    assert await held(database_url) == whole
+
+
+async def test_forgotten_markets_get_candles_and_proof_back(source: str, database_url: str, tmp_path: Path) -> None:
+    """As `coverage --fix` leaves them before its backfill: trades without candles and checkpoint."""
+    await exported(source, tmp_path)
+    await loaded(database_url, tmp_path)
+    whole = await held(database_url)
+    await execute(database_url, "delete from candles", "delete from checkpoints")
+    await loaded(database_url, tmp_path)
+    assert await held(database_url) == whole
+
+
+async def test_a_candle_that_its_trades_do_not_make_is_refused(source: str, database_url: str, tmp_path: Path) -> None:
+    await execute(
+        source,
+        "update candles set close = low where (ticker, period_minutes, period_start) = "
+        "(select ticker, period_minutes, period_start from candles where close > low limit 1)",
+    )
+    await exported(source, tmp_path)
+    with pytest.raises(Unusable, match=r"candles_.m\.parquet: column close: .* is not what the trades make"):
+        await loaded(database_url, tmp_path)
+    assert set((await counts(database_url)).values()) == {0}
 
 
 async def test_a_trade_with_other_values_is_named_and_nothing_is_written(

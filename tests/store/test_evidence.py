@@ -1,26 +1,37 @@
 """What is held comes back as it is, and no candle can differ from its trades unseen."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from random import Random
 
 import asyncpg
 import pytest
 
 from benchmarks.filled import fill
+from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.candles import candles_of, fold, roll_up
-from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, Listed
+from kalshi_ingest.domain.cities import find_city
+from kalshi_ingest.domain.coverage.cases import Scope
+from kalshi_ingest.domain.coverage.findings import Level
+from kalshi_ingest.domain.coverage.judge import judge
+from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, Listed, MinuteDay
+from kalshi_ingest.domain.minutes import VISUAL_CROSSING, minutes_of
+from kalshi_ingest.domain.minutes import Observation as Minute
 from kalshi_ingest.domain.model import Trade
+from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.simulator import Simulator
-from kalshi_ingest.store import evidence
+from kalshi_ingest.store import evidence, settlements
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
 from kalshi_ingest.store.evidence_rows import RowsCheck
+from kalshi_ingest.store.minutes import write_days
+from kalshi_ingest.store.settlements import Polled
 from tests import recorded
 from tests.jobs.harness import Run, fetch
 from tests.jobs.test_recorded_trades import recorded_world
 
 FIRST, SECOND, THIRD = date(2025, 1, 5), date(2025, 1, 6), date(2025, 1, 7)
-ZERO = datetime(2025, 1, 5, tzinfo=UTC)
+LATER = datetime(2025, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -266,30 +277,97 @@ async def test_a_series_that_was_only_asked_for(database_url: str) -> None:
     assert held.asked == (FIRST, THIRD)
 
 
-async def test_weather_by_climate_day(database_url: str) -> None:
-    """Denver's day begins at 07:00Z all year; what was filled in is no observation."""
-    minutes = [ZERO + timedelta(hours=7, minutes=-5), ZERO + timedelta(hours=7), ZERO + timedelta(hours=30, minutes=55)]
-    observed = "insert into wx.minute_obs (loc_id, ts_utc, temp_f, ffilled, source) values ('KDEN', $1, 40, $2, 'VC')"
-    for minute in minutes:
-        await fetch(database_url, observed, minute, False)
-    await fetch(database_url, observed, ZERO + timedelta(hours=8), True)
-    for place, day, final in (("KDEN", FIRST, 40), ("KDEN", SECOND, None), ("KMIA", SECOND, 80)):
-        await fetch(
-            database_url,
-            "insert into wx.settlement (loc_id, date_local, tmax_final_f, source, is_preliminary, n_sources,"
-            " updated_at) values ($1, $2, $3::int, $4, $3::int is null, 1, now())",
-            *(place, day, final, "CLI" if final else None),
+def observations(loc_id: str, day: date, city: str, gone: Collection[int] = ()) -> list[Minute]:
+    """One in every slot, and a second one in the first, but none in the slots that are `gone`."""
+    begins = int(climate_day_utc(find_city(city), day)[0].timestamp())
+    seconds = [begins + 60, *(begins + n * 300 for n in range(288) if n not in gone)]
+    return [Minute(second, 50_00, loc_id, VISUAL_CROSSING) for second in sorted(seconds)]
+
+
+async def keep_minutes(connection: asyncpg.Connection, city: str, day: date, gone: Collection[int] = ()) -> None:
+    found = find_city(city)
+    rows = observations(found.station.loc_id, day, city, gone)
+    made = minutes_of(found, day, [(VISUAL_CROSSING, rows)], LATER)
+    async with connection.transaction():
+        await write_days(connection, [(made, "complete")], LATER, again=False)
+
+
+async def keep_settlement(connection: asyncpg.Connection, loc_id: str, day: date, issued: datetime, tmax: int) -> None:
+    product = f"{issued:%Y%m%d%H%M}-CLI"
+    full = issued > datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=32)
+    told = Observation(loc_id, day, Source.CLI, product, None, issued, LATER, full, Decimal(tmax))
+    async with connection.transaction():
+        await settlements.store(
+            connection, [Reported(told, '"text"')], Polled(loc_id, Source.CLI, LATER, {day: None}), LATER
         )
+
+
+async def test_weather_by_climate_day(database_url: str, filled: asyncpg.Connection) -> None:
+    """Denver's day begins at 07:00Z all year; a slot may hold several observations, and copies are none."""
+    await keep_minutes(filled, "denver", FIRST)
+    await keep_minutes(filled, "denver", SECOND, gone=range(100, 120))
+    await keep_settlement(filled, "KDEN", FIRST, datetime(2025, 1, 6, 13, tzinfo=UTC), 40)
+    await keep_settlement(filled, "KDEN", SECOND, datetime(2025, 1, 6, 23, tzinfo=UTC), 41)
+    await keep_settlement(filled, "KMIA", SECOND, datetime(2025, 1, 7, 13, tzinfo=UTC), 80)
     held = await evidence.read(database_url)
-    assert held.weather["denver"].minute_days == {FIRST - timedelta(days=1): 1, FIRST: 2}
-    assert held.weather["denver"].settlement_days == {FIRST}
-    assert held.weather["miami"].settlement_days == {SECOND}
     assert held.weather.keys() == {"denver", "miami"}
-    part = await evidence.read(database_url, ["KXHIGHDEN"], FIRST, FIRST)
+    denver = held.weather["denver"]
+    assert denver.minutes == {
+        FIRST: MinuteDay("complete", 288, 0, 0, None, 288, 0),
+        SECOND: MinuteDay("complete", 268, 12, 8, None, 268, 12),
+    }
+    assert {day: (each.tmax_final_f, each.is_preliminary) for day, each in denver.settlements.items()} == {
+        FIRST: (40, False),
+        SECOND: (41, True),
+    }
+    assert held.weather["miami"].minutes == {}
+    paid = {event.event_date: event for event in denver.paid}
+    assert paid.keys() == {FIRST, SECOND, THIRD}
+    assert paid[FIRST].event_ticker == "KXHIGHDEN-25JAN05"
+    assert len(paid[FIRST].paid) == 1
+    part = await evidence.read(database_url, ["KXHIGHDEN"], SECOND, SECOND)
     assert part.weather.keys() == {"denver"}
-    assert part.weather["denver"].minute_days == {FIRST: 2}
-    await fetch(database_url, "drop schema wx cascade")
+    assert part.weather["denver"].minutes.keys() == part.weather["denver"].settlements.keys() == {SECOND}
+    assert [event.event_date for event in part.weather["denver"].paid] == [SECOND]
+    await filled.execute("drop schema wx cascade")
     assert (await evidence.read(database_url)).weather == {}
+
+
+async def test_a_lost_minute_is_a_hole_only_where_it_empties_a_slot(
+    database_url: str, filled: asyncpg.Connection
+) -> None:
+    await keep_minutes(filled, "denver", FIRST, gone=[287])
+    begins = climate_day_utc(find_city("denver"), FIRST)[0]
+    lose = "delete from wx.minute_obs where loc_id = 'KDEN' and ts_utc = $1"
+
+    async def kinds() -> list[tuple[str, str]]:
+        scope = Scope(LATER, FIRST, FIRST, ["KXHIGHDEN"])
+        report = judge(await evidence.read(database_url, scope.series, scope.start, scope.end), scope)
+        return [(each.kind, each.text) for each in report.at(Level.HOLE)]
+
+    assert await kinds() == []
+    await filled.execute(lose, begins)
+    assert await kinds() == []
+    await filled.execute(lose, begins + timedelta(minutes=1))
+    lost = "slots observed and 1 filled are held, its claim says 287 and 1"
+    assert await kinds() == [("minutes_lost", f"286 {lost}")]
+    await keep_minutes(filled, "denver", FIRST)
+    assert await kinds() == []
+    await filled.execute(lose, begins + timedelta(days=1, minutes=-5))
+    assert await kinds() == [("minutes_lost", "287 slots observed and 0 filled are held, its claim says 288 and 0")]
+
+
+async def test_what_weather_was_asked_for_is_not_what_markets_were(
+    database_url: str, filled: asyncpg.Connection
+) -> None:
+    await filled.execute(
+        "insert into ingestion_log (run_id, command, series_ticker, status, started_at, min_event_date, max_event_date)"
+        " select gen_random_uuid(), 'weather minutes --start 2021-01-01', 'KXHIGHNY', 'success', now(), $1, $2",
+        *(date(2021, 1, 1), date(2025, 6, 1)),
+    )
+    held = await evidence.read(database_url)
+    assert held.asked == (FIRST, THIRD)
+    assert "KXHIGHNY" not in held.series
 
 
 @recorded.needs_recorded

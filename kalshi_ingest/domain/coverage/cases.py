@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.domain.coverage.days import DayCase
@@ -20,14 +20,19 @@ Cases = dict[date, DayCase]
 class Scope:
     """What to judge. Dates are event dates, both inclusive."""
 
-    today: date
-    """In UTC. Events of the last two days may still be on their way to settlement."""
+    now: datetime
+    """The moment of the judgement. Events of the last two days may still be on their way to settlement."""
     start: date | None = None
     """None: the first date that any run asked for."""
     end: date | None = None
     """None: the last one."""
     series: Sequence[str] | None = None
     """Series tickers; None: the six active cities, and everything else that is held or was asked for."""
+
+    @property
+    def today(self) -> date:
+        """In UTC."""
+        return self.now.astimezone(UTC).date()
 
 
 def gather(

@@ -4,34 +4,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
-from kalshi_ingest.domain.calendar import SLOTS_A_DAY
 from kalshi_ingest.domain.coverage.cases import Cases
 from kalshi_ingest.domain.coverage.days import events_of
-from kalshi_ingest.domain.coverage.findings import DayState, Figures, Finding, Level, Subject
-from kalshi_ingest.domain.evidence import Evidence, WeatherRows
-
-NO_WEATHER = WeatherRows(frozenset(), {})
+from kalshi_ingest.domain.coverage.findings import DayState, Figures, Finding, Level
 
 
-def weather_days(days: Cases) -> list[date]:
-    """Event dates that have to have weather: an event is held or listed, and the day is well over."""
-    known = [case for _, case in sorted(days.items()) if not case.young]
-    return [case.day for case in known if not case.unasked and not case.none_listed]
-
-
-def figures_of(
-    subject: Subject, days: Cases, states: Mapping[date, DayState], evidence: Evidence, findings: Sequence[Finding]
-) -> Figures:
-    """Every count of `subject`; `states` and `findings` are what was judged of it."""
+def figures_of(days: Cases, states: Mapping[date, DayState], findings: Sequence[Finding]) -> Figures:
+    """Every count of one series' markets; `states` and `findings` are what was judged of it."""
     by_state = Counter(states.values())
     cases = list(days.values())
     markets = [each for case in cases for each in case.markets]
     held = [(each.market, each.rows) for each in markets if each.market is not None]
     judged = [event for case in cases for event in events_of(case) if event.needs_one_yes]
     outcomes = Counter(each.outcome for each in markets)
-    weather = evidence.weather.get(subject.label, NO_WEATHER)
-    asked = weather_days(days) if subject.city and (not subject.retired or weather is not NO_WEATHER) else []
-    minute_days = [] if subject.retired else asked
     return Figures(
         days_expected=len(days) - by_state[DayState.NONE],
         days_complete=by_state[DayState.COMPLETE] + by_state[DayState.WARNING],
@@ -59,10 +44,6 @@ def figures_of(
         trading_minutes=sum((market.close_time - market.open_time) // timedelta(minutes=1) for market, _ in held),
         strikes_from_subtitle=sum(market.strike_source == "subtitle" for market, _ in held),
         strikes_from_neighbours=sum(market.strike_source == "neighbours" for market, _ in held),
-        settlement_days_expected=len(asked),
-        settlement_days=sum(day in weather.settlement_days for day in asked),
-        minute_days_expected=len(minute_days),
-        minute_days=sum(weather.minute_days.get(day, 0) >= SLOTS_A_DAY for day in minute_days),
         holes=sum(finding.level is Level.HOLE for finding in findings),
         warnings=sum(finding.level is Level.WARNING for finding in findings),
     )

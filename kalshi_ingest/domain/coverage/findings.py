@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures, SettlementFigures
 
 
 class Level(StrEnum):
@@ -33,6 +35,8 @@ class Remedy(StrEnum):
     """`weather settlement`."""
     MINUTES = "minutes"
     """`weather minutes`."""
+    MINUTES_AGAIN = "minutes again"
+    """`weather minutes --again`: the rows of a day contradict the claim that it is complete."""
 
 
 class DayState(StrEnum):
@@ -136,11 +140,6 @@ class Figures:
     """Minutes from open to close, over all markets held."""
     strikes_from_subtitle: int = 0
     strikes_from_neighbours: int = 0
-    settlement_days_expected: int = 0
-    settlement_days: int = 0
-    minute_days_expected: int = 0
-    minute_days: int = 0
-    """Climate days with all 288 five-minute slots."""
     holes: int = 0
     warnings: int = 0
 
@@ -150,10 +149,13 @@ class Figures:
         return self.candles_1m / self.trading_minutes if self.trading_minutes else None
 
 
-def total(figures: Iterable[Figures]) -> Figures:
+Counts = TypeVar("Counts", Figures, SettlementFigures, MinuteFigures)
+
+
+def total(kind: type[Counts], figures: Iterable[Counts | None]) -> Counts:
     """The sum, field by field."""
-    each = list(figures)
-    return Figures(**{field.name: sum(getattr(one, field.name) for one in each) for field in fields(Figures)})
+    each = [one for one in figures if one is not None]
+    return kind(**{field.name: sum(getattr(one, field.name) for one in each) for field in fields(kind)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,9 @@ class Judged:
     figures: Figures
     days: Mapping[date, DayState]
     """Every event date that was judged; dates before the first event, and not asked about, are left out."""
+    settlements: SettlementFigures | None
+    """None: not ingested, or not asked of this series."""
+    minutes: MinuteFigures | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +184,9 @@ class Report:
     total: Figures
     findings: Sequence[Finding]
     """By series, date and ticker."""
-    settlement_ingested: bool
-    """False: no city has a row of settlements, so nothing is said about them."""
-    minutes_ingested: bool
+    settlements: SettlementFigures | None
+    """Of all cities. None: none has a row of settlements, so nothing is said about them."""
+    minutes: MinuteFigures | None
 
     def at(self, level: Level) -> list[Finding]:
         """The findings of one level."""

@@ -5,15 +5,17 @@ trades without a market are further witnesses: each can name something that was 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 
+from kalshi_ingest.domain.calendar import climate_day_of
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.domain.coverage.cases import Cases, Scope, fill_calendar, gather, placed
 from kalshi_ingest.domain.coverage.days import DayCase, check_day
-from kalshi_ingest.domain.coverage.figures import NO_WEATHER, figures_of, weather_days
+from kalshi_ingest.domain.coverage.figures import figures_of
 from kalshi_ingest.domain.coverage.findings import (
     DayState,
+    Figures,
     Finding,
     Judged,
     Level,
@@ -25,8 +27,10 @@ from kalshi_ingest.domain.coverage.findings import (
     total,
 )
 from kalshi_ingest.domain.coverage.markets import check_market
-from kalshi_ingest.domain.coverage.weather import check_minutes, check_settlement
-from kalshi_ingest.domain.evidence import Evidence
+from kalshi_ingest.domain.coverage.minutes import check_minutes, minute_figures
+from kalshi_ingest.domain.coverage.settlements import check_settlements, settlement_figures
+from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures, SettlementFigures
+from kalshi_ingest.domain.evidence import NO_WEATHER, Evidence
 
 
 def judge(evidence: Evidence, scope: Scope) -> Report:
@@ -39,20 +43,22 @@ def judge(evidence: Evidence, scope: Scope) -> Report:
     subjects = _subjects(evidence, scope)
     cases = gather(evidence, subjects, scope, (start, end))
     ingested = (
-        any(each.settlement_days for each in evidence.weather.values()),
-        any(each.minute_days for each in evidence.weather.values()),
+        any(each.settlements for each in evidence.weather.values()),
+        any(each.minutes for each in evidence.weather.values()),
     )
     judged: list[Judged] = []
     findings: list[Finding] = []
     for subject in subjects:
         days = cases[subject.series_ticker]
         fill_calendar(subject, days, scope, (start, end))
-        found = list(_findings(subject, days, evidence, ingested))
+        weather = _weather(subject, days, evidence, scope.now, ingested)
+        found = list(_findings(subject, days, weather.findings))
         states = _states(days, found)
-        judged.append(Judged(subject, figures_of(subject, days, states, evidence, found), states))
+        figures = figures_of(days, states, found)
+        judged.append(Judged(subject, figures, states, weather.settlements, weather.minutes))
         findings += found
     stray = list(_stray(evidence, scope))
-    sums = total(each.figures for each in judged)
+    sums = total(Figures, (each.figures for each in judged))
     return Report(
         start=start,
         end=end,
@@ -60,8 +66,8 @@ def judge(evidence: Evidence, scope: Scope) -> Report:
         series=judged,
         total=replace(sums, holes=sums.holes + len(stray)),
         findings=[*findings, *stray],
-        settlement_ingested=ingested[0],
-        minutes_ingested=ingested[1],
+        settlements=total(SettlementFigures, (each.settlements for each in judged)) if ingested[0] else None,
+        minutes=total(MinuteFigures, (each.minutes for each in judged)) if ingested[1] else None,
     )
 
 
@@ -95,9 +101,9 @@ def _stray(evidence: Evidence, scope: Scope) -> Iterator[Finding]:
             yield Finding(Level.HOLE, "stray", "unknown", "", None, None, text, None, None, ticker)
 
 
-def _findings(subject: Subject, days: Cases, evidence: Evidence, ingested: tuple[bool, bool]) -> Iterator[Finding]:
+def _findings(subject: Subject, days: Cases, weather: Sequence[Finding]) -> Iterator[Finding]:
     """Everything there is to say about one series, by date and ticker."""
-    found = [*_of_spans(subject, days), *_of_weather(subject, days, evidence, ingested)]
+    found = [*_of_spans(subject, days), *weather]
     for case in days.values():
         found += check_day(case)
         for market in case.markets:
@@ -121,19 +127,38 @@ def _of_spans(subject: Subject, days: Cases) -> Iterator[Finding]:
         yield at_day(subject, (first, last), Level.NOTE, "none_listed", "the exchange lists no event")
 
 
-def _of_weather(subject: Subject, days: Cases, evidence: Evidence, ingested: tuple[bool, bool]) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class _Weather:
+    """The weather of one series; None: not ingested, or not asked for."""
+
+    settlements: SettlementFigures | None
+    minutes: MinuteFigures | None
+    findings: Sequence[Finding]
+
+
+def _weather(subject: Subject, days: Cases, evidence: Evidence, now: datetime, ingested: tuple[bool, bool]) -> _Weather:
     """New York's minutes are not asked for, its settlements only once there are any."""
-    if subject.city is None or (subject.retired and subject.label not in evidence.weather):
-        return
     held = evidence.weather.get(subject.label, NO_WEATHER)
-    if ingested[0]:
-        yield from check_settlement(subject, weather_days(days), held)
-    if ingested[1] and not subject.retired:
-        yield from check_minutes(subject, weather_days(days), held)
+    city, found = subject.city, list[Finding]()
+    settlements: SettlementFigures | None = None
+    minutes: MinuteFigures | None = None
+    if city is None:
+        return _Weather(settlements, minutes, found)
+    latest = climate_day_of(city, now)
+    asked = [day for day, case in sorted(days.items()) if not case.none_listed and day <= latest]
+    if ingested[0] and (held.settlements or not city.retired):
+        settlements = settlement_figures(city, asked, held, now)
+        found += check_settlements(subject, asked, held, now)
+    if ingested[1] and not city.retired:
+        minutes = minute_figures(city, asked, held, now)
+        found += check_minutes(subject, asked, held, now)
+    return _Weather(settlements, minutes, found)
 
 
 def _for_retired(finding: Finding) -> Finding:
     """As for any city, but nothing can be fetched, so nothing may be forgotten, and proof can no longer be had."""
+    if finding.remedy is Remedy.SETTLEMENT:
+        return replace(finding, level=Level.WARNING, remedy=None)
     if finding.remedy not in (Remedy.FETCH, Remedy.REFETCH):
         return finding
     level = Level.WARNING if finding.kind == "unproved" else finding.level
@@ -152,7 +177,7 @@ def _states(days: Cases, findings: Sequence[Finding]) -> dict[date, DayState]:
 
 
 def _is_weather(finding: Finding) -> bool:
-    return finding.kind in ("settlement_missing", "minutes_missing", "minutes_short")
+    return finding.kind.startswith(("settlement_", "minutes_"))
 
 
 def _state(case: DayCase, worst: Level | None) -> DayState:

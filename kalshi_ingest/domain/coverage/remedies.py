@@ -13,6 +13,7 @@ _COMMANDS = {
     Remedy.REFETCH: "coverage --fix",
     Remedy.SETTLEMENT: "weather settlement",
     Remedy.MINUTES: "weather minutes",
+    Remedy.MINUTES_AGAIN: "weather minutes --again",
 }
 
 
@@ -41,8 +42,9 @@ class Work:
 def work_left(report: Report) -> list[Work]:
     """The commands that close every hole that has a remedy, fetching last.
 
-    Each city gets one range where all dates between are judged: a backfill asks for nothing that is proved, and
-    listing a series costs the same for any range. Cities with the same range share a command.
+    Each city gets one range where all dates between are judged: a command asks for nothing that is proved, and
+    listing a series costs the same for any range; only `--again` does ask, so its ranges stay as they are. Cities
+    with the same range share a command.
     """
     subjects = {judged.subject.series_ticker: judged.subject for judged in report.series}
     judged_days = {judged.subject.series_ticker: judged.days for judged in report.series}
@@ -53,9 +55,10 @@ def work_left(report: Report) -> list[Work]:
             spans[finding.remedy, finding.series_ticker].append((finding.day, finding.last_day))
     shared: dict[tuple[Remedy, date, date], list[Subject]] = defaultdict(list)
     for (remedy, series), found in spans.items():
-        for start, end in _joined(found, judged_days[series]):
+        known_days = () if remedy is Remedy.MINUTES_AGAIN else judged_days[series]
+        for start, end in _joined(found, known_days):
             shared[remedy, start, end].append(subjects[series])
-    order = [Remedy.REFETCH, Remedy.LOAD, Remedy.SETTLEMENT, Remedy.MINUTES, Remedy.FETCH]
+    order = [Remedy.REFETCH, Remedy.LOAD, Remedy.SETTLEMENT, Remedy.MINUTES, Remedy.MINUTES_AGAIN, Remedy.FETCH]
     work = [Work(remedy, who, start, end) for (remedy, start, end), who in shared.items()]
     return sorted(work, key=lambda each: (order.index(each.remedy), each.start, each.end))
 

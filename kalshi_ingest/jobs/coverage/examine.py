@@ -1,6 +1,7 @@
 """`coverage`: read what is held, judge it, and, when asked to, fetch what is missing."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -58,14 +59,50 @@ async def forget_distrusted(database: Database, report: Report) -> int:
     return len(tickers)
 
 
-def write_page(report: Report, path: Path) -> None:
-    """The report as one page. Raises `Unusable` when the file cannot be written."""
-    aside = path.with_name(f".{path.name}.partial")
+def nothing_to_judge(report: Report, *, named: bool) -> str:
+    """The series without any event date to judge, which must not pass for complete; empty when there is none.
+
+    Of series that the user named every one counts, of all series only all of them together.
+    """
+    idle = [judged.subject.label for judged in report.series if not judged.days]
+    if not report.complete or (not named and len(idle) < len(report.series)):
+        return ""
+    return ", ".join(idle) if named else "any series"
+
+
+def page_path(text: str) -> Path:
+    """Where the page goes. Raises `Unusable` when no file can be written there."""
+    path = Path(text)
     try:
-        aside.write_text(as_page(report), encoding="utf-8")
+        if not path.name or (path.exists() and not path.is_file()):
+            raise Unusable(f"cannot write {text!r}: --html names a file")
+        _aside(path).touch()
+        _aside(path).unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    return path
+
+
+def write_page(report: Report, path: Path) -> None:
+    """The report as one page, whole or not at all. Raises `Unusable` when the file cannot be written."""
+    aside = _aside(path)
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(as_page(report))
+            file.flush()
+            os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        raise Unusable(f"cannot write {path}: {error.strerror}") from None
+        aside.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _unwritable(path: Path, error: OSError) -> Unusable:
+    return Unusable(f"cannot write {path}: {error.strerror}")
 
 
 def series_in(report: Report) -> Sequence[str]:

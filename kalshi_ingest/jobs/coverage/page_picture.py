@@ -51,7 +51,13 @@ def calendar(judged: Judged) -> str:
     name = escape(subject.city.name if subject.city else subject.label)
     ticker = escape(subject.series_ticker)
     holes = sum(state is DayState.HOLE for state in judged.days.values())
-    said = f"{count(holes, 'date')} with a hole" if holes else "no hole" if judged.days else "no event date to judge"
+    said = (
+        f"{count(holes, 'date')} with a hole"
+        if holes
+        else "no hole in its markets"
+        if judged.days
+        else "no event date to judge"
+    )
     years = sorted({day.year for day in judged.days})
     pictures = "".join(_year(judged, year, name) for year in years)
     head = f'<h3>{name} <span class="ticker">{ticker}</span> <span class="said">{said}</span></h3>'

@@ -6,11 +6,13 @@
     total               the figures below, summed
     series              [{series_ticker, city, figures, days}]
         figures         counts, named as in `domain.coverage.findings.Figures`; `contracts` is text with two
-                        decimals; `candle_share` is the share of trading minutes with a one-minute candle, or null
+                        decimals; `candle_share` is the share of trading minutes with a one-minute candle, or null;
+                        `settlements` and `minutes` as in `domain.coverage.weather_figures`, null when not
+                        ingested or not asked of this series; `filled_share` is per expected slot
         days            {YYYY-MM-DD: complete, warning, hole, open or none listed}
     holes, warnings, notes
                         [{kind, label, series_ticker, day, last_day, event_ticker, ticker, text, remedy}]
-        remedy          fetch, refetch, load, settlement, minutes, or null
+        remedy          fetch, refetch, load, settlement, minutes, minutes again, or null
     remedies            [{remedy, series, start, end, command}]: what closes the holes, in this order
 
 Keys stay; new ones may come. Kinds of findings are listed in `kalshi_ingest.jobs.coverage.words.KINDS`.
@@ -22,6 +24,7 @@ import orjson
 
 from kalshi_ingest.domain.coverage.findings import Figures, Finding, Judged, Level, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
+from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures, SettlementFigures
 
 
 def as_json(report: Report) -> str:
@@ -31,9 +34,9 @@ def as_json(report: Report) -> str:
         "start": report.start,
         "end": report.end,
         "today": report.today,
-        "settlement": "judged" if report.settlement_ingested else "not ingested",
-        "minutes": "judged" if report.minutes_ingested else "not ingested",
-        "total": _figures(report.total),
+        "settlement": "not ingested" if report.settlements is None else "judged",
+        "minutes": "not ingested" if report.minutes is None else "judged",
+        "total": _figures(report.total, report.settlements, report.minutes),
         "series": [_series(judged) for judged in report.series],
         "holes": [_finding(each) for each in report.at(Level.HOLE)],
         "warnings": [_finding(each) for each in report.at(Level.WARNING)],
@@ -57,15 +60,28 @@ def _series(judged: Judged) -> dict[str, object]:
     return {
         "series_ticker": subject.series_ticker,
         "city": subject.city.key if subject.city else None,
-        "figures": _figures(judged.figures),
+        "figures": _figures(judged.figures, judged.settlements, judged.minutes),
         "days": judged.days,
     }
 
 
-def _figures(figures: Figures) -> dict[str, object]:
+def _figures(
+    figures: Figures, settlements: SettlementFigures | None, minutes: MinuteFigures | None
+) -> dict[str, object]:
     whole, part = divmod(figures.contracts, 100)
-    exact = {"contracts": f"{whole}.{part:02d}", "candle_share": figures.candle_share}
-    return {**dataclasses.asdict(figures), **exact}
+    return {
+        **dataclasses.asdict(figures),
+        "contracts": f"{whole}.{part:02d}",
+        "candle_share": figures.candle_share,
+        "settlements": None if settlements is None else dataclasses.asdict(settlements),
+        "minutes": None
+        if minutes is None
+        else {
+            **dataclasses.asdict(minutes),
+            "slots_expected": minutes.slots_expected,
+            "filled_share": minutes.filled_share,
+        },
+    }
 
 
 def _finding(finding: Finding) -> dict[str, object]:

@@ -7,6 +7,7 @@ from kalshi_ingest.domain.coverage.findings import Figures, Finding, Level, Repo
 from kalshi_ingest.domain.coverage.remedies import work_left
 from kalshi_ingest.jobs.coverage.page_picture import SYMBOLS, calendar, legend
 from kalshi_ingest.jobs.coverage.page_style import STYLE
+from kalshi_ingest.jobs.coverage.weather_tables import MINUTES, SETTLEMENTS, Row, minute_rows, settlement_rows
 from kalshi_ingest.jobs.coverage.words import (
     KINDS,
     PROOFS,
@@ -55,7 +56,8 @@ def _head(report: Report) -> Iterator[str]:
 def _calendars(report: Report) -> Iterator[str]:
     # Cities with one small picture each stand side by side.
     small = all(len({day.year for day in judged.days}) < 2 for judged in report.series)
-    yield f'<section><h2>Calendar of event dates</h2>{legend(report)}<div class="cities{" small" if small else ""}">'
+    yield f"<section><h2>Calendar of event dates, markets only</h2>{legend(report)}"
+    yield f'<div class="cities{" small" if small else ""}">'
     for judged in report.series:
         yield calendar(judged)
     yield "</div></section>"
@@ -92,26 +94,28 @@ def _tables(report: Report) -> Iterator[str]:
         ),
         report,
     )
-    if report.settlement_ingested or report.minutes_ingested:
-        yield "<h2>Weather</h2>"
-        yield _table(
-            ("dates with settlement", "dates with 288 observations"),
-            lambda each: (
-                share(each.settlement_days, each.settlement_days_expected) if report.settlement_ingested else None,
-                share(each.minute_days, each.minute_days_expected) if report.minutes_ingested else None,
-            ),
-            report,
-        )
+    for title, header, rows in (
+        ("Settlements, by climate day", SETTLEMENTS, settlement_rows(report)),
+        ("Minute weather, by climate day and slot of five minutes", MINUTES, minute_rows(report)),
+    ):
+        if rows:
+            yield f"<h2>{title}</h2>"
+            yield _shown(header, rows)
     yield "</section>"
 
 
 def _table(header: Sequence[str], cells: Callable[[Figures], Sequence[object]], report: Report) -> str:
+    rows = [(judged.subject.label, cells(judged.figures)) for judged in report.series]
+    return _shown(header, [*rows, ("total", cells(report.total))])
+
+
+def _shown(header: Sequence[str], rows: Sequence[Row]) -> str:
+    """One row per series, the last one the total."""
     head = "".join(f'<th scope="col">{_text(name)}</th>' for name in header)
-    rows = [_row(judged.subject.label, cells(judged.figures)) for judged in report.series]
-    foot = _row("total", cells(report.total))
+    *body, foot = (_row(*row) for row in rows)
     return (
         f'<div class="wide" tabindex="0"><table><thead><tr><th scope="col">series</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody><tfoot>{foot}</tfoot></table></div>"
+        f"<tbody>{''.join(body)}</tbody><tfoot>{foot}</tfoot></table></div>"
     )
 
 
@@ -120,8 +124,6 @@ def _row(label: str, cells: Sequence[object]) -> str:
 
 
 def _cell(cell: object) -> str:
-    if cell is None:
-        return "<td>not ingested</td>"
     text = f"{cell:,}" if isinstance(cell, int) else str(cell)
     # A share that is not whole stands out by weight, not by colour alone.
     name = ' class="part"' if "/" in text else ' class="nil"' if text == "0" else ""

@@ -8,6 +8,14 @@ from itertools import groupby
 
 from kalshi_ingest.domain.coverage.findings import DayState, Figures, Finding, Judged, Level, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
+from kalshi_ingest.jobs.coverage.weather_tables import (
+    MINUTES,
+    MINUTES_OPTIONAL,
+    SETTLEMENTS,
+    Row,
+    minute_rows,
+    settlement_rows,
+)
 from kalshi_ingest.jobs.coverage.words import (
     KINDS,
     PROOFS,
@@ -35,8 +43,7 @@ _COLOURS = {DayState.HOLE: "1;31", DayState.WARNING: "33", DayState.OPEN: "36", 
 def as_text(report: Report, *, colour: bool = False) -> str:
     """The whole report; `colour` for a terminal that shows ANSI colours. Lists are cut, `--json` has all."""
     parts = [f"{headline(report)}.", scope_line(report), "", _counts(report), "", _proof(report), "", _candles(report)]
-    if report.settlement_ingested or report.minutes_ingested:
-        parts += ["", _weather(report)]
+    parts += _weather(report)
     parts += [*(["", *said] if (said := about_weather(report)) else [])]
     parts += ["", *_calendar(report, colour)]
     parts += _section("Holes", report.at(Level.HOLE), _HOLES_SHOWN)
@@ -49,9 +56,8 @@ def as_text(report: Report, *, colour: bool = False) -> str:
 
 
 def _counts(report: Report) -> str:
-    def cells(label: str, each: Figures) -> list[object]:
+    def cells(each: Figures) -> Sequence[object]:
         return [
-            label,
             share(each.days_complete + each.days_open, each.days_expected),
             each.days_open,
             share(each.events_held, each.events_expected),
@@ -62,59 +68,56 @@ def _counts(report: Report) -> str:
         ]
 
     header = ("series", "dates", "open", "events", "markets", "settled", "one yes", "holes")
-    return _table(header, cells, report, optional=("open", "holes"))
+    return _table(header, _rows(report, cells), optional=("open", "holes"))
 
 
 def _proof(report: Report) -> str:
-    def cells(label: str, each: Figures) -> list[object]:
-        return [label, *proofs(each), each.trades, f"{each.contracts / 100:,.0f}"]
+    def cells(each: Figures) -> Sequence[object]:
+        return [*proofs(each), each.trades, f"{each.contracts / 100:,.0f}"]
 
     header = ("series", *(name.replace("_", " ") for name in PROOFS), "trades", "contracts")
-    return _table(header, cells, report, optional=header[2:-2])
+    return _table(header, _rows(report, cells), optional=header[2:-2])
 
 
 def _candles(report: Report) -> str:
-    def cells(label: str, each: Figures) -> list[object]:
-        return [label, each.candles_1m, each.candles_5m, traded(each), percent(each.candle_share)]
+    def cells(each: Figures) -> Sequence[object]:
+        return [each.candles_1m, each.candles_5m, traded(each), percent(each.candle_share)]
 
     header = ("series", "candles 1m", "candles 5m", "markets with any", "trading minutes with one")
-    return _table(header, cells, report)
+    return _table(header, _rows(report, cells))
 
 
-def _weather(report: Report) -> str:
-    def cells(label: str, each: Figures) -> list[object]:
-        settled = share(each.settlement_days, each.settlement_days_expected)
-        minutes = share(each.minute_days, each.minute_days_expected)
-        return [
-            label,
-            settled if report.settlement_ingested else "not ingested",
-            minutes if report.minutes_ingested else "not ingested",
-        ]
-
-    return _table(("series", "dates with settlement", "dates with 288 observations"), cells, report)
+def _weather(report: Report) -> Iterator[str]:
+    """What is not ingested has no table."""
+    if rows := settlement_rows(report):
+        yield from ("", _table(("settlements", *SETTLEMENTS), rows, optional=SETTLEMENTS[1:]))
+    if rows := minute_rows(report):
+        yield from ("", _table(("minute weather", *MINUTES), rows, optional=MINUTES_OPTIONAL))
 
 
-def _table(
-    header: Sequence[str], cells: Callable[[str, Figures], list[object]], report: Report, optional: Sequence[str] = ()
-) -> str:
-    """One row per series and a total; shares are aligned to the right like numbers."""
-    rows = [cells(judged.subject.label, judged.figures) for judged in report.series]
-    last = cells("total", report.total)
-    names = list(header)
+def _rows(report: Report, cells: Callable[[Figures], Sequence[object]]) -> list[Row]:
+    """One row per series, the total last."""
+    rows = [(judged.subject.label, cells(judged.figures)) for judged in report.series]
+    return [*rows, ("total", cells(report.total))]
+
+
+def _table(header: Sequence[str], rows: Sequence[Row], optional: Sequence[str] = ()) -> str:
+    """The last row is the total; shares are aligned to the right like numbers."""
+    names, lines = list(header), [[label, *cells] for label, cells in rows]
     for column in range(1, len(names)):
-        if isinstance(last[column], str):
-            width = max(len(names[column]), *(len(str(row[column])) for row in [*rows, last]))
-            for row in [*rows, last]:
-                row[column] = str(row[column]).rjust(width)
+        if isinstance(lines[-1][column], str):
+            width = max(len(names[column]), *(len(str(line[column])) for line in lines))
+            for line in lines:
+                line[column] = str(line[column]).rjust(width)
             names[column] = names[column].rjust(width)
-    return table(names, rows, total=last, optional=optional)
+    return table(names, lines[:-1], total=lines[-1], optional=optional)
 
 
 def _calendar(report: Report, colour: bool) -> Iterator[str]:
     """One letter a day, a line per month; months in which every day is alike share a line."""
     present = {state for judged in report.series for state in judged.days.values()}
     legend = ", ".join(f"{letter} {meaning}" for state, (letter, meaning) in STATES.items() if state in present)
-    yield f"Calendar of event dates: {legend}"
+    yield f"Calendar of event dates, markets only: {legend}"
     for judged in report.series:
         if judged.days:
             yield ""

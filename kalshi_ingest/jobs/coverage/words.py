@@ -25,15 +25,22 @@ KINDS = {
     "trades_lost": "markets with fewer trades than proved",
     "trades_differ": "markets with other trades than proved",
     "candles": "markets whose candles are not what the trades make",
-    "settlement_missing": "dates without a settlement",
-    "minutes_missing": "dates without minute weather",
+    "settlement_missing": "climate days without a settlement",
+    "settlement_preliminary": "climate days with a partial report only",
+    "minutes_missing": "climate days whose minute weather was never fetched",
+    "minutes_failed": "climate days whose minute weather could not be fetched",
+    "minutes_open": "climate days whose minute weather was fetched too early",
+    "minutes_lost": "climate days with other minute weather than claimed",
     "short": "markets short of the exchange's own volume",
     "over": "markets over the exchange's own volume",
     "unknown": "markets of which the exchange states no volume",
     "unlisted": "dates without the exchange's list",
     "more_than_listed": "dates with more than the exchange listed",
     "outside_hours": "markets with trades outside their trading hours",
-    "minutes_short": "dates with fewer than 288 observations",
+    "settlement_disagrees": "events whose official maximum lies outside the bin that paid",
+    "settlement_conflict": "climate days whose sources differ by 2 °F or more",
+    "minutes_filled": "cities with too many copies among the minute weather",
+    "minutes_short": "cities with slots that no source has",
     "none_listed": "dates on which the exchange lists no event",
     "bin_count": "events with an unusual number of bins",
     "thresholds": "early events with a few brackets",
@@ -121,8 +128,8 @@ def about_weather(report: Report) -> list[str]:
     """What has to be said about weather that is not there at all: it does not count as held."""
     missing = [
         name
-        for name, there in (("settlements", report.settlement_ingested), ("minute weather", report.minutes_ingested))
-        if not there
+        for name, figures in (("settlements", report.settlements), ("minute weather", report.minutes))
+        if figures is None
     ]
     return [f"Not ingested, so not judged: {', '.join(missing)}."] if missing else []
 

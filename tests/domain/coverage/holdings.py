@@ -8,19 +8,26 @@ from typing import Any
 
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, Rows, WeatherRows
+from kalshi_ingest.domain.cross_check import PaidMarket, SettledEvent
+from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, MinuteDay, Rows, WeatherRows
+from kalshi_ingest.domain.settlement import Settlement, Source
 from kalshi_ingest.domain.tickers import event_ticker
 
 START = date(2025, 11, 1)
 DAYS = 3
 CITIES = ("chicago", "miami", "austin", "la", "denver", "philadelphia")
 TODAY = date(2025, 11, 20)
-SCOPE = Scope(TODAY)
+NOW = datetime(2025, 11, 20, tzinfo=UTC)
+SCOPE = Scope(NOW)
 CHICAGO = "KXHIGHCHI"
 EVENT = "KXHIGHCHI-25NOV02"
 LOSER = f"{EVENT}-B53.5"
 WINNER = f"{EVENT}-B55.5"
 DAY = date(2025, 11, 2)
+WHOLE = MinuteDay("complete", 288, 0, 0, None, 288, 0)
+"""A climate day of minutes with nothing to say about it."""
+SETTLED = Settlement(55, Source.CLI, False, 55, 55, None, 55, None, None, None, None, None, 2)
+"""An official maximum that lies in the bin that pays in `add_day`."""
 BINS: tuple[tuple[str, str, int | None, int | None], ...] = (
     ("T53", "less", None, 53),
     ("B53.5", "between", 53, 54),
@@ -111,10 +118,41 @@ class Held:
             rows.pop(ticker, None)
 
     def add_weather(self, *cities: str) -> None:
-        """Settlements and full days of minutes for every event date."""
+        """Settlements that agree with what was paid, and full days of minutes, for every event date."""
         dates = sorted({event.event_date for event in self.events.values()})
         for city in cities:
-            self.weather[city] = WeatherRows(frozenset(dates), dict.fromkeys(dates, 288))
+            series = find_city(city).series_ticker
+            paid = [self._paid(event) for event in self.events.values() if event.series_ticker == series]
+            self.weather[city] = WeatherRows(dict.fromkeys(dates, SETTLED), paid, dict.fromkeys(dates, WHOLE))
+
+    def _paid(self, event: HeldEvent) -> SettledEvent:
+        won = (
+            PaidMarket(each.ticker, each.strike_type, each.floor_strike, each.cap_strike, "55.00")
+            for each in self.markets.values()
+            if each.event_ticker == event.event_ticker and each.result == "yes"
+        )
+        return SettledEvent(event.series_ticker, event.event_ticker, event.event_date, tuple(won))
+
+    def settlement(self, city: str, day: date, **changes: Any) -> None:
+        """Change the settlement of one climate day."""
+        held = self.weather[city]
+        changed = replace(held.settlements[day], **changes)
+        self.weather[city] = replace(held, settlements={**held.settlements, day: changed})
+
+    def minutes(self, city: str, day: date, **changes: Any) -> None:
+        """Change the minutes of one climate day."""
+        held = self.weather[city]
+        changed = replace(held.minutes.get(day, WHOLE), **changes)
+        self.weather[city] = replace(held, minutes={**held.minutes, day: changed})
+
+    def lose_weather(self, city: str, *days: date) -> None:
+        """Take away the settlements and minutes of some climate days."""
+        held = self.weather[city]
+        self.weather[city] = replace(
+            held,
+            settlements={day: each for day, each in held.settlements.items() if day not in days},
+            minutes={day: each for day, each in held.minutes.items() if day not in days},
+        )
 
 
 def clean(cities: Sequence[str] = CITIES, start: date = START, days: int = DAYS) -> Held:

@@ -13,8 +13,21 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import DayState, Finding, Level, Remedy, Report
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.domain.coverage.remedies import work_left
-from kalshi_ingest.domain.evidence import NO_ROWS, Claim, Listed, WeatherRows
-from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, EVENT, LOSER, SCOPE, START, TODAY, WINNER, Held, clean
+from kalshi_ingest.domain.evidence import NO_ROWS, Claim, Listed
+from tests.domain.coverage.holdings import (
+    CHICAGO,
+    CITIES,
+    DAY,
+    EVENT,
+    LOSER,
+    NOW,
+    SCOPE,
+    START,
+    TODAY,
+    WINNER,
+    Held,
+    clean,
+)
 
 ONE = timedelta(days=1)
 NY = "KXHIGHNY"
@@ -240,7 +253,7 @@ def test_whichever_market_is_lost_it_is_missed(data: st.DataObject) -> None:
         held.claims.pop(ticker)
     if trace in ("claim", "none"):
         held.rows.pop(ticker)
-    judged = report(held, Scope(TODAY, series=(CHICAGO, "KXHIGHMIA")))
+    judged = report(held, Scope(NOW, series=(CHICAGO, "KXHIGHMIA")))
     kinds = {"claim": {"market_lost", "trades_lost"}, "none": {"markets_missing"}}.get(trace, {"market_lost"})
     assert {finding.kind for finding in judged.at(H)} == kinds
     assert judged.total.markets_expected - judged.total.markets_held == 1
@@ -306,8 +319,8 @@ def test_the_scope_narrows_dates_and_series() -> None:
     for broken in (START, DAY):
         held.lose_day(CHICAGO, broken)
         held.lose_day("KXHIGHMIA", broken)
-    assert found(held, Scope(TODAY, DAY, DAY, (CHICAGO,))) == [(H, "never_asked", "2025-11-02", FETCH)]
-    judged = report(held, Scope(TODAY, end=START - ONE, series=(CHICAGO,)))
+    assert found(held, Scope(NOW, DAY, DAY, (CHICAGO,))) == [(H, "never_asked", "2025-11-02", FETCH)]
+    judged = report(held, Scope(NOW, end=START - ONE, series=(CHICAGO,)))
     assert (judged.start, judged.end) == (START - ONE, START - ONE)
 
 
@@ -323,7 +336,7 @@ def fresh(day: date) -> Held:
 @pytest.mark.parametrize("age", [-1, 0, 1])
 def test_an_event_on_its_way_to_settlement_is_open_and_no_hole(age: int) -> None:
     day = TODAY - age * ONE
-    judged = report(fresh(day), Scope(TODAY, series=(CHICAGO,)))
+    judged = report(fresh(day), Scope(NOW, series=(CHICAGO,)))
     assert judged.findings == []
     assert state_of(judged) == {day: DayState.OPEN}
     assert (judged.total.days_expected, judged.total.days_open, judged.total.open) == (1, 1, 6)
@@ -331,7 +344,7 @@ def test_an_event_on_its_way_to_settlement_is_open_and_no_hole(age: int) -> None
 
 def test_an_event_that_should_have_settled_is_a_hole() -> None:
     day = TODAY - 2 * ONE
-    judged = report(fresh(day), Scope(TODAY, series=(CHICAGO,)))
+    judged = report(fresh(day), Scope(NOW, series=(CHICAGO,)))
     assert [each.kind for each in judged.findings] == ["unsettled"] * 6
     assert state_of(judged) == {day: DayState.HOLE}
 
@@ -339,19 +352,19 @@ def test_an_event_that_should_have_settled_is_a_hole() -> None:
 def test_what_is_listed_of_an_open_event_has_to_be_there() -> None:
     held = fresh(TODAY)
     held.forget(sorted(held.markets)[0])
-    assert found(held, Scope(TODAY, series=(CHICAGO,))) == [(H, "markets_missing", str(TODAY), FETCH)]
+    assert found(held, Scope(NOW, series=(CHICAGO,))) == [(H, "markets_missing", str(TODAY), FETCH)]
 
 
 def test_dates_that_are_not_over_are_not_yet_missed() -> None:
     held = clean(("chicago",), start=TODAY - 3 * ONE, days=3)
     held.asked = (TODAY - 3 * ONE, TODAY + 30 * ONE)
     held.listed[CHICAGO, TODAY] = Listed(0, 0)
-    judged = report(held, Scope(TODAY, series=(CHICAGO,)))
+    judged = report(held, Scope(NOW, series=(CHICAGO,)))
     assert judged.findings == []
     assert max(state_of(judged)) == TODAY
     assert state_of(judged)[TODAY] is DayState.OPEN
     del held.listed[CHICAGO, TODAY]
-    judged = report(held, Scope(TODAY, series=(CHICAGO,)))
+    judged = report(held, Scope(NOW, series=(CHICAGO,)))
     assert judged.findings == []
     assert state_of(judged)[TODAY] is DayState.OPEN
     assert judged.total.events_expected == judged.total.events_held == 3
@@ -367,7 +380,7 @@ def test_early_thresholds_are_a_note_and_need_no_winner() -> None:
     only_ticker = next(iter(held.markets))
     held.market(only_ticker, result="no")
     held.listed[CHICAGO, date(2022, 3, 1)] = Listed(1, 1)
-    judged = report(held, Scope(TODAY, series=(CHICAGO,)))
+    judged = report(held, Scope(NOW, series=(CHICAGO,)))
     assert [(each.level, each.kind) for each in judged.findings] == [(N, "thresholds")]
     assert judged.total.events_settled == 0
 
@@ -402,7 +415,7 @@ def with_new_york() -> Held:
 def test_new_york_is_judged_between_its_own_dates_and_nothing_of_it_is_fetched_or_forgotten() -> None:
     held = with_new_york()
     held.asked = (START - 30 * ONE, START + 2 * ONE)
-    scope = Scope(TODAY, series=(NY,))
+    scope = Scope(NOW, series=(NY,))
     assert found(held, scope) == [(H, "never_asked", "2025-11-02", Remedy.LOAD)]
     ticker = "KXHIGHNY-25NOV01-B55.5"
     held.row(ticker, trades=9)
@@ -424,7 +437,7 @@ def test_trades_of_nobody_are_found() -> None:
     held.rows["NONSENSE"] = replace(NO_ROWS, trades=3)
     assert found(held) == [(H, "stray", "NONSENSE", None)]
     assert report(held).total.holes == 1
-    assert found(held, Scope(TODAY, series=(CHICAGO,))) == []
+    assert found(held, Scope(NOW, series=(CHICAGO,))) == []
 
 
 def test_a_row_that_could_not_be_read_is_one_failed_market() -> None:
@@ -447,47 +460,6 @@ def test_candles_of_a_walk_under_way_are_not_judged() -> None:
     held.claim(LOSER, state="walking", verdict=None)
     held.row(LOSER, missing_candles=2, contracts_1m=100, contracts_5m=100)
     assert found(held) == [(H, "walking", LOSER, FETCH)]
-
-
-# --- weather ---
-
-
-def test_weather_that_is_nowhere_is_said_not_to_be_ingested() -> None:
-    judged = report(clean())
-    assert (judged.settlement_ingested, judged.minutes_ingested) == (False, False)
-    held = clean()
-    held.add_weather(*CITIES)
-    judged = report(held)
-    assert (judged.settlement_ingested, judged.minutes_ingested) == (True, True)
-    assert judged.findings == []
-    assert (judged.total.settlement_days, judged.total.settlement_days_expected) == (18, 18)
-    assert (judged.total.minute_days, judged.total.minute_days_expected) == (18, 18)
-
-
-def test_missing_weather_is_a_hole_and_a_short_day_a_warning() -> None:
-    held = clean()
-    held.add_weather(*CITIES[:-1])
-    held.weather["chicago"] = WeatherRows(frozenset({START, DAY}), {START: 288, DAY: 287})
-    assert found(held) == [
-        (W, "minutes_short", "2025-11-02", None),
-        (H, "settlement_missing", "2025-11-03", Remedy.SETTLEMENT),
-        (H, "minutes_missing", "2025-11-03", Remedy.MINUTES),
-        (H, "settlement_missing", "2025-11-01 to 2025-11-03", Remedy.SETTLEMENT),
-        (H, "minutes_missing", "2025-11-01 to 2025-11-03", Remedy.MINUTES),
-    ]
-    assert set(state_of(report(held)).values()) == {DayState.COMPLETE}
-    assert work_left(report(held))[0].command == (
-        "kalshi-ingest weather settlement --start 2025-11-01 --end 2025-11-03 --city philadelphia"
-    )
-
-
-def test_new_york_owes_settlements_only_once_it_has_some_and_never_minutes() -> None:
-    held = with_new_york()
-    held.add_day(NY, DAY)
-    held.add_weather(*CITIES)
-    assert report(held).findings == []
-    held.weather["nyc"] = WeatherRows(frozenset({START}), {})
-    assert found(held) == [(H, "settlement_missing", "2025-11-02 to 2025-11-03", Remedy.SETTLEMENT)]
 
 
 # --- what closes the holes ---

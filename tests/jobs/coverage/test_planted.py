@@ -1,7 +1,7 @@
 """Every way in which a filled database can lose something is found, named, and mended by `coverage --fix`."""
 
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import UTC, date, datetime
 
 import asyncpg
 import pytest
@@ -15,7 +15,7 @@ from kalshi_ingest.store.database import Database
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import Run, small_world
 
-SCOPE = Scope(date(2025, 7, 20), series=["KXHIGHCHI"])
+SCOPE = Scope(datetime(2025, 7, 20, tzinfo=UTC), series=["KXHIGHCHI"])
 DAYS = {"start": date(2025, 7, 1), "end": date(2025, 7, 3)}
 
 BUSIEST = "(select ticker from checkpoints order by trades_stored desc, ticker limit 1)"

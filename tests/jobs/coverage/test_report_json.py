@@ -6,7 +6,7 @@ from typing import Any
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.jobs.coverage.report_json import as_json
 from kalshi_ingest.jobs.coverage.words import KINDS
-from tests.domain.coverage.holdings import CHICAGO, DAY, EVENT, LOSER, SCOPE, Held, clean
+from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, EVENT, LOSER, SCOPE, Held, clean
 
 
 def answer(held: Held) -> dict[str, Any]:
@@ -54,3 +54,16 @@ def test_every_hole_is_there_with_its_place_and_remedy() -> None:
         "kalshi-ingest coverage --fix --start 2025-11-01 --end 2025-11-30 --city chicago --city miami"
     )
     assert {hole["kind"] for hole in found["holes"]} <= KINDS.keys()
+
+
+def test_weather_has_figures_of_its_own() -> None:
+    assert answer(clean())["total"]["settlements"] is None
+    held = clean()
+    held.add_weather(*CITIES)
+    held.minutes("chicago", DAY, observed=280, filled=8, observed_held=280, filled_held=8)
+    found = answer(held)
+    assert (found["settlement"], found["minutes"]) == ("judged", "judged")
+    assert found["total"]["settlements"]["days_settled"] == found["total"]["settlements"]["agree"] == 18
+    chicago = found["series"][0]["figures"]["minutes"]
+    assert (chicago["slots_observed"], chicago["slots_filled"], chicago["slots_expected"]) == (856, 8, 864)
+    assert chicago["filled_share"] == 8 / 864

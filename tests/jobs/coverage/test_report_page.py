@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.jobs.coverage.report_page import as_page
-from tests.domain.coverage.holdings import CHICAGO, DAY, LOSER, SCOPE, Held, clean
+from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, SCOPE, Held, clean
 
 _VOID = {"meta", "br", "link", "img"}
 
@@ -101,3 +101,16 @@ def test_what_came_from_outside_cannot_become_markup() -> None:
 
 def test_an_empty_database_has_a_page() -> None:
     assert " 6 holes in 6 cities" in page(Held()).all_of("h1")
+
+
+def test_weather_has_tables_once_it_is_ingested() -> None:
+    held = clean()
+    assert not any("Minute weather" in text for text in page(held).all_of("h2"))
+    assert any("Not ingested, so not judged: settlements, minute weather." in text for text in page(held).all_of("p"))
+    held.add_weather(*CITIES)
+    held.settlement("chicago", DAY, is_preliminary=True)
+    seen = page(held)
+    assert "Settlements, by climate day" in seen.all_of("h2")
+    assert "2/3" in seen.all_of("td")
+    assert "5,184" in seen.all_of("td")
+    assert any("partial report only" in text for text in seen.all_of("summary"))

@@ -10,7 +10,7 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.domain.evidence import NO_ROWS
 from kalshi_ingest.jobs.coverage.report_text import as_text
-from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, SCOPE, TODAY, Held, clean
+from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, NOW, SCOPE, TODAY, Held, clean
 
 
 def text(held: Held, scope: Scope = SCOPE, *, colour: bool = False) -> str:
@@ -19,6 +19,10 @@ def text(held: Held, scope: Scope = SCOPE, *, colour: bool = False) -> str:
 
 def paragraph(whole: str, start: str) -> list[str]:
     return next(part for part in whole.split("\n\n") if part.startswith(start)).splitlines()
+
+
+def squeezed(lines: list[str]) -> list[str]:
+    return [" ".join(line.split()) for line in lines]
 
 
 def test_the_first_line_is_the_answer() -> None:
@@ -59,7 +63,42 @@ def test_absent_weather_is_said_and_present_weather_counted() -> None:
     held.add_weather(*CITIES)
     whole = text(held)
     assert "ot ingested" not in whole
-    assert paragraph(whole, "series        dates with settlement")[-1].split() == ["total", "18", "18"]
+    assert squeezed(paragraph(whole, "settlements  "))[::9] == ["settlements full days CLI agree", "total 18 18 18"]
+    assert squeezed(paragraph(whole, "minute weather  "))[::9] == [
+        "minute weather whole days observed filled missing filled %",
+        "total 18 5,184 0 0 0.0 %",
+    ]
+
+
+def test_weather_that_is_not_whole_shows_what_it_lacks() -> None:
+    held = clean()
+    held.add_weather(*CITIES)
+    held.settlement("chicago", DAY, is_preliminary=True)
+    held.settlement("miami", DAY, tmax_final_f=70)
+    held.minutes("chicago", DAY, state="failed", error="IEM: 503", observed=200, filled=20, missing=68)
+    held.minutes("chicago", DAY, observed_held=200, filled_held=20)
+    whole = text(held)
+    assert squeezed(paragraph(whole, "settlements  "))[0:4:2] == [
+        "settlements full days partial CLI agree disagree cannot tell",
+        "chicago 2/3 1 2 2 0 1",
+    ]
+    assert squeezed(paragraph(whole, "minute weather  "))[0:4:2] == [
+        "minute weather whole days failed observed filled missing filled %",
+        "chicago 2/3 1 776 20 68 2.3 %",
+    ]
+    assert "climate days with a partial report only: chicago 1" in whole
+    assert "kalshi-ingest weather minutes --start 2025-11-02 --end 2025-11-02 --city chicago" in whole
+    assert max(len(line) for line in whole.splitlines()) <= 100
+
+
+def test_one_part_of_the_weather_can_be_absent() -> None:
+    held = clean()
+    held.add_weather(*CITIES)
+    for city in CITIES:
+        held.weather[city] = replace(held.weather[city], minutes={})
+    whole = text(held)
+    assert "Not ingested, so not judged: minute weather." in whole
+    assert "\nminute weather  " not in whole
 
 
 def test_a_hole_is_named_with_what_closes_it() -> None:
@@ -97,9 +136,9 @@ def test_the_calendar_has_one_letter_a_day_and_folds_months_that_are_alike() -> 
     for ticker in [ticker for ticker, each in held.markets.items() if each.event_date == TODAY]:
         held.market(ticker, status="open", result=None)
         held.claim(ticker, state="open", verdict=None)
-    whole = text(held, Scope(TODAY, series=(CHICAGO,)))
+    whole = text(held, Scope(NOW, series=(CHICAGO,)))
     assert paragraph(whole, "Calendar") == [
-        "Calendar of event dates: . complete, ! held, with a warning, X a hole, o still open"
+        "Calendar of event dates, markets only: . complete, ! held, with a warning, X a hole, o still open"
     ]
     assert paragraph(whole, "chicago               1...5") == [
         "chicago               1...5....10...15...20...25...30",

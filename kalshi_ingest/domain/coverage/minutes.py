@@ -1,0 +1,95 @@
+"""What `coverage` asks of a city's minute weather: every climate day fetched late enough, and kept as it is claimed."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+
+from kalshi_ingest.domain.calendar import SLOTS_A_DAY
+from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.coverage.findings import Finding, Level, Remedy, Subject, at_day, spans
+from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures
+from kalshi_ingest.domain.evidence import MinuteDay, WeatherRows
+from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN, is_late
+
+_NAMED = 3
+
+
+def check_minutes(subject: Subject, days: Sequence[date], held: WeatherRows, now: datetime) -> Iterator[Finding]:
+    """Days that are not proved complete, or not held as claimed, and what no fetching brings.
+
+    `days`: all that can be observed, in order; those that the sources may not have all of yet are not asked for.
+    """
+    if subject.city is None:
+        return
+    expected = [day for day in days if is_late(subject.city, day, now)]
+    claims = {day: held.minutes[day] for day in expected if day in held.minutes}
+    for span in spans([day for day in expected if day not in claims]):
+        text = "the minute weather of the climate day was never fetched"
+        yield at_day(subject, span, Level.HOLE, "minutes_missing", text, Remedy.MINUTES)
+    for span in spans([day for day, claim in claims.items() if claim.state == "open"]):
+        text = "its minute weather was fetched before the source could have all of it, not since"
+        yield at_day(subject, span, Level.HOLE, "minutes_open", text, Remedy.MINUTES)
+    for day, claim in claims.items():
+        if claim.state == "failed":
+            text = f"its minute weather could not be fetched: {claim.error or 'no reason is recorded'}"
+            yield at_day(subject, (day, day), Level.HOLE, "minutes_failed", text, Remedy.MINUTES)
+        yield from _as_claimed(subject, day, claim)
+    yield from _short(subject, {day: claim.missing for day, claim in claims.items() if _is_short(claim)})
+    yield from _filled(subject, expected, minute_figures(subject.city, days, held, now))
+
+
+def minute_figures(city: City, days: Sequence[date], held: WeatherRows, now: datetime) -> MinuteFigures:
+    """The counts of the same days."""
+    expected = [day for day in days if is_late(city, day, now)]
+    claims = [held.minutes[day] for day in expected if day in held.minutes]
+    observed, filled = sum(claim.observed for claim in claims), sum(claim.filled for claim in claims)
+    return MinuteFigures(
+        days_expected=len(expected),
+        days_whole=sum(claim.missing == 0 for claim in claims),
+        days_short=sum(_is_short(claim) for claim in claims),
+        days_open=sum(claim.state == "open" for claim in claims),
+        days_failed=sum(claim.state == "failed" for claim in claims),
+        days_never_fetched=len(expected) - len(claims),
+        days_pending=len(days) - len(expected),
+        slots_observed=observed,
+        slots_filled=filled,
+        slots_missing=len(expected) * SLOTS_A_DAY - observed - filled,
+    )
+
+
+def _is_short(claim: MinuteDay) -> bool:
+    return claim.state == "complete" and claim.missing > 0
+
+
+def _as_claimed(subject: Subject, day: date, claim: MinuteDay) -> Iterator[Finding]:
+    if (claim.observed_held, claim.filled_held) != (claim.observed, claim.filled):
+        text = (
+            f"{claim.observed_held} slots observed and {claim.filled_held} filled are held, "
+            f"its claim says {claim.observed} and {claim.filled}"
+        )
+        # Only a complete day is passed over by the next fetch.
+        remedy = Remedy.MINUTES_AGAIN if claim.state == "complete" else Remedy.MINUTES
+        yield at_day(subject, (day, day), Level.HOLE, "minutes_lost", text, remedy)
+
+
+def _short(subject: Subject, missing: dict[date, int]) -> Iterator[Finding]:
+    """One warning, for no fetching brings these slots."""
+    if not missing:
+        return
+    worst = sorted(missing, key=lambda day: (-missing[day], day))[:_NAMED]
+    named = ", ".join(f"{day} with {missing[day]} of {SLOTS_A_DAY}" for day in worst)
+    days, slots = len(missing), sum(missing.values())
+    text = (
+        f"{slots:,} slot{'s' * (slots != 1)} of {days:,} fetched day{'s' * (days != 1)} "
+        f"{'are' if slots != 1 else 'is'} missing at the source; the worst: {named}"
+    )
+    yield at_day(subject, (min(missing), max(missing)), Level.WARNING, "minutes_short", text)
+
+
+def _filled(subject: Subject, expected: Sequence[date], figures: MinuteFigures) -> Iterator[Finding]:
+    share = figures.filled_share
+    if share is not None and 100 * share >= FILLED_TOO_OFTEN:
+        text = (
+            f"{figures.slots_filled:,} of {figures.slots_expected:,} expected slots are copies of the observation "
+            f"before: {100 * share:.2f} %, and less than {FILLED_TOO_OFTEN:g} % is wanted"
+        )
+        yield at_day(subject, (expected[0], expected[-1]), Level.WARNING, "minutes_filled", text)

@@ -1,0 +1,51 @@
+"""The two tables about the weather, as the terminal and the page both show them."""
+
+from collections.abc import Sequence
+
+from kalshi_ingest.domain.coverage.findings import Report
+from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures, SettlementFigures
+from kalshi_ingest.jobs.coverage.words import percent, share
+
+Row = tuple[str, Sequence[object]]
+"""A city, or `total`, and its cells."""
+
+SETTLEMENTS = (
+    *("full days", "pending", "partial", "CLI", "CF6", "IEM CF6", "GHCND"),
+    *("agree", "disagree", "cannot tell", "apart 2+ °F", "apart 1 °F"),
+)
+"""Names of the columns; all but the first are left out of the terminal when they hold nothing."""
+
+MINUTES = (
+    *("whole days", "pending", "never fetched", "failed", "too early", "short"),
+    *("observed", "filled", "missing", "filled %"),
+)
+MINUTES_OPTIONAL = MINUTES[1:6]
+
+
+def settlement_rows(report: Report) -> list[Row]:
+    """One row per city of which settlements are asked, the total last; none when there is no such city."""
+    rows = [(judged.subject.label, _settlements(judged.settlements)) for judged in report.series if judged.settlements]
+    return [*rows, ("total", _settlements(report.settlements))] if rows and report.settlements else []
+
+
+def minute_rows(report: Report) -> list[Row]:
+    """One row per city of which minutes are asked, the total last; none when there is no such city."""
+    rows = [(judged.subject.label, _minutes(judged.minutes)) for judged in report.series if judged.minutes]
+    return [*rows, ("total", _minutes(report.minutes))] if rows and report.minutes else []
+
+
+def _settlements(each: SettlementFigures) -> Sequence[object]:
+    return (
+        share(each.days_settled, each.days_expected),
+        *(each.days_pending, each.days_preliminary, each.cli, each.cf6, each.iem_cf6, each.ghcnd),
+        *(each.agree, each.disagree, each.cannot_tell, each.conflicts, each.differ_by_one),
+    )
+
+
+def _minutes(each: MinuteFigures) -> Sequence[object]:
+    return (
+        share(each.days_whole, each.days_expected),
+        *(each.days_pending, each.days_never_fetched, each.days_failed, each.days_open, each.days_short),
+        *(each.slots_observed, each.slots_filled, each.slots_missing),
+        percent(each.filled_share),
+    )
