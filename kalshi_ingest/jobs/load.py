@@ -97,7 +97,13 @@ async def load(
             result.failed[label] = str(error)
     if not result.loaded:
         raise Unusable("nothing was loaded: " + "; ".join(result.failed.values()))
+    await database.run(_analyze)
     return result
+
+
+async def _analyze(connection: asyncpg.Connection, _: bool) -> None:
+    """Whatever is asked next is planned from what the tables hold now, not from what they held before."""
+    await connection.execute("analyze trades; analyze candles; analyze markets; analyze checkpoints")
 
 
 def _checks(place: Place, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
