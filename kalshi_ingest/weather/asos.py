@@ -151,12 +151,15 @@ def _table(body: bytes, heading: list[str], name: str) -> Iterator[list[str]]:
     if not text.endswith("\n"):
         raise BadPayload(f"{name}: the table of readings is cut short: it ends with {text[-60:]!r}")
     rows = csv.reader(io.StringIO(text, newline=""))
-    if next(rows) != heading:
-        raise BadPayload(f"{name}: the answer is no table of {','.join(heading)}: it begins with {text[:120]!r}")
-    for row in rows:
-        if len(row) != len(heading):
-            raise BadPayload(f"{name}: a row has {len(row)} cells, not {len(heading)}: {','.join(row)[:120]!r}")
-        yield row
+    try:
+        if next(rows) != heading:
+            raise BadPayload(f"{name}: the answer is no table of {','.join(heading)}: it begins with {text[:120]!r}")
+        for row in rows:
+            if len(row) != len(heading):
+                raise BadPayload(f"{name}: a row has {len(row)} cells, not {len(heading)}: {','.join(row)[:120]!r}")
+            yield row
+    except csv.Error as error:  # a quoted cell without an end
+        raise BadPayload(f"{name}: the table of readings cannot be read: {error}") from None
 
 
 def _seconds(valid: str) -> int:

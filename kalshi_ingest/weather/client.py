@@ -176,7 +176,13 @@ class Service:
 
 def _excerpt(body: bytes) -> str:
     text = re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode(errors="replace"))
-    return " ".join(text.split())[:200]
+    return first_words(text, 200)
+
+
+def first_words(text: str, most: int) -> str:
+    """The first `most` characters of a foreign text in one line, fit for a terminal and for a column of text."""
+    line = " ".join(text.split())[:most]
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
 
 
 def _seconds(header: str | None) -> float | None:

@@ -10,6 +10,7 @@ import orjson
 
 from kalshi_ingest.domain.settlement import Reported
 from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.weather.client import first_words
 
 _LOWEST, _HIGHEST = -80, 150
 
@@ -38,7 +39,7 @@ def json_of(body: bytes, what: str) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        start = " ".join(body[:200].decode(errors="replace").split())[:80]
+        start = first_words(body[:200].decode(errors="replace"), 80)
         raise BadPayload(f"{what}: the answer is no JSON: {start}") from None
 
 
