@@ -5,16 +5,28 @@ from contextlib import suppress
 
 import pyarrow as pa
 
-_M_ARENA_MAX = -8
-"""glibc's own number of the setting."""
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+"""glibc's own numbers of these settings."""
+_ON_ITS_OWN = 64 * 1024
+"""Bytes from which a block is given back to the system as soon as it is freed."""
 
 
 def use_system_memory() -> None:
     """Take Arrow's buffers from the C library instead of its own pool, which keeps what was freed.
 
     A quarter less memory for a load of five million trades, in the same time. glibc also keeps an arena for each of
-    several threads, which do their work one after another here: two are enough.
+    several threads, which do their work one after another here: two are enough; and it moves the size from which
+    blocks lie on their own up to the largest freed, 32 MB at most, so that buffers come to lie between small objects
+    and their room is lost.
     """
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_ARENA_MAX, 2)
+        library.mallopt(_M_MMAP_THRESHOLD, _ON_ITS_OWN)
+
+
+def give_back() -> None:
+    """Return to the system what was freed."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -33,7 +33,7 @@ from kalshi_ingest.errors import Unusable
 
 ROWS = 16_384
 """Rows in memory at a time."""
-_WIDE_ROWS = 2_000
+_WIDE_ROWS = 500
 """The same, where each row carries the exchange's whole object."""
 _BLOCK = 1024 * 1024
 _READ_AHEAD = 128 * 1024

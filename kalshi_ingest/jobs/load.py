@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 
 from kalshi_ingest.archive.manifest import Manifest, read_manifest
+from kalshi_ingest.archive.memory import give_back
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.predecessor import predecessor_city, predecessor_folders
 from kalshi_ingest.archive.predecessor_rows import Origin
@@ -91,6 +92,7 @@ async def load(
     async for label, checked in _checked(checks):
         try:
             result.loaded[label] = await _write(database, await checked, run, clock)
+            give_back()
             log.info("loaded", city=label, trades=result.loaded[label].trades)
         except Unusable as error:
             log.warning("not loaded", city=label, reason=str(error))

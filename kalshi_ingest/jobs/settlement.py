@@ -110,15 +110,15 @@ class SettlementJob:
         polls = await self._in_transaction(
             lambda connection: settlements.polls(connection, self._stations, self._asked.start, self._asked.end)
         )
-        reports, form_texts, forms, summaries = (
+        reports, forms, form_texts, summaries = (
             {city: due(city, days, source, polls) for city, days in self._days.items()}
-            for source in (Source.CLI, Source.CF6, Source.IEM_CF6, Source.GHCND)
+            for source in (Source.CLI, Source.IEM_CF6, Source.CF6, Source.GHCND)
         )
 
         async def from_iem() -> None:
             await self.fetching.reports(reports)
-            await self.fetching.form_texts(form_texts)
             await self.fetching.forms(forms)
+            await self.fetching.form_texts(form_texts)
 
         try:
             async with asyncio.TaskGroup() as group:

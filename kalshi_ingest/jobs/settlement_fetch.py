@@ -17,7 +17,7 @@ from kalshi_ingest.weather import iem, ncei
 from kalshi_ingest.weather.client import RetryPolicy, Service
 from kalshi_ingest.weather.decoding import Answer
 
-_CORRECTED_WITHIN = timedelta(days=3)
+_TEXTS_WITHIN = {Source.CLI: timedelta(days=3), Source.CF6: timedelta(days=7)}
 """How long after a climate day its texts are looked for; later corrections show in IEM's rows."""
 _ENOUGH = 2
 """After so many requests in a row without an answer a service is left alone for the rest of the run."""
@@ -87,11 +87,17 @@ class Fetching:
                     await self._report(each, [await self._year(Source.CLI, each)])
 
     async def forms(self, wanted: Wanted) -> None:
-        """The monthly form, per city and year."""
+        """IEM's rows of the monthly form, per city and year."""
         for some in by_year(wanted):
             for each in some:
                 answers = [await self._year(Source.IEM_CF6, each)]
                 await self._keep(Batch(each.city, Source.IEM_CF6, each.days, answers))
+
+    async def form_texts(self, wanted: Wanted) -> None:
+        """The texts of the monthly form: one request per city and year brings every issuance."""
+        for some in by_year(wanted):
+            for each in some:
+                await self._keep(Batch(each.city, Source.CF6, each.days, [await self._texts(Source.CF6, each)]))
 
     async def summaries(self, wanted: Wanted) -> None:
         """GHCN-Daily: one request for all cities and days."""
@@ -108,16 +114,23 @@ class Fetching:
             await self._keep(Batch(city, Source.GHCND, wanted[city], [_of(answer, city)]))
 
     async def _report(self, each: CityYear, rows: Sequence[Answer | str]) -> None:
+        texts = await self._texts(Source.CLI, each)
+        await self._keep(Batch(each.city, Source.CLI, each.days, [texts, *rows]))
+
+    async def _texts(self, source: Source, each: CityYear) -> Answer | str:
+        """What was issued from the beginning of the first day, read by us."""
         now = self._clock()
         start = climate_day_utc(each.city, each.days[0])[0]
-        end = min(now, climate_day_utc(each.city, each.days[-1])[1] + _CORRECTED_WITHIN)
+        end = min(now, climate_day_utc(each.city, each.days[-1])[1] + _TEXTS_WITHIN[source])
 
         async def ask() -> Answer:
-            return await iem.cli_texts(self._ask.iem, each.city, start, end, now)
+            fetch = iem.cli_texts if source is Source.CLI else iem.cf6_texts
+            return await fetch(self._ask.iem, each.city, start, end, now)
 
-        what = f"{iem.NAME} texts of {each.city.station.cli_pil} {each.days[0]} to {each.days[-1]}"
-        texts = await self._fetch(self._ask.iem, what, each.city, ask)
-        await self._keep(Batch(each.city, Source.CLI, each.days, [texts, *rows]))
+        station = each.city.station
+        pil = station.cli_pil if source is Source.CLI else station.cf6_pil
+        what = f"{iem.NAME} texts of {pil} {each.days[0]} to {each.days[-1]}"
+        return await self._fetch(self._ask.iem, what, each.city, ask)
 
     async def _year(self, source: Source, each: CityYear) -> Answer | str:
         async def ask() -> Answer:

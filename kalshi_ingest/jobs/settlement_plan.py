@@ -11,6 +11,7 @@ from kalshi_ingest.store.settlements import Poll
 
 POLL_AGAIN: Mapping[Source, timedelta] = {
     Source.CLI: timedelta(days=7),
+    Source.CF6: timedelta(days=7),
     Source.IEM_CF6: timedelta(days=7),
     Source.GHCND: timedelta(days=60),
 }

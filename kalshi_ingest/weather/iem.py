@@ -1,20 +1,23 @@
-"""The Iowa Environmental Mesonet (IEM): daily climate reports as rows and as texts, and the monthly form CF6.
+"""The Iowa Environmental Mesonet (IEM): daily climate reports and the monthly form CF6, as rows and as texts.
 
 Facts: IEM's documentation and published source. A row is checked against the request: station, and year or day.
 """
 
 import re
-from datetime import UTC, date, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 import orjson
 
+from kalshi_ingest.domain.cf6_report import month_of, parse_cf6
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.cli_report import climate_date_of, finality, parse_cli
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.weather.client import Service
+from kalshi_ingest.weather.client import Service, first_words
 from kalshi_ingest.weather.decoding import Answer, Unreadable, json_of, kept, listed, temperature
 
 NAME = "IEM"
@@ -51,23 +54,44 @@ async def cli_day(service: Service, cities: list[City], day: date, now: datetime
 
 async def cli_texts(service: Service, city: City, start: datetime, end: datetime, now: datetime) -> Answer:
     """Every issuance of the city's daily climate report between two UTC times, read by us."""
-    pil = city.station.cli_pil
+    answer = Answer()
+    for text in await _texts(service, city.station.cli_pil, start, end):
+        try:
+            answer.reports.append(_from_text(city, text, now))
+        except BadPayload as error:
+            line = _unread(city.station.cli_pil, error, text)
+            answer.unreadable.append(Unreadable(city.station.loc_id, climate_date_of(text), line))
+    return answer
+
+
+async def cf6_texts(service: Service, city: City, start: datetime, end: datetime, now: datetime) -> Answer:
+    """Every issuance of the city's monthly form between two UTC times, read by us, as far as it says anything new.
+
+    Each form repeats all days of its month: of forms in a row that say the same of a day, only the last is kept.
+    """
+    answer = Answer()
+    told: list[Reported] = []
+    for text in await _texts(service, city.station.cf6_pil, start, end):
+        try:
+            told += _from_form(city, text, now)
+        except BadPayload as error:
+            line = _unread(city.station.cf6_pil, error, text)
+            answer.unreadable += [Unreadable(city.station.loc_id, day, line) for day in _days_of(month_of(text))]
+    answer.reports += _last_of_each_value(told)
+    return answer
+
+
+async def _texts(service: Service, pil: str, start: datetime, end: datetime) -> list[str]:
+    """Every product of this id between two UTC times, oldest first."""
     params = {"pil": pil, "fmt": "text", "limit": str(MOST_TEXTS), "order": "asc"}
     params |= {"sdate": f"{start.astimezone(UTC):%Y-%m-%dT%H:%MZ}", "edate": f"{end.astimezone(UTC):%Y-%m-%dT%H:%MZ}"}
     body = (await service.get("/cgi-bin/afos/retrieve.py", params)).decode("latin-1").replace("\0", "")
     if body.lstrip().startswith("ERROR: Could not Find"):
-        return Answer()
+        return []
     texts = [text.strip("\r\n") for text in _END_OF_TEXT.split(body) if text.strip()]
     if len(texts) >= MOST_TEXTS:
         raise BadPayload(f"{NAME} {pil}: {len(texts)} texts from {start:%Y-%m-%d}, as many as one answer can hold")
-    answer = Answer()
-    for text in texts:
-        try:
-            answer.reports.append(_from_text(city, text, now))
-        except BadPayload as error:
-            line = f"{NAME} {pil}: {error}: {_first_words(text)}"
-            answer.unreadable.append(Unreadable(city.station.loc_id, climate_date_of(text), line))
-    return answer
+    return texts
 
 
 def _from_text(city: City, text: str, now: datetime) -> Reported:
@@ -89,6 +113,48 @@ def _from_text(city: City, text: str, now: datetime) -> Reported:
         flag,
     )
     return Reported(observation, orjson.dumps(text).decode())
+
+
+def _from_form(city: City, text: str, now: datetime) -> list[Reported]:
+    form = parse_cf6(text)
+    if form.pil != city.station.cf6_pil:
+        raise BadPayload(f"{city.station.cf6_pil} was asked for, {form.pil} came")
+    return [
+        Reported(
+            Observation(
+                city.station.loc_id,
+                each.day,
+                Source.CF6,
+                form.product_id,
+                None,
+                form.issued_at,
+                now,
+                finality(city, each.day, form.issued_at)[0],
+                None if each.maximum_f is None else Decimal(each.maximum_f),
+            ),
+            orjson.dumps(each.line).decode(),
+        )
+        for each in form.days
+    ]
+
+
+def _last_of_each_value(told: list[Reported]) -> Iterator[Reported]:
+    def order(each: Reported) -> tuple[date, str]:
+        return each.observation.date_local, each.observation.product_id or ""
+
+    def says(each: Reported) -> tuple[date, bool, Decimal | None]:
+        return each.observation.date_local, each.observation.is_full_day, each.observation.tmax_f
+
+    for _, same in groupby(sorted(told, key=order), key=says):
+        *_, last = same
+        yield last
+
+
+def _days_of(month: date | None) -> Sequence[date | None]:
+    if month is None:
+        return [None]
+    days = (month + timedelta(days=n) for n in range(31))
+    return [day for day in days if day.month == month.month]
 
 
 async def _station_year(
@@ -159,5 +225,5 @@ def _issue_time(product: object) -> datetime:
     raise BadPayload(f"product is {product!r}, no product id")
 
 
-def _first_words(text: str) -> str:
-    return " ".join(text.split())[:80]
+def _unread(pil: str, error: BadPayload, text: str) -> str:
+    return f"{NAME} {pil}: {error}: {first_words(text, 80)}"

@@ -133,14 +133,17 @@ async def test_an_older_form_that_arrives_late_never_replaces_the_newer(database
         for moment in (morning, morning + timedelta(hours=4)):
             move(simulator, moment)
             await Settle(simulator.weather_urls, database_url, START, END, moment, cities=[KMDW])()
-            seen.append((await row(database_url, day))["tmax_iem_cf6_f"])
-    stated = await fetch(
-        database_url,
-        "select is_full_day, tmax_f from wx.settlement_obs where source = 'IEM_CF6' and date_local = $1 order by 1",
-        day,
-    )
-    assert [(r["is_full_day"], r["tmax_f"] == high) for r in stated] == [(False, False), (True, True)]
-    assert seen == [high, high]
+            held = await row(database_url, day)
+            seen.append((held["tmax_cf6_f"], held["tmax_iem_cf6_f"]))
+    for source in ("CF6", "IEM_CF6"):
+        stated = await fetch(
+            database_url,
+            "select is_full_day, tmax_f from wx.settlement_obs where source = $2 and date_local = $1 order by 1",
+            day,
+            source,
+        )
+        assert [(r["is_full_day"], r["tmax_f"] == high) for r in stated] == [(False, False), (True, True)]
+    assert seen == [(high, high)] * 2
 
 
 async def test_missing_and_m_days_are_filled_and_say_so(database_url: str) -> None:
@@ -150,10 +153,10 @@ async def test_missing_and_m_days_are_filled_and_say_so(database_url: str) -> No
         assert report.complete
         for day in (gone, blank):
             held = await row(database_url, day)
-            assert (held["tmax_final_f"], held["source"]) == (truth(simulator, day), "IEM_CF6")
-            assert "filled from IEM_CF6" in held["note"]
+            assert (held["tmax_final_f"], held["source"]) == (truth(simulator, day), "CF6")
+            assert "filled from CF6" in held["note"]
     assert (await row(database_url, blank))["tmax_cli_first_f"] is None
-    assert report.cities[0].sources == {"CLI": 18, "IEM_CF6": 2}
+    assert report.cities[0].sources == {"CLI": 18, "CF6": 2}
 
 
 async def test_a_summary_that_failed_its_check_counts_for_nothing(database_url: str) -> None:
@@ -161,7 +164,7 @@ async def test_a_summary_that_failed_its_check_counts_for_nothing(database_url: 
     async with Simulator(world(), weather=odd(a=(day, "ghcnd_failed"))) as simulator:
         await Settle(simulator.weather_urls, database_url, START, END, NOW, cities=[KMDW])()
     held = await row(database_url, day)
-    assert (held["tmax_ghcnd_f"], held["conflict"], held["n_sources"]) == (None, None, 2)
+    assert (held["tmax_ghcnd_f"], held["conflict"], held["n_sources"]) == (None, None, 3)
     assert "failed its quality check (X)" in held["note"]
 
 
@@ -199,7 +202,7 @@ async def test_a_service_that_is_down_keeps_nobody_waiting(database_url: str) ->
         urls = simulator.weather_urls._replace(iem="http://127.0.0.1:9")
         report = await Settle(urls, database_url, START, END, NOW)()
         assert not report.complete
-        assert len(report.failed) == 12 + 6
+        assert len(report.failed) == 12 + 12  # texts and rows of six cities, of the reports and of the forms
         assert all("IEM is out of reach" in why for why in report.failed.values())
         assert report.cities[0].sources == {"GHCND": 20}
         states = await fetch(database_url, "select source, state, count(*) from wx.settlement_poll group by 1, 2")
@@ -278,6 +281,35 @@ async def test_a_garbled_text_is_listed_and_its_day_settled_by_the_rest(database
     assert "whether this was the first is not known" in held["note"]
     details = await fetch(database_url, "select details from ingestion_log where series_ticker = 'KXHIGHCHI'")
     assert line[:40] in details[0][0]
+
+
+async def test_days_of_garbled_forms_are_asked_for_again(database_url: str) -> None:
+    """One garbled form does no harm, since the next repeats its days; where all are, the days count as not asked."""
+
+    def spoil(request: web.Request, body: bytes) -> bytes:
+        pil = request.query.get("pil", "")
+        texts = body.split(b"\001")
+        garbled = {"CF6MDW": [9], "CF6MIA": range(len(texts))}.get(pil, [])
+        return b"\001".join(
+            text.replace(b"\n 1 ", b"\n 1?") if place in garbled else text for place, text in enumerate(texts)
+        )
+
+    async with Simulator(world(), weather=odd()) as simulator:
+        async with spoilt(simulator, spoil) as urls:
+            report = await Settle(urls, database_url, START, END, NOW)()
+        assert report.complete
+        assert {city.city: city.sources for city in report.cities} == {city.key: {"CLI": 20} for city in SIX}
+        assert report.unreadable[0].startswith("IEM CF6MDW: the maximum of 2025-05-01 is '?")
+        failed = await fetch(database_url, "select loc_id, source, count(*) from wx.settlement_poll "
+                             "where state = 'failed' group by 1, 2")  # fmt: skip
+        assert [tuple(each) for each in failed] == [("KMIA", "CF6", 20)]
+        simulator.weather.stats.reset()
+        report = await Settle(simulator.weather_urls, database_url, START, END, NOW)()
+        assert simulator.weather.stats.by_service == {"afos": 1}
+        assert not report.unreadable
+    rows = await fetch(database_url, "select count(*) from wx.settlement where tmax_cf6_f is distinct from "
+                       "tmax_iem_cf6_f or tmax_cf6_f is null")  # fmt: skip
+    assert rows[0][0] == 0
 
 
 async def test_a_backfill_under_way_is_left_alone_in_the_log(database_url: str) -> None:

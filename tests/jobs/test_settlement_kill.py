@@ -22,7 +22,7 @@ from tests.jobs.settlement_runs import Settle
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _START, _END, _NOW = date(2025, 3, 1), date(2025, 3, 14), datetime(2025, 6, 1, tzinfo=UTC)
-_REQUESTS = 19
+_REQUESTS = 25
 _KILLS = 20
 _TABLES = {
     "wx.settlement_obs": "loc_id, date_local, source, product_id, payload_sha256",

@@ -153,6 +153,65 @@ async def test_no_text_and_too_many() -> None:
         await texts(*["x"] * iem.MOST_TEXTS)
 
 
+RULE = "=" * 80
+
+
+def form(wmo_time: str, *maxima: int | str) -> str:
+    rows = "\n".join(
+        f"{day:>2}{high:>4}  61  71   0   0   6 0.00  0.0    0  7.2 18 190   M    M   1        27 160"
+        for day, high in enumerate(maxima, 1)
+    )
+    heading = f"000\nCXUS53 KLOT {wmo_time}\nCF6MDW\nMONTH:  MAY\nYEAR:  2025"
+    return f"{heading}\n{RULE}\nDY MAX MIN\n{RULE}\n{rows}\n{RULE}\nSM  140  122\n"
+
+
+async def forms(*bodies: str) -> tuple[Answer, dict[str, str]]:
+    body = "".join(f"\001\n{text}\n\003\n" for text in bodies).encode("latin-1")
+    start, end = datetime(2025, 5, 1, 6, tzinfo=UTC), datetime(2025, 5, 11, 6, tzinfo=UTC)
+    return await ask(body, lambda service: iem.cf6_texts(service, CHICAGO, start, end, NOW))
+
+
+def told_by(answer: Answer) -> list[tuple[int, str, bool, Decimal | None]]:
+    told = [each.observation for each in answer.reports]
+    return [(each.date_local.day, (each.product_id or "")[6:12], each.is_full_day, each.tmax_f) for each in told]
+
+
+async def test_forms_are_kept_as_far_as_they_say_anything_new() -> None:
+    """An afternoon's partial value, the full one, twice the same, a correction; in whatever order they come."""
+    sent = (form("012240", 70), form("021112", 71), form("022240", 71, 60), form("031112", 72, 66))
+    answer, asked = await forms(*sent)
+    assert (asked["pil"], asked["limit"], asked["order"]) == ("CF6MDW", "9999", "asc")
+    assert (asked["sdate"], asked["edate"]) == ("2025-05-01T06:00Z", "2025-05-11T06:00Z")
+    assert told_by(answer) == [
+        (1, "012240", False, Decimal(70)),
+        (1, "022240", True, Decimal(71)),
+        (1, "031112", True, Decimal(72)),
+        (2, "022240", False, Decimal(60)),
+        (2, "031112", True, Decimal(66)),
+    ]
+    first = answer.reports[0]
+    assert first.observation.product_id == "202505012240-KLOT-CXUS53-CF6MDW"
+    assert (first.observation.source, first.observation.payload_sha256) == ("CF6", None)
+    assert orjson.loads(first.raw).startswith(" 1  70  61  71")
+    assert not answer.unreadable
+    assert told_by((await forms(*reversed(sent)))[0]) == told_by(answer)
+
+
+async def test_a_missing_maximum_of_a_form_is_none() -> None:
+    assert told_by((await forms(form("021112", "M")))[0]) == [(1, "021112", True, None)]
+
+
+async def test_a_garbled_form_is_about_all_days_of_its_month() -> None:
+    cut, other = form("021112", 71).split("SM")[0].rsplit(RULE, 1)[0], form("021112", 71).replace("CF6MDW", "CF6ORD")
+    answer, _ = await forms(cut, other, form("031112", 72), "nonsense")
+    assert told_by(answer) == [(1, "031112", True, Decimal(72))]
+    month = [date(2025, 5, day) for day in range(1, 32)]
+    assert [each.day for each in answer.unreadable] == [*month, *month, None]
+    lines = [each.line for each in answer.unreadable[::31]]
+    assert "IEM CF6MDW: the form is cut short: 2 of the three rules" in lines[0]
+    assert "IEM CF6MDW: CF6MDW was asked for, CF6ORD came" in lines[1]
+
+
 async def ghcnd(*rows: dict[str, Any]) -> Answer:
     async def fetch(service: Service) -> Answer:
         return await ncei.daily_maxima(service, [CHICAGO, MIAMI], DAY, DAY, NOW)

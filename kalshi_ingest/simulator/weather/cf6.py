@@ -1,4 +1,4 @@
-"""IEM's rows of the monthly form CF6: every product rewrites all days of its month so far, in order of arrival.
+"""The monthly form CF6, and IEM's rows of it: every form rewrites all days of its month so far, in order of arrival.
 
 A form is issued every morning (all days to yesterday) and every afternoon (today's partial value too). IEM
 does not check the order, so an older form that arrives late overwrites a newer one until the next arrives.
@@ -53,14 +53,25 @@ _LATE = timedelta(hours=3)
 class Form:
     """One issuance; it holds the days of its month up to `last`, of which an afternoon's last is partial."""
 
+    station: Station
     last: date
     issued: datetime
     arrived: datetime
     partial: bool
 
+    @property
+    def product(self) -> str:
+        """IEM's id: UTC issue time, office, WMO heading, AFOS id."""
+        return f"{self.issued:%Y%m%d%H%M}-{self.station.office}-{self.code}-{self.station.form_pil}"
+
+    @property
+    def code(self) -> str:
+        """First word of its WMO heading."""
+        return f"CXUS5{self.station.wmo[-1]}"
+
 
 class Cf6Rows:
-    """What `/json/cf6.py` shows."""
+    """What `/json/cf6.py` shows, and the forms that it is made from."""
 
     def __init__(self, days: Days, reports: Reports, curve: Curve, oddities: Oddities) -> None:
         self._days = days
@@ -79,6 +90,18 @@ class Cf6Rows:
             day = end + timedelta(days=1)
         return rows
 
+    def issued_between(self, station: Station, start: datetime, end: datetime, now: datetime) -> list[Form]:
+        """Forms with `start` ≤ issue time ≤ `end` that have arrived, oldest first; what came twice is there twice."""
+        first = max(station.climate_day(start) - timedelta(days=2), FIRST_DAY)
+        forms = self._forms(station, first, station.climate_day(end))
+        return sorted((f for f in forms if start <= f.issued <= end and f.arrived <= now), key=lambda form: form.issued)
+
+    def rows_of(self, form: Form) -> list[Row]:
+        """What a form says of each day of its month so far."""
+        first = max(form.last.replace(day=1), FIRST_DAY)
+        days = (first + timedelta(days=n) for n in range((form.last - first).days + 1))
+        return [self._row(self._days.of(form.station, day), form) for day in days]
+
     def _month(self, station: Station, first: date, last: date, now: datetime) -> Iterator[Row]:
         forms = [form for form in self._forms(station, first, last) if form.arrived <= now]
         forms.sort(key=lambda form: form.arrived)
@@ -93,10 +116,10 @@ class Cf6Rows:
         day = first
         while day <= last:
             start = station.day_start(day)
-            yield Form(day, start + _AFTERNOON, start + _AFTERNOON, partial=True)
-            yield Form(day, start + _MORNING, start + _MORNING, partial=False)
+            yield Form(station, day, start + _AFTERNOON, start + _AFTERNOON, partial=True)
+            yield Form(station, day, start + _MORNING, start + _MORNING, partial=False)
             if self._oddities.has("cf6_older_product", station.icao, day):
-                yield Form(day, start + _AFTERNOON, start + _MORNING + _LATE, partial=True)
+                yield Form(station, day, start + _AFTERNOON, start + _MORNING + _LATE, partial=True)
             day += timedelta(days=1)
 
     def _row(self, of: Day, form: Form) -> Row:
@@ -104,14 +127,13 @@ class Cf6Rows:
         high = self._high(of, form)
         average = None if high is None else (high + of.low) / 2
         whole = None if average is None else int(average + 0.5)
-        product = f"{form.issued:%Y%m%d%H%M}-{station.office}-CXUS5{station.wmo[-1]}-CF6{station.iem}"
         return {
             "station": station.icao,
             "valid": of.day.isoformat(),
             "state": station.state,
             "wfo": station.office[1:],
-            "link": f"/api/1/nwstext/{product}",
-            "product": product,
+            "link": f"/api/1/nwstext/{form.product}",
+            "product": form.product,
             "name": station.title.title(),
             "high": MISSING if high is None else high,
             "low": of.low,

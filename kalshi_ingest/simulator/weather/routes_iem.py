@@ -26,8 +26,8 @@ from kalshi_ingest.simulator.weather.answers import (
 )
 from kalshi_ingest.simulator.weather.asos import METAR_VARS, ONE_MINUTE_VARS, Window
 from kalshi_ingest.simulator.weather.cli import csv, envelope
-from kalshi_ingest.simulator.weather.reports import Report
-from kalshi_ingest.simulator.weather.stations import BY_IEM, BY_PIL, STATIONS, Station
+from kalshi_ingest.simulator.weather.products import Product, products
+from kalshi_ingest.simulator.weather.stations import BY_IEM, STATIONS, Station
 from kalshi_ingest.simulator.weather.whole import Weather
 from kalshi_ingest.simulator.wire import Row
 
@@ -104,64 +104,61 @@ def _retrieve(weather: Weather, request: web.Request) -> Page:
     newest_first = choice(request, "order", "desc", ("asc", "desc")) == "desc"
     start = _bound(request, "sdate", datetime(1980, 1, 1, tzinfo=UTC))
     end = min(_bound(request, "edate", weather.now), weather.now)
-    found = [
-        report for pil in pils if pil in BY_PIL for report in weather.reports.issued_between(BY_PIL[pil], start, end)
-    ]
-    found.sort(key=lambda report: report.issued, reverse=newest_first)
+    found = [product for pil in pils for product in products(weather, pil, start, end)]
+    found.sort(key=lambda product: product.issued, reverse=newest_first)
     found = found[:limit]
     if fmt == "zip":
-        return Page(_zipped(weather, found), "application/zip")
+        return Page(_zipped(found), "application/zip")
     if not found:
         return Page(f"ERROR: Could not Find: {','.join(pils)}".encode(), TEXT)
-    return Page((f"\001\n{weather.text(report)}\n\003\n" for report in found), TEXT)
+    return Page((f"\001\n{product.text()}\n\003\n" for product in found), TEXT)
 
 
-def _zipped(weather: Weather, found: Sequence[Report]) -> bytes:
+def _zipped(found: Sequence[Product]) -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
-        for report in found:
-            archive.writestr(f"{report.of.station.pil}_{report.issued:%Y%m%d%H%M}.txt", weather.text(report))
+        for product in found:
+            archive.writestr(f"{product.pil}_{product.issued:%Y%m%d%H%M}.txt", product.text())
     return held.getvalue()
 
 
 def _product(weather: Weather, request: web.Request) -> Page:
-    report = _find(weather, request.match_info["product"])
-    if report is None:
+    found = _find(weather, request.match_info["product"])
+    if found is None:
         raise WeatherRefusedError(404, '{"detail":"Product not found."}', JSON)
-    return Page(weather.text(report).encode(), TEXT)
+    return Page(found.text().encode(), TEXT)
 
 
-def _find(weather: Weather, product: str) -> Report | None:
-    named = _PRODUCT.match(product)
-    if named is None or named[2] not in BY_PIL:
+def _find(weather: Weather, name: str) -> Product | None:
+    named = _PRODUCT.match(name)
+    if named is None:
         return None
     try:
         issued = datetime.strptime(named[1] + "+0000", "%Y%m%d%H%M%z")
     except ValueError:
         return None
-    found = weather.reports.issued_between(BY_PIL[named[2]], issued, min(issued, weather.now))
-    return next((report for report in found if report.product == product), None)
+    found = products(weather, named[2], issued, min(issued, weather.now))
+    return next((product for product in found if product.id == name), None)
 
 
 def _list(weather: Weather, request: web.Request) -> Page:
     day = _date(request, "date", weather.now.date())
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     end = min(start + timedelta(days=1, seconds=-1), weather.now)
-    station = BY_PIL.get(request.query.get("pil", "").upper())
-    found = [] if station is None else list(weather.reports.issued_between(station, start, end))
+    found = products(weather, request.query.get("pil", "").upper(), start, end)
     root = f"{request.scheme}://{request.host}/iem"
     rows = [
         {
             "index": place,
-            "entered": f"{report.issued:%Y-%m-%dT%H:%M:%SZ}",
-            "pil": report.of.station.pil,
-            "product_id": report.product,
-            "cccc": report.of.station.office,
+            "entered": f"{product.issued:%Y-%m-%dT%H:%M:%SZ}",
+            "pil": product.pil,
+            "product_id": product.id,
+            "cccc": product.office,
             "count": 1,
-            "link": f"{root}/p.php?pid={report.product}",
-            "text_link": f"{root}/api/1/nwstext/{report.product}",
+            "link": f"{root}/p.php?pid={product.id}",
+            "text_link": f"{root}/api/1/nwstext/{product.id}",
         }
-        for place, report in enumerate(found)
+        for place, product in enumerate(found)
     ]
     return Page(as_json({"data": rows}), JSON)
 

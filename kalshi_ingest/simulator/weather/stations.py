@@ -48,6 +48,11 @@ class Station:
         """AFOS id of the daily climate report."""
         return f"CLI{self.iem}"
 
+    @property
+    def form_pil(self) -> str:
+        """AFOS id of the monthly form."""
+        return f"CF6{self.iem}"
+
     def day_start(self, day: date) -> datetime:
         """When climate day `day` begins: midnight of local standard time, in UTC."""
         return datetime.combine(day, time(0), tzinfo=UTC) - timedelta(hours=self.city.standard_offset)
@@ -82,6 +87,7 @@ STATIONS: dict[str, Station] = {station.icao: station for station in _TABLE}
 """Every station, by ICAO id."""
 BY_IEM: dict[str, Station] = {station.iem: station for station in _TABLE}
 BY_PIL: dict[str, Station] = {station.pil: station for station in _TABLE}
+BY_FORM_PIL: dict[str, Station] = {station.form_pil: station for station in _TABLE}
 BY_GHCND: dict[str, Station] = {station.ghcnd: station for station in _TABLE}
 BY_SERIES: dict[str, Station] = {station.series: station for station in _TABLE} | {
     station.city.legacy: station for station in _TABLE if station.city.legacy is not None
