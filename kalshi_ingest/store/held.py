@@ -18,6 +18,9 @@ where $1 or exists (select from checkpoints known where known.ticker = archived.
       or exists (select from trades where trades.ticker = archived.ticker)
       or exists (select from candles where candles.ticker = archived.ticker)
 """
+_MARKETS = """
+select count(*) from (select ticker from loaded_markets union select ticker from loaded_checkpoints) as archived
+"""
 _MERGE = f"""
 with added as (
     insert into trades select * from {STAGED} on conflict do nothing returning ticker
@@ -105,6 +108,11 @@ select ticker from checkpoints where state = 'complete' and ticker in (select ti
 async def known_tickers(connection: asyncpg.Connection, *, everything: bool) -> frozenset[str]:
     """The archive's markets of which the database holds a checkpoint or rows; with `everything` all of them."""
     return frozenset(row[0] for row in await connection.fetch(_KNOWN, everything))
+
+
+async def archived_markets(connection: asyncpg.Connection) -> int:
+    """How many markets the archive names, be it in its markets or in its checkpoints."""
+    return int(await connection.fetchval(_MARKETS))
 
 
 async def create_staging(connection: asyncpg.Connection) -> None:

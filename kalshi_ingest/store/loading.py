@@ -98,7 +98,7 @@ class _Sink:
 
     async def copy_fresh(self) -> None:
         """The markets of which nothing is held: their trades and candles straight in."""
-        if not self._city.proved:
+        if not self._city.proved or len(self._known) == await held.archived_markets(self._connection):
             return
         self._loaded.trades += await self._copy_file("trades", "trades", known=False)
         self._loaded.candles_1m += await self._copy_file("candles_1m", "candles", known=False)
