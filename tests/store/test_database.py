@@ -151,15 +151,15 @@ async def test_a_schema_of_the_users_own_is_not_in_the_way(empty_database_url: s
         await database.close()
 
 
-async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kalshi_ingest.store.database._LONGEST", 0.3)
+async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(database_url: str) -> None:
+    async def silent(connection: asyncpg.Connection, _: bool) -> str:
+        return await connection.execute("select pg_sleep(20)")
+
     database = Database(database_url, patience=0.2)
     await database.open()
     try:
         with pytest.raises(OutOfReach, match="breaks off every attempt"):
-            await asyncio.wait_for(database.run(lambda connection, _: connection.execute("select pg_sleep(20)")), 5)
+            await asyncio.wait_for(database.run(silent, longest=0.3), 5)
     finally:
         await database.close()
 
