@@ -28,7 +28,7 @@ LATE = timedelta(hours=48)
 """A day is fetched anew until so long after its end: readings arrive a day late, corrections later."""
 
 FILLED_TOO_OFTEN = 2.0
-"""Per cent of a city's expected slots; `weather-sources.md`, 10: fewer have to be copies."""
+"""Per cent of a city's expected slots: where this many or more are copies, the observations are too few to trust."""
 
 COLDEST, WARMEST = -50_00, 150_00
 """Hundredths of °F; what lies outside is refused."""
