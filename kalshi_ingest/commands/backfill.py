@@ -46,7 +46,7 @@ def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
         # Loaded only when it is wanted, because Parquet takes 60 MB; and now, so that a bad place is refused at once.
         archive = importlib.import_module("kalshi_ingest.commands.archive")
         export = archive.prepared_export(arguments.parquet, [each.label for each in wanted])
-        command += f" --parquet {arguments.parquet.partition('?')[0]}"
+        command += f" --parquet {archive.Place.at(arguments.parquet)}"  # as shown: a URI may carry a password
     with database_url(settings) as url:
         code = asyncio.run(run_backfill(exchange_of(settings), url, wanted, dates, command))
         if export is None or code == INTERRUPTED:
