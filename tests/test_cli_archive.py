@@ -209,3 +209,15 @@ async def test_a_stopped_load_leaves_the_city_as_it_was(
     assert [tuple(row) for row in log] == [("KXHIGHCHI", "interrupted", True)]
     assert (await run("load", "--input", str(tmp_path), DATABASE_URL=database_url)).code == 0
     assert await held(database_url) == await held(filled)
+
+
+async def test_a_password_in_a_places_address_is_neither_printed_nor_logged(
+    exchange: Simulator, database_url: str
+) -> None:
+    place = "mock://user:hidden@host/archive?secret_key=hidden"
+    made = await run(*backfill("--city", "chicago", "--parquet", place), **healthy(exchange, database_url))
+    assert made.code == 0, made.err
+    assert made.out.splitlines()[-1] == "Written to mock://host/archive."
+    assert "hidden" not in made.out + made.err
+    logged = [row[0] for row in await fetch(database_url, "select command from ingestion_log")]
+    assert logged == [f"backfill --start {START} --end {END} --city chicago --parquet mock://host/archive"]

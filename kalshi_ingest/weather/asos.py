@@ -20,9 +20,6 @@ from kalshi_ingest.weather.readings import Quantity
 REQUESTS_PER_SECOND = 0.9
 """IEM allows one a second from one address (since 2026-04-21); a tenth is left for what hurries on the way."""
 
-ONE_MINUTE_LATE_HOURS = 24
-"""About how long a one-minute reading takes to get to IEM."""
-
 _ONE_MINUTE = ("tmpf", "dwpf", "sknt", "drct", "gust_sknt")
 _REPORTS = ("tmpf", "dwpf", "relh", "sknt", "drct", "gust", "mslp", "p01i")
 _FIVE_MINUTE, _ROUTINE, _SPECIAL = "1", "3", "4"

@@ -41,8 +41,8 @@ def to_fetch(report: Report) -> list[tuple[list[Wanted], Dates]]:
     return [(wanted, Dates(*dates)) for dates, wanted in ranges.items()]
 
 
-async def forget_distrusted(database: Database, report: Report) -> int:
-    """Take back the proof of each market whose rows contradict it; how many markets that were.
+async def forget_distrusted(database: Database, report: Report) -> None:
+    """Take back the proof of each market whose rows contradict it.
 
     Raises `Unusable` when another run works on one of their series.
     """
@@ -56,7 +56,6 @@ async def forget_distrusted(database: Database, report: Report) -> int:
         await forget(connection, tickers)
 
     await database.run(work)
-    return len(tickers)
 
 
 def nothing_to_judge(report: Report, *, named: bool) -> str:
