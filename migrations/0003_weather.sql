@@ -75,7 +75,7 @@ comment on column wx.settlement_obs.retrieved_at is 'When it was first fetched.'
 comment on column wx.settlement_obs.is_full_day is 'Issued at or after the end of the climate day. A partial afternoon report is not.';
 comment on column wx.settlement_obs.tmax_f is 'Maximum of the day, °F. NULL: reported as missing (M, MM).';
 comment on column wx.settlement_obs.flag is 'What tells against the row, in words: a text that contradicts its issue time, a failed quality check. NULL: nothing does.';
-comment on column wx.settlement_obs.raw is 'As the source sent it: its JSON object, or its text as a JSON string.';
+comment on column wx.settlement_obs.raw is 'As the source sent it: its JSON object, or its text as a JSON string; of a CF6 form the line of this day.';
 
 create table wx.settlement (
     loc_id           text collate "C" not null references wx.location,

@@ -180,11 +180,6 @@ class Place:
             return Unusable(f"cannot write to {self}: {reason}")
         return OutOfReach(f"cannot write to {self}: {reason}; run the export again")
 
-    def remove(self, path: str) -> None:
-        """Delete a file if it is there."""
-        if self.exists(path):
-            self._filesystem.delete_file(self._at(path))
-
     def _upload(self, aside: Path, path: str) -> None:
         """Object storage shows an object once it is uploaded whole, so there is nothing to rename."""
         if not isinstance(self._filesystem, fs.S3FileSystem | fs.GcsFileSystem):

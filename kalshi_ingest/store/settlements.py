@@ -67,11 +67,6 @@ select loc_id, date_local, tmax_final_f, source, is_preliminary, tmax_cli_f, tma
 from wx.settlement where loc_id = any($1::text[]) and date_local between $2 and $3 order by loc_id, date_local
 """
 
-_FULL_DAYS = """
-select loc_id, date_local from wx.settlement
-where not is_preliminary and date_local between $1 and $2 order by loc_id, date_local
-"""
-
 _EVENTS = """
 select series_ticker, event_ticker, event_date, ticker, strike_type, floor_strike, cap_strike, expiration_value,
     settlement_authority, result
@@ -152,14 +147,6 @@ async def settlements(
         )
         for row in await connection.fetch(_DAYS, list(loc_ids), first, last)
     }
-
-
-async def full_days(connection: asyncpg.Connection, first: date, last: date) -> dict[str, frozenset[date]]:
-    """Station → climate days with a full-day official maximum: what coverage counts as settled."""
-    found: defaultdict[str, set[date]] = defaultdict(set)
-    for row in await connection.fetch(_FULL_DAYS, first, last):
-        found[row["loc_id"]].add(row["date_local"])
-    return {loc_id: frozenset(days) for loc_id, days in found.items()}
 
 
 async def settled_events(

@@ -53,8 +53,6 @@ def test_object_storage_gets_whole_files_too(tmp_path: Path) -> None:
         assert not place.exists("a/b.bin")
     assert place.read("a/b.bin") == b"x" * 9_000_000
     assert place.folders() == ["a"]
-    place.remove("a/b.bin")
-    assert not place.exists("a/b.bin")
 
 
 def test_a_sweep_deletes_old_parquet_files_and_nothing_of_others(tmp_path: Path) -> None:

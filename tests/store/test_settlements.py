@@ -95,7 +95,7 @@ async def test_two_writers_do_not_settle_from_halves(database_url: str) -> None:
     assert [tuple(row) for row in rows] == [(90, 85)]
 
 
-async def test_a_failed_poll_says_why_and_full_days_are_those_with_a_final(database_url: str) -> None:
+async def test_a_failed_poll_says_why_and_only_a_final_ends_the_preliminary(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
         async with connection.transaction():
@@ -103,11 +103,12 @@ async def test_a_failed_poll_says_why_and_full_days_are_those_with_a_final(datab
             await settlements.store(connection, [report(80, -8)], polled(), NOW)
         rows = await connection.fetch("select distinct state, error from wx.settlement_poll where source = 'GHCND'")
         assert [tuple(row) for row in rows] == [("failed", "NCEI is out of reach")]
-        assert await settlements.full_days(connection, DAY, DAY) == {}
+        before = await settlements.settlements(connection, ["KMDW"], DAY, DAY)
+        assert [each.is_preliminary for each in before.values()] == [True]
         async with connection.transaction():
             await settlements.store(connection, [report(81)], polled(), NOW)
-        assert await settlements.full_days(connection, DAY, DAY) == {"KMDW": frozenset({DAY})}
         held = await settlements.settlements(connection, ["KMDW"], DAY, DAY)
+        assert [each.is_preliminary for each in held.values()] == [False]
     finally:
         await connection.close()
     assert held["KMDW", DAY].source is Source.CLI
