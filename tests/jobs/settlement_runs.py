@@ -1,17 +1,10 @@
-"""A run of `weather settlement` in a few lines, in this process or forked from a warm one and killed."""
+"""A run of `weather settlement` in a few lines."""
 
 import asyncio
-import gc
-import json
-import os
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
-import structlog
-
-from kalshi_ingest.domain.cities import CITIES, City, find_city
+from kalshi_ingest.domain.cities import CITIES, City
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.settlement_report import SettlementReport
@@ -56,44 +49,3 @@ class Settle:
                 return await self.job.run(self.stop)
         finally:
             await database.close()
-
-
-def main() -> None:
-    """Fork one run per line of input; say its process id, then, once it has ended, its wait status."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    gc.freeze()
-    for line in sys.stdin:
-        order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _child(order)
-        _say(pid)
-        _say(os.waitpid(pid, 0)[1])
-
-
-def _child(order: dict[str, str]) -> None:
-    code = 70
-    try:
-        run = Settle(
-            WeatherUrls(order["iem"], order["ncei"], ""),
-            order["database_url"],
-            date.fromisoformat(order["start"]),
-            date.fromisoformat(order["end"]),
-            datetime.fromisoformat(order["now"]),
-            cities=[find_city(order["city"])] if order.get("city") else SIX,
-        )
-        code = 0 if asyncio.run(run()).complete else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _say(number: int) -> None:
-    sys.stdout.write(f"{number}\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

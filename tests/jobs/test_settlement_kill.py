@@ -76,7 +76,7 @@ class _Runs:
 async def _forker(simulator: Simulator) -> AsyncIterator[_Runs]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.jobs.settlement_runs"),
+        *("-m", "tests.jobs.settlement_forker"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
