@@ -97,16 +97,21 @@ async def _fixed(settings: Settings, url: str, scope: Scope, report: Report) -> 
     works = to_fetch(report)
     if not works:
         return report
-    database = await with_database(url)
-    try:
-        await forget_distrusted(database, report)
-    finally:
-        await database.close()
+    if report.refetch_tickers and await _stoppable(_forget(settings, url, report)) is None:
+        return None
     for wanted, dates in works:
         exchange = exchange_of(settings)
         if await run_backfill(exchange, url, wanted, dates, "coverage --fix", out=sys.stderr) == INTERRUPTED:
             return None
     return await _stoppable(examine(url, scope))
+
+
+async def _forget(settings: Settings, url: str, report: Report) -> bool:
+    """A proof, be it a doubtful one, is not given up for an exchange that does not answer."""
+    async with opened(exchange_of(settings), url, now) as session:
+        await session.tools.api.cutoff()
+        await forget_distrusted(session.tools.writing, report)
+    return True
 
 
 async def _audit(arguments: argparse.Namespace, settings: Settings, url: str, report: Report) -> AuditReport:
