@@ -21,7 +21,7 @@ from kalshi_ingest.domain.minutes import (
 )
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.weather.asos import REQUESTS_PER_SECOND, Asos
-from kalshi_ingest.weather.client import Service
+from kalshi_ingest.weather.client import Address, Service
 from kalshi_ingest.weather.visual_crossing import KEY_SETTING, MOST_AT_ONCE, RECORDS_A_DAY, VisualCrossing
 
 _IEM_DAYS = 62
@@ -201,7 +201,7 @@ async def opened_source(addresses: Addresses, name: str | None) -> AsyncIterator
         raise Unusable(f"there is no source {name!r} of minutes: choose {IEM} or {TIMELINES}")
     async with aiohttp.ClientSession() as http:
         if name == IEM:
-            yield Iem(Asos(Service(http, "IEM", addresses.iem_url, requests_per_second=REQUESTS_PER_SECOND)))
+            yield Iem(Asos(Service(http, Address("IEM", addresses.iem_url), requests_per_second=REQUESTS_PER_SECOND)))
         elif key is not None:
             yield Timelines(VisualCrossing(http, addresses.visual_crossing_url, key))
         else:

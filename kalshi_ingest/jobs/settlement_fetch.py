@@ -14,7 +14,7 @@ from kalshi_ingest.domain.settlement import Source
 from kalshi_ingest.errors import OutOfReach, Permanent
 from kalshi_ingest.jobs.settlement_plan import CityYear, by_year, cheaper_by_day
 from kalshi_ingest.weather import iem, ncei
-from kalshi_ingest.weather.client import RetryPolicy, Service
+from kalshi_ingest.weather.client import Address, RetryPolicy, Service
 from kalshi_ingest.weather.decoding import Answer
 
 _TEXTS_WITHIN = {Source.CLI: timedelta(days=3), Source.CF6: timedelta(days=7)}
@@ -56,8 +56,8 @@ async def services(
     async with aiohttp.ClientSession() as http:
         at_iem, at_ncei = (requests_per_second or each.REQUESTS_PER_SECOND for each in (iem, ncei))
         yield Services(
-            Service(http, iem.NAME, iem_url, requests_per_second=at_iem, retry=retry),
-            Service(http, ncei.NAME, ncei_url, requests_per_second=at_ncei, retry=retry),
+            Service(http, Address(iem.NAME, iem_url), requests_per_second=at_iem, retry=retry),
+            Service(http, Address(ncei.NAME, ncei_url), requests_per_second=at_ncei, retry=retry),
         )
 
 

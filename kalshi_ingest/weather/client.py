@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import final
 from urllib.parse import quote, quote_plus
@@ -49,34 +49,43 @@ class Refused(Permanent):
         self.text = text
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a service is."""
+
+    name: str
+    """What users call it, e.g. IEM."""
+    base_url: str
+    secret: str | None = field(default=None, repr=False)
+    """An API key, blotted out of every error."""
+
+
 @final
 class Service:
     """A weather service. Built once; all who ask it share its pace. Time is the event loop's."""
 
-    def __init__(  # noqa: PLR0913 - the brief's signature; every part after the address has a name
+    def __init__(
         self,
         http: aiohttp.ClientSession,
-        name: str,
-        base_url: str,
+        address: Address,
         *,
         requests_per_second: float,
         concurrency: int = 1,
         retry: RetryPolicy | None = None,
-        secret: str | None = None,
         random: Random | None = None,
     ) -> None:
-        """`name` is what users call it, e.g. IEM. `secret`: an API key, blotted out of every error."""
-        self.name = name
+        """`concurrency`: how many requests may be under way at the same time."""
+        self.name = address.name
         self.requests = 0
         """Requests sent so far, repetitions included."""
         self.retries = 0
         """Requests sent again so far."""
         self._http = http
-        self._base_url = base_url.rstrip("/")
+        self._base_url = address.base_url.rstrip("/")
         self._interval = 1 / requests_per_second
         self._free = asyncio.Semaphore(concurrency)
         self._retry = retry or RetryPolicy()
-        self._secret = secret
+        self._secret = address.secret
         self._random = random or Random()
         self._next_at = float("-inf")
         self._timeout = aiohttp.ClientTimeout(

@@ -13,7 +13,7 @@ from kalshi_ingest.domain.calendar import SLOTS_A_DAY
 from kalshi_ingest.domain.cities import Station
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation
 from kalshi_ingest.errors import BadPayload, Permanent, Unusable
-from kalshi_ingest.weather.client import Refused, RetryPolicy, Service
+from kalshi_ingest.weather.client import Address, Refused, RetryPolicy, Service
 from kalshi_ingest.weather.readings import Quantity
 
 KEY_SETTING = "KALSHI_INGEST_VISUAL_CROSSING_KEY"
@@ -79,12 +79,10 @@ class VisualCrossing:
         patient = replace(retry, statuses=retry.statuses - {429})
         self.service = Service(
             http,
-            "Visual Crossing",
-            base_url,
+            Address("Visual Crossing", base_url, secret=key),
             requests_per_second=_REQUESTS_PER_SECOND,
             concurrency=MOST_AT_ONCE,
             retry=patient,
-            secret=key,
         )
         self._key = key
         self._crowded_seconds = crowded_seconds

@@ -18,7 +18,7 @@ from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig, Wo
 from kalshi_ingest.simulator.weather.server import WeatherUrls
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.weather.asos import Asos
-from kalshi_ingest.weather.client import RetryPolicy, Service
+from kalshi_ingest.weather.client import Address, RetryPolicy, Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing
 
 NOW = datetime(2025, 7, 20, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ async def source_at(urls: WeatherUrls, kind: str = "iem", key: str = KEY) -> Asy
     """A source that does not wait for anybody."""
     async with aiohttp.ClientSession() as http:
         if kind == "iem":
-            yield Iem(Asos(Service(http, "IEM", urls.iem, requests_per_second=10_000, retry=QUICK)))
+            yield Iem(Asos(Service(http, Address("IEM", urls.iem), requests_per_second=10_000, retry=QUICK)))
         else:
             yield Timelines(VisualCrossing(http, urls.visual_crossing, key, retry=QUICK, crowded_seconds=0.01))
 

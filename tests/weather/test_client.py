@@ -13,7 +13,7 @@ from aiohttp import web
 
 from kalshi_ingest.errors import BadPayload, OutOfReach
 from kalshi_ingest.weather import client
-from kalshi_ingest.weather.client import USER_AGENT, Refused, RetryPolicy, Service
+from kalshi_ingest.weather.client import USER_AGENT, Address, Refused, RetryPolicy, Service
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Handler, Reply, Script, serving
 
@@ -31,7 +31,8 @@ def talk(
     async def scenario() -> tuple[Any, Service]:
         async with serving(script.answer) as url, aiohttp.ClientSession() as http:
             settings: dict[str, Any] = {"requests_per_second": 1.0, "random": Random(1)} | options
-            service = Service(http, "IEM", url, **settings)
+            address = Address("IEM", url, settings.pop("secret", None))
+            service = Service(http, address, **settings)
             return await ask(service), service
 
     answer, service = virtual_clock.run(scenario(), grace=GRACE)
@@ -147,7 +148,7 @@ def test_nobody_listens() -> None:
 
         async def scenario() -> None:
             async with aiohttp.ClientSession() as http:
-                await Service(http, "NCEI", url, requests_per_second=1).get("/data", {})
+                await Service(http, Address("NCEI", url), requests_per_second=1).get("/data", {})
 
         with pytest.raises(OutOfReach, match="NCEI is out of reach: GET /data"):
             virtual_clock.run(scenario(), grace=GRACE)
