@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -42,8 +43,8 @@ def told(
     )
 
 
-def cli(tmax: object, hours: float = 1.0, **changes: object) -> Observation:
-    return replace(told(Source.CLI, tmax, hours, text=True), **changes)  # type: ignore[arg-type]
+def cli(tmax: object, hours: float = 1.0, **changes: Any) -> Observation:
+    return replace(told(Source.CLI, tmax, hours, text=True), **changes)
 
 
 PARTIAL = cli(80, -8)
