@@ -108,6 +108,32 @@ def _add_fetching(command: Command) -> None:
     backfill.add_argument("--series", action="append", default=[], help="any other Kalshi series ticker")
     backfill.add_argument("--parquet", metavar="DIR", help="at the end also export what is held of these cities to DIR")
 
+    follow = command(
+        "follow",
+        "follow.follow",
+        "Stay current: close the gap since the last run, then follow every market to its end; runs until stopped.",
+    )
+    follow.add_argument("--city", action="append", default=[], help="a city (repeat for more); all six by default")
+    follow.add_argument("--series", action="append", default=[], help="any other Kalshi series ticker")
+    follow.add_argument(
+        "--start",
+        metavar="D",
+        help="first event date to fetch (default: the first that is unfinished, else yesterday's)",
+    )
+    follow.add_argument(
+        "--weather",
+        choices=("none", "settlement", "minutes"),
+        default="settlement",
+        help="what to poll beside the markets: official maxima, or minute weather too (default settlement)",
+    )
+    follow.add_argument(
+        "--stale-after",
+        type=float,
+        default=15.0,
+        metavar="SECONDS",
+        help="/readyz says no when a city's data are vouched for up to a moment longer ago (default 15)",
+    )
+
 
 def _add_coverage(command: Command) -> None:
     coverage = command(

@@ -109,6 +109,18 @@ class Settings(BaseSettings):
         description="Visual Crossing's API key."
         " Default: none, minute weather comes from the Iowa Environmental Mesonet.",
     )
+    http_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address on which `follow` serves its health, metrics and status page. Default: 127.0.0.1, this"
+        " machine only.",
+    )
+    http_port: int = Field(
+        default=8780,
+        ge=0,
+        le=65535,
+        description="Port of the same, 0 for a free one. Default: 8780.",
+    )
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
         default="auto",
         description="json: one object per line; console: coloured text; auto: console on a terminal, else json."

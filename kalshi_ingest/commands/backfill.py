@@ -35,7 +35,7 @@ from kalshi_ingest.settings import Settings
 def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
     """`backfill`: 0 when all that was asked for is proved complete, 1 when something is not, 130 when stopped."""
     dates = dates_of(arguments.start, arguments.end)
-    wanted = _wanted(arguments.city, arguments.series, dates)
+    wanted = wanted_series(arguments.city, arguments.series, dates)
     command = " ".join(
         ["backfill", "--start", arguments.start, "--end", arguments.end]
         + [f"--city {city}" for city in arguments.city]
@@ -80,7 +80,7 @@ async def run_backfill(
     return COMPLETE if is_complete(progress) else INCOMPLETE
 
 
-def _wanted(cities: Sequence[str], series: Sequence[str], dates: Dates) -> list[Wanted]:
+def wanted_series(cities: Sequence[str], series: Sequence[str], dates: Dates) -> list[Wanted]:
     """The series asked for. By default every active city that had begun by the last date."""
     named = [active_city(name) for name in cities]
     for ticker in series:

@@ -6,22 +6,23 @@ import importlib
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from kalshi_ingest.commands.common import COMPLETE, date_of, now, stop_on_signals
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.simulation import check_simulation
+from kalshi_ingest.jobs.simulation import AHEAD, check_simulation, start_of_the_clock
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.simulator import Faults, Limits, Simulator, SyntheticWorld, WeatherConfig, WorldConfig
+from kalshi_ingest.simulator import Faults, Limits, Maintenance, Simulator, SyntheticWorld, WeatherConfig, WorldConfig
+from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.command import serve
+from kalshi_ingest.simulator.config import ARCHIVE_AGE
 from kalshi_ingest.simulator.world import World
 
 
 def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     """`simulate`: serve until stopped."""
     world = _world(arguments)
-    limits = Limits(requests_per_second=arguments.limit or None, latency=arguments.latency)
-    faults = Faults(error_rate=arguments.error_rate)
-    weather = WeatherConfig(seed=arguments.seed, plain=arguments.plain)
-    simulator = Simulator(world, limits, faults, weather=weather)
+    simulator = _simulator(arguments, world)
 
     async def run() -> int:
         try:
@@ -34,10 +35,29 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     return asyncio.run(run())
 
 
+def _simulator(arguments: argparse.Namespace, world: World) -> Simulator:
+    faults = Faults(error_rate=arguments.error_rate, maintenance=Maintenance(weekly=arguments.maintenance))
+    weather = WeatherConfig(seed=arguments.seed, plain=arguments.plain)
+    path = arguments.public_key
+    try:
+        key = None if path is None else Path(path).read_bytes()
+        limits = Limits(requests_per_second=arguments.limit or None, latency=arguments.latency, public_key_pem=key)
+        return Simulator(world, limits, faults, weather=weather)
+    except OSError as error:
+        raise Unusable(f"cannot read the public key {path}: {error.strerror}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise Unusable(f"{path} holds no RSA or Ed25519 public key in PEM form") from None
+
+
 def _world(arguments: argparse.Namespace) -> World:
     """The archive that was named, else a made-up world."""
-    end = date_of(arguments.end, "--end") if arguments.end else now().date() - timedelta(days=1)
-    start = date_of(arguments.start, "--start") if arguments.start else end - timedelta(days=29)
+    begin = start_of_the_clock(getattr(arguments, "from"), now())
+    yesterday = begin.date() - timedelta(days=1)
+    runs = arguments.speed > 0
+    last = begin.date() + AHEAD if runs else yesterday
+    end = date_of(arguments.end, "--end") if arguments.end else last
+    month_ends = min(end, yesterday) if runs else end
+    start = date_of(arguments.start, "--start") if arguments.start else month_ends - timedelta(days=29)
     check_simulation(arguments, start, end)
     cutoff = None
     if arguments.cutoff:
@@ -51,13 +71,14 @@ def _world(arguments: argparse.Namespace) -> World:
         config = WorldConfig(
             start=start,
             end=end,
-            now=now(),
+            now=begin,
             cutoff=cutoff,
+            archive_age=ARCHIVE_AGE if arguments.archive_age is None else timedelta(days=arguments.archive_age),
             seed=arguments.seed,
             trades_per_market=arguments.trades_per_market,
             giant=arguments.giant,
             oddities=not arguments.plain,
         )
-        return SyntheticWorld(config)
+        return SyntheticWorld(config, SimulatedClock(begin, arguments.speed))
     except ValueError as error:
         raise Unusable(str(error)) from None

@@ -129,6 +129,16 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True)
+class Pulse:
+    """How far a market has got: what changes while it trades and when its life goes on."""
+
+    api_status: str
+    """The word on the wire; words that are not known come through."""
+    volume: int | None
+    """The exchange's own volume, hundredths of a contract."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One market's trades: the unit of work. What a walk has to know of a market, and no more."""
 

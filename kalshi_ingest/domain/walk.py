@@ -4,7 +4,7 @@ Pure: pages go in, steps come out. A step holds the rows of one page, the candle
 checkpoint that vouches for them; whoever stores a step stores all of it or nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -15,6 +15,9 @@ from kalshi_ingest.errors import BadPayload
 
 BUCKET_US = 5 * MINUTE_US
 """Candles are written in whole buckets of the longest period, which every shorter period divides."""
+
+OVERLAP_US = MINUTE_US
+"""How far a walk that asks only for what is new reaches back over what is held: trades may show up a little late."""
 
 Position = tuple[int, bytes]
 """(created_us, trade_id): where a trade stands in the exchange's order."""
@@ -36,6 +39,10 @@ class Checkpoint:
     settled_first: bool = False
     oldest: Position | None = None
     """The oldest trade stored while every page was new. The candles of its bucket are still to be written."""
+    newest_us: int | None = None
+    """The newest trade seen. Once such a walk is over (`open`), every trade created before it is stored."""
+    since_us: int | None = None
+    """This walk asks for trades created since then only: what is older was stored by the walk before it."""
     pages: int = 0
     trades_stored: int = 0
     contracts_stored: int = 0
@@ -45,7 +52,7 @@ class Checkpoint:
 
     def failed(self, error: str) -> "Checkpoint":
         """This market failed; what is stored stays, and the next run walks it again from its newest trade."""
-        return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None)
+        return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None, since_us=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,10 @@ class Step:
     """Complete one-minute candles to write, oldest first (fresh steps only)."""
     candles_5m: list[Candle]
     """The five-minute candles of the same buckets."""
-    unwritten: int | None
-    """A bucket whose rows are stored but whose candles are not (steps that are not fresh only)."""
+    unwritten: Set[int]
+    """Buckets whose rows are stored but whose candles are not (steps that are not fresh only)."""
+    closed_us: int | None
+    """Candles that end later than this are not written: more trades may come. None: none will."""
     after: Callable[[int, int], Checkpoint]
     """The checkpoint once this page added so many rows and contracts (hundredths) to the tables."""
 
@@ -69,11 +78,21 @@ class Step:
 class Walk:
     """The state of one market's walk. `position` says which page to ask for next; None means the walk is over."""
 
-    def __init__(self, unit: Unit, tiers: Sequence[Tier], known: Checkpoint | None) -> None:
+    def __init__(
+        self,
+        unit: Unit,
+        tiers: Sequence[Tier],
+        known: Checkpoint | None,
+        *,
+        since_us: int | None = None,
+        unwritten: Set[int] = frozenset(),
+    ) -> None:
         """Start, or go on from what is `known`.
 
         A walk goes on where its checkpoint says. It starts again from the newest trade, over staging, when the
-        market was walked to its end before it settled, when it settled during the walk, or when it failed.
+        market was walked to its end before it settled, when it settled during the walk, or when it failed; then it
+        asks for trades `since_us` only, if that is given (see `since`). `unwritten` are buckets whose candles wait
+        to be written.
         """
         fresh = Checkpoint(
             unit.ticker,
@@ -85,6 +104,7 @@ class Walk:
         )
         self._carry: list[Candle] = []
         self._page_oldest: Position | None = None
+        self._unwritten = unwritten
         if known is None:
             self.checkpoint = fresh
         elif known.state == "walking" and known.settled_first == unit.settled:
@@ -93,6 +113,8 @@ class Walk:
             self.checkpoint = replace(
                 fresh,
                 confirming=known.trades_stored > 0,
+                newest_us=known.newest_us,
+                since_us=since_us,
                 oldest=known.oldest,
                 pages=known.pages,
                 trades_stored=known.trades_stored,
@@ -108,7 +130,8 @@ class Walk:
     @property
     def cut_bucket(self) -> int | None:
         """Start of the bucket that the last stored page cut, whose trades have to be given to `restore`."""
-        return None if self.checkpoint.confirming else _bucket(self.checkpoint.oldest)
+        oldest = self.checkpoint.oldest
+        return None if self.checkpoint.confirming or oldest is None else _start(oldest)
 
     def restore(self, candles: list[Candle]) -> None:
         """Take back the one-minute candles of the cut bucket as far as its trades are stored already.
@@ -124,10 +147,13 @@ class Walk:
         self._page_oldest = None
         self.checkpoint = replace(self.checkpoint, tier=tiers[0], cursor=None, confirming=True)
 
-    def take(self, trades: list[Trade], cursor: str | None, tiers: Sequence[Tier]) -> Step:
+    def take(
+        self, trades: list[Trade], cursor: str | None, tiers: Sequence[Tier], closed_us: int | None = None
+    ) -> Step:
         """The step that the page at `position` makes; `tiers` are those the market needs as the cutoff is now.
 
-        Raises `BadPayload` when the page promises more and does not reach further back than the one before it.
+        `closed_us`: candles that end later are kept back, because the market still trades. Raises `BadPayload` when the
+        page promises more and does not reach further back than the one before it.
         """
         before = self.checkpoint
         newest: Position | None = trades[-1][:2] if trades else None
@@ -137,27 +163,44 @@ class Walk:
             raise BadPayload(f"{before.ticker}: a page reaches no further back than the page before it: a loop")
         fresh = not before.confirming and (newest is None or before.oldest is None or newest < before.oldest)
         following = self._following(before, cursor, tiers)
+        if before.since_us is not None and trades and trades[0].created_us < before.since_us:
+            following = None  # what is older is stored, whether or not the exchange heeds a bound
         last = following is None
 
         candles: list[Candle] = []
-        unwritten: int | None = None
+        unwritten: set[int] = set()
         if fresh:
             candles = self._completed(fold(trades), last)
         else:
-            # The rows that were to complete this bucket may turn out to be stored, so nothing else would touch it.
-            unwritten = _bucket(before.oldest)
+            unwritten |= self._unwritten
+            if before.oldest is not None:
+                # The rows that were to complete this bucket may turn out to be stored, so nothing else would touch it.
+                unwritten.add(_start(before.oldest))
             self._carry = []
+        self._unwritten = frozenset()
 
         self._page_oldest = edge
+        seen = [] if before.newest_us is None else [before.newest_us]
+        if newest is not None and before.cursor is None:  # later pages are older
+            seen.append(newest[0])
         moved = replace(
             before,
             tier=following[0] if following else None,
             cursor=following[1] if following else None,
             confirming=not fresh,
             oldest=(oldest or before.oldest) if fresh else None,
+            newest_us=max(seen, default=None),
             pages=before.pages + 1,
         )
-        return Step(trades, fresh, candles, roll_up(candles, 5), unwritten, lambda *added: _after(moved, last, *added))
+        return Step(
+            trades,
+            fresh,
+            closed(candles, 1, closed_us),
+            closed(roll_up(candles, 5), 5, closed_us),
+            unwritten,
+            closed_us,
+            lambda *added: _after(moved, last, *added),
+        )
 
     def stored(self, checkpoint: Checkpoint) -> None:
         """Go on from the checkpoint that was written with the last step."""
@@ -186,9 +229,32 @@ class Walk:
         return joined[cut:]
 
 
-def _bucket(position: Position | None) -> int | None:
+def since(known: Checkpoint | None, unit: Unit) -> int | None:
+    """From when on the next walk of a market has to ask: what is older is stored. None: from its first trade.
+
+    Only a market that trades and was walked to its end can be asked for what is new; the walk after it settled, which
+    proves, asks for everything.
+    """
+    if known is None or known.state != "open" or unit.settled or known.newest_us is None:
+        return None
+    return known.newest_us - OVERLAP_US
+
+
+def closing(known: Checkpoint, buckets: Set[int], closed_us: int) -> Step:
+    """The step that writes the candles of `buckets` which ended by `closed_us`, of trades that are stored already."""
+    after = replace(known, pages=known.pages + 1)
+    return Step([], False, [], [], buckets, closed_us, lambda *_: after)
+
+
+def closed(candles: Sequence[Candle], minutes: int, closed_us: int | None) -> list[Candle]:
+    """Those of some candles of `minutes` length that ended by `closed_us`; None: all of them."""
+    width = minutes * MINUTE_US
+    return [candle for candle in candles if closed_us is None or candle.start_us + width <= closed_us]
+
+
+def _start(position: Position) -> int:
     """Start of the bucket that `position` lies in."""
-    return None if position is None else position[0] - position[0] % BUCKET_US
+    return position[0] - position[0] % BUCKET_US
 
 
 def _after(moved: Checkpoint, last: bool, new_trades: int, new_contracts: int) -> Checkpoint:
@@ -200,10 +266,10 @@ def _after(moved: Checkpoint, last: bool, new_trades: int, new_contracts: int) -
     )
     if not last:
         return moved
-    moved = replace(moved, oldest=None)
+    moved = replace(moved, oldest=None, since_us=None)
     if not moved.settled_first:
         return replace(moved, state="open", confirming=False)
     said = verdict(moved.contracts_stored, moved.exchange_volume)
     if said != "exact" and moved.walk == 1:
         return replace(moved, walk=2, tier=Tier.LIVE, confirming=True)
-    return replace(moved, state="complete", verdict=said, confirming=False)
+    return replace(moved, state="complete", verdict=said, confirming=False, newest_us=None)

@@ -1,6 +1,7 @@
 """The endpoints this program asks, each answer checked against its request."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import quote
 
 from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.domain.candles import MINUTE_US
-from kalshi_ingest.domain.model import Cutoff, Series, Tier, Trade, to_microseconds
+from kalshi_ingest.domain.model import Cutoff, Pulse, Series, Tier, Trade, to_microseconds
 from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
 from kalshi_ingest.exchange import parse_candles
 from kalshi_ingest.exchange import parse_markets as parse
@@ -26,6 +27,8 @@ FIRST_MARKETS = 100
 EVENTS_PER_PAGE = 200
 CANDLES_PER_REQUEST = 5_000
 """Minutes that one request may span, whether or not anything traded in them."""
+PULSES_PER_REQUEST = 100
+"""Tickers in one address, which stays far below what servers take."""
 _LONGEST_LIST = 10_000
 
 _TRADE_PATHS: Mapping[Tier, str] = {Tier.LIVE: "/markets/trades", Tier.HISTORICAL: "/historical/trades"}
@@ -59,9 +62,17 @@ class Api:
 
         return await self._client.get(f"/series/{quote(ticker)}", {}, read, tally)
 
-    def events(self, series_ticker: str, tally: Tally) -> AsyncIterator[list[Any]]:
-        """Every event the exchange lists for a series, as pages of rows: some are odd, and the plan reports them."""
-        return self._pages("/events", "events", series_ticker, (EVENTS_PER_PAGE, EVENTS_PER_PAGE), tally)
+    def events(
+        self, series_ticker: str, tally: Tally, closing_after: datetime | None = None
+    ) -> AsyncIterator[list[Any]]:
+        """The events that the exchange lists for a series, as pages of rows: some are odd, and the plan reports them.
+
+        `closing_after` spares the exchange those whose markets all closed before; rows of others are passed on too.
+        """
+        filters = {"series_ticker": series_ticker}
+        if closing_after is not None:
+            filters["min_close_ts"] = str(int(closing_after.timestamp()))
+        return self._pages("/events", "events", filters, (EVENTS_PER_PAGE, EVENTS_PER_PAGE), tally)
 
     async def event_series(self, event_ticker: str, tally: Tally) -> str | None:
         """The series that an event says it belongs to; None when the exchange does not know the event."""
@@ -85,12 +96,41 @@ class Api:
     def markets(self, series_ticker: str, tier: Tier, tally: Tally) -> AsyncIterator[list[Any]]:
         """Every market of a series in one tier, as pages of rows, newest created first."""
         limits = (FIRST_MARKETS, MARKETS_PER_PAGE)
-        return self._pages(_MARKET_PATHS[tier], "markets", series_ticker, limits, tally)
+        return self._pages(_MARKET_PATHS[tier], "markets", {"series_ticker": series_ticker}, limits, tally)
 
-    async def trades(self, ticker: str, tier: Tier, cursor: str | None, tally: Tally) -> TradePage:
-        """The page of a market's trades at `cursor` (None: the newest), newest page first."""
+    async def pulses(self, tickers: Sequence[str], tally: Tally) -> dict[str, Pulse]:
+        """How far some markets, `PULSES_PER_REQUEST` at most, have got; those that the live tier lacks are left out.
+
+        A row that was not asked for, or that cannot be read, is left out as well: the lists of its series report it.
+        """
+        asked = frozenset(tickers)
+        found: dict[str, Pulse] = {}
+        filters = {"tickers": ",".join(tickers)}
+        async for rows in self._pages("/markets", "markets", filters, (MARKETS_PER_PAGE, MARKETS_PER_PAGE), tally):
+            for row in rows:
+                if isinstance(row, dict) and row.get("ticker") in asked:
+                    with suppress(BadPayload):
+                        found[row["ticker"]] = parse.pulse(row)
+            if len(found) == len(asked):
+                break
+        return found
+
+    async def is_trading(self) -> bool:
+        """Whether the exchange says that it is open; false in its maintenance."""
+        return await self._client.get("/exchange/status", {}, _trading)
+
+    async def trades(
+        self, ticker: str, tier: Tier, cursor: str | None, tally: Tally, since_us: int | None = None
+    ) -> TradePage:
+        """The page of a market's trades at `cursor` (None: the newest), newest page first.
+
+        `since_us` spares the exchange what was created before that second. Its bound is not relied on: rows before it
+        are passed on like any others.
+        """
         path = _TRADE_PATHS[tier]
         params = {"ticker": ticker, "limit": str(TRADES_PER_PAGE)}
+        if since_us is not None:
+            params["min_ts"] = str(since_us // 1_000_000)
         if cursor is not None:
             params["cursor"] = cursor
 
@@ -135,7 +175,7 @@ class Api:
         self._client.default_cost, self._client.costs = await self._client.get("/account/endpoint_costs", {}, _costs)
 
     async def _pages(
-        self, path: str, key: str, series_ticker: str, limits: tuple[int, int], tally: Tally
+        self, path: str, key: str, filters: Mapping[str, str], limits: tuple[int, int], tally: Tally
     ) -> AsyncIterator[list[Any]]:
         """The rows of a list, page by page; `limits` are the rows of the first and of every later page.
 
@@ -148,7 +188,7 @@ class Api:
             return parse.rows_of(answer, key, path), parse.cursor_of(answer, path)
 
         for _ in range(_LONGEST_LIST):
-            asked = {"series_ticker": series_ticker, "limit": str(limits[0] if cursor is None else limits[1])}
+            asked = {**filters, "limit": str(limits[0] if cursor is None else limits[1])}
             if cursor is not None:
                 asked["cursor"] = cursor
             page, cursor = await self._client.get(path, asked, read, tally)
@@ -159,6 +199,14 @@ class Api:
                 raise BadPayload(f"GET {path}: the exchange repeats a cursor: a loop after {len(seen)} pages")
             seen.add(cursor)
         raise BadPayload(f"GET {path}: no end after {_LONGEST_LIST} pages")
+
+
+def _trading(answer: Any) -> bool:
+    active = answer.get("exchange_active") if isinstance(answer, dict) else None
+    trading = answer.get("trading_active") if isinstance(answer, dict) else None
+    if not isinstance(active, bool) or not isinstance(trading, bool):
+        raise BadPayload("GET /exchange/status: exchange_active or trading_active is neither true nor false")
+    return active and trading
 
 
 def _budget(answer: Any) -> float:

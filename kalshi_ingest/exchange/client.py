@@ -24,6 +24,7 @@ from kalshi_ingest.errors import (
     ServerFailed,
     Transient,
 )
+from kalshi_ingest.exchange.clock import ExchangeClock
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
 
@@ -72,12 +73,16 @@ class Client:
         random: Random | None = None,
     ) -> None:
         self.pacer = pacer
+        self.clock = ExchangeClock()
+        """The time at the exchange, by its answers so far."""
         self.default_cost = 1.0
         """Cost of a path that `costs` does not name."""
         self.costs: Mapping[str, float] = {}
         """Cost of single paths, in the unit that the pacer's rate counts."""
         self.sent = 0
         """Requests sent so far, retries included."""
+        self.rate_limited = 0
+        """Of these, the ones answered with 429."""
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._base_path = urlsplit(self._base_url).path
@@ -90,6 +95,11 @@ class Client:
             sock_read=self._retry.read_timeout,
         )
         self._answered_at = float("-inf")
+
+    @property
+    def base_url(self) -> str:
+        """The API's address."""
+        return self._base_url
 
     @property
     def signed(self) -> bool:
@@ -149,6 +159,7 @@ class Client:
             async with self._session.get(
                 self._base_url + path, params=params, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
+                self.clock.heard(response.headers.get("Date"))
                 body = await _bounded(response, path)
                 if response.status == 200:
                     return _decoded(body, path)
@@ -158,6 +169,7 @@ class Client:
         except aiohttp.ClientError as failure:
             raise Disconnected(f"GET {path}: {str(failure) or type(failure).__name__}") from None
         if isinstance(error, RateLimited):
+            self.rate_limited += 1
             self.pacer.slow_down(sent_at, error.retry_after)
         raise error
 

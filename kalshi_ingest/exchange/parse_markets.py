@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from kalshi_ingest.domain.model import Cutoff, Event, Market, Series, Tier
+from kalshi_ingest.domain.model import Cutoff, Event, Market, Pulse, Series, Tier
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange.numbers import count, moment, price
@@ -100,6 +100,13 @@ def market(row: object, tier: Tier = Tier.LIVE) -> Market:
         rules_primary=fields.text("rules_primary", default=""),
         raw=fields.raw(),
     )
+
+
+def pulse(row: object) -> Pulse:
+    """How far one market has got, from its row."""
+    fields = _Fields(row, "a market")
+    fields.what = f"market {fields.text('ticker')}"
+    return Pulse(fields.text("status"), fields.count("volume_fp"))
 
 
 def cutoff(row: object) -> Cutoff:

@@ -10,6 +10,7 @@ import structlog
 
 from kalshi_ingest.errors import IngestError, Unusable
 from kalshi_ingest.jobs.asking import asked_by
+from kalshi_ingest.jobs.failures import first_of
 from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
@@ -74,7 +75,7 @@ class Backfill:
         tools = self._tools
         feed = Feed(list(self.progress))
         border = Border(tools.api)
-        walker = Walker(tools.api, tools.writing, self._writer, border, self.progress)
+        walker = Walker(tools, self._writer, border, self.progress)
         try:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(self._writer.run())
@@ -97,7 +98,7 @@ class Backfill:
                 writing.cancel()
                 keeping.cancel()
         except BaseExceptionGroup as group_error:
-            raise _first(group_error) from group_error
+            raise first_of(group_error) from group_error
 
     async def _until_done(self, jobs: list["asyncio.Task[None]"], stop: asyncio.Event) -> None:
         """Wait for the jobs; on `stop` cancel them, which leaves the writer to commit what it has.
@@ -158,16 +159,3 @@ class Backfill:
             await write(connection)
 
         await self._tools.planning.run(work)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended the run: one written for the user before any other."""
-    leaves: list[BaseException] = []
-    waiting: list[BaseException] = [group]
-    while waiting:
-        error = waiting.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            waiting.extend(error.exceptions)
-        else:
-            leaves.append(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, IngestError)), leaves[0])

@@ -15,6 +15,10 @@ class Task:
 
     unit: Unit
     known: Checkpoint | None
+    only_new: bool = False
+    """Ask only for what is not held yet, where the checkpoint allows it."""
+    unwritten: frozenset[int] = frozenset()
+    """Buckets of stored trades whose candles wait to be written."""
 
 
 class Feed:
@@ -24,6 +28,10 @@ class Feed:
         self._waiting: deque[tuple[str, deque[Task]]] = deque((ticker, deque()) for ticker in series_tickers)
         self._open = set(series_tickers)
         self._changed = asyncio.Event()
+
+    def tracks(self, _: str) -> bool:
+        """Whether this market's checkpoint is written meanwhile: never, a backfill plans before it walks."""
+        return False
 
     def put(self, series_ticker: str, tasks: Iterable[Task]) -> None:
         """Add tasks of one series; they are handed out in this order."""

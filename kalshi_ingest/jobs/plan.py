@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import UTC, date, datetime, time
+from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -15,13 +15,26 @@ from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.domain.walk import Checkpoint
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient, Unusable
 from kalshi_ingest.exchange import parse_markets as parse
-from kalshi_ingest.jobs.feed import Feed, Task
+from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.listed import Listed
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import catalog, checkpoints, listings
 
 _PORTION = 250
+
+
+class Taking(Protocol):
+    """Whoever takes the markets that are left to walk."""
+
+    def tracks(self, ticker: str) -> bool:
+        """Whether this market's checkpoint is written by somebody else while the plan is made."""
+
+    def put(self, series_ticker: str, tasks: Iterable[Task]) -> None:
+        """Take tasks of one series."""
+
+    def close(self, series_ticker: str) -> None:
+        """No more tasks of this series will come from this plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +71,18 @@ class SeriesPlan:
         self._rejected: list[Checkpoint] = []
         self._known: Mapping[str, Checkpoint] = {}
 
-    async def run(self, feed: Feed) -> None:
+    async def run(self, feed: Taking, *, recent: bool = False) -> None:
         """List everything. The live tier comes first: a market that moves meanwhile is then seen at least once.
 
+        `recent`: nothing of the asked dates can be in the historical tier yet, so only the live one is asked.
         Raises `Unusable` when the exchange does not know the series. A row that cannot be read fails that market
         alone; a list that cannot be read fails the series.
         """
         try:
             await self._store_series()
-            for tier in (Tier.LIVE, Tier.HISTORICAL):
+            for tier in (Tier.LIVE,) if recent else (Tier.LIVE, Tier.HISTORICAL):
                 await self._list_markets(tier, feed)
-            await self._list_events()
+            await self._list_events(recent=recent)
             self._progress.listed = True
             if not self._progress.markets:
                 # An empty list proves nothing: the exchange may not hold these dates yet, or not under this name.
@@ -90,11 +104,11 @@ class SeriesPlan:
 
         async def work(connection: asyncpg.Connection, _: bool) -> dict[str, Checkpoint]:
             await catalog.store_series(connection, series, self._city, self._clock())
-            return await checkpoints.load(connection, [self._series])
+            return await checkpoints.load(connection, [self._series], self._dates.start, self._dates.end)
 
         self._known = await self._database.run(work)
 
-    async def _list_markets(self, tier: Tier, feed: Feed) -> None:
+    async def _list_markets(self, tier: Tier, feed: Taking) -> None:
         held: list[Market] = []
         pages = self._api.markets(self._series, tier, self._progress.tally)
         more = True
@@ -108,7 +122,7 @@ class SeriesPlan:
                 rows = None
         await self._store_markets(held, feed)
 
-    async def _take_portion(self, rows: Sequence[Any], held: list[Market], tier: Tier, feed: Feed) -> list[Market]:
+    async def _take_portion(self, rows: Sequence[Any], held: list[Market], tier: Tier, feed: Taking) -> list[Market]:
         """Store what is whole; the last event may go on in the next portion, and strikes are told from a whole one."""
         held = held + await self._readable(rows, tier)
         last = held[-1].event_ticker if held else ""
@@ -171,12 +185,13 @@ class SeriesPlan:
             self._own_events[market.event_ticker] = series == self._series
         return self._own_events[market.event_ticker]
 
-    async def _store_markets(self, markets: Sequence[Market], feed: Feed) -> None:
+    async def _store_markets(self, markets: Sequence[Market], feed: Taking) -> None:
         rejected, self._rejected = self._rejected, []
         if not markets and not rejected:
             return
         resolved = list(zip(markets, _strikes(markets), strict=True))
-        quiet = [market for market in markets if self._proved_empty(market)]
+        quiet = [market for market in markets if self._proved_empty(market) and not feed.tracks(market.ticker)]
+        rejected = [known for known in rejected if not feed.tracks(known.ticker)]
         finished = [self._empty_checkpoint(market) for market in quiet]
 
         async def work(connection: asyncpg.Connection, _: bool) -> None:
@@ -228,9 +243,11 @@ class SeriesPlan:
             market.volume,
         )
 
-    async def _list_events(self) -> None:
+    async def _list_events(self, *, recent: bool) -> None:
         events: list[Event] = []
-        async for rows in self._api.events(self._series, self._progress.tally):
+        # A market closes a day after the event date begins; the exchange lists the events of many years.
+        start = datetime.combine(self._dates.start, time(), tzinfo=UTC) if recent else None
+        async for rows in self._api.events(self._series, self._progress.tally, start):
             for row in rows:
                 ticker = row.get("event_ticker") if isinstance(row, dict) else None
                 if isinstance(ticker, str) and not self._asked(ticker):

@@ -47,6 +47,9 @@ class Session:
 
     client: Client
     tools: Tools
+    http: aiohttp.ClientSession
+    signer: Signer | None
+    """Of the account; None without a key."""
 
 
 @asynccontextmanager
@@ -77,7 +80,7 @@ async def opened(exchange: Exchange, database_url: str, clock: Callable[[], date
             pace = client.pacer.requests_per_second
             workers = exchange.workers or workers_for(pace)
             log.info("pace", requests_per_second=pace, workers=workers, signed=client.signed)
-            yield Session(client, Tools(api, writing, planning, clock, workers))
+            yield Session(client, Tools(api, writing, planning, clock, workers), http, signer)
     finally:
         gc.set_threshold(*collecting)
         await writing.close()

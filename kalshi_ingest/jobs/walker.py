@@ -1,7 +1,7 @@
 """A worker: takes a market, walks its pages, hands every page to the writer, and says how the walk ended."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -9,15 +9,18 @@ import asyncpg
 import structlog
 
 from kalshi_ingest.domain.completeness import tiers_of
-from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Unit
-from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint, Walk
+from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, to_datetime, to_microseconds
+from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint, Walk, closing, since
 from kalshi_ingest.errors import Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.jobs.feed import Feed, Task
 from kalshi_ingest.jobs.progress import SeriesProgress
+from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import NotFresh, Writer
+
+GUARD_US = 2_000_000
+"""How long after its end a candle of a market that trades is held back: its last trades may show up a little late."""
 
 _CUTOFF_SECONDS = 60.0
 
@@ -33,10 +36,17 @@ class Border:
         self._known: Cutoff | None = None
         self._read_at = float("-inf")
 
-    async def tiers(self, unit: Unit) -> tuple[Tier, ...]:
+    async def tiers(self, unit: Unit, since_us: int | None = None) -> tuple[Tier, ...]:
         """The tiers that can hold trades of `unit`: both as long as the exchange does not say where the cutoff is."""
         await self.refresh()
-        return (Tier.LIVE, Tier.HISTORICAL) if self._known is None else tiers_of(unit, self._known)
+        if self._known is None:
+            return (Tier.LIVE, Tier.HISTORICAL)
+        return tiers_of(unit, self._known, None if since_us is None else to_datetime(since_us))
+
+    @property
+    def known(self) -> Cutoff | None:
+        """The cutoff as it was last read."""
+        return self._known
 
     async def refresh(self) -> None:
         """Ask for the cutoff again when what is known is old."""
@@ -53,16 +63,12 @@ class Border:
 class Walker:
     """Walks markets; every worker of a run shares one."""
 
-    def __init__(
-        self,
-        api: Api,
-        database: Database,
-        writer: Writer,
-        border: Border,
-        progress: Mapping[str, SeriesProgress],
-    ) -> None:
-        self._api = api
-        self._database = database
+    def __init__(self, tools: Tools, writer: Writer, border: Border, progress: Mapping[str, SeriesProgress]) -> None:
+        self.on_page: Callable[[Task, Sequence[Trade], int | None], None] | None = None
+        """Told of every page once it is committed: its task, its trades, and what candles were held back after."""
+        self._api = tools.api
+        self._database = tools.writing
+        self._clock = tools.clock
         self._writer = writer
         self._border = border
         self._progress = progress
@@ -70,23 +76,35 @@ class Walker:
     async def work(self, feed: Feed) -> None:
         """Walk markets until the feed has no more."""
         while (task := await feed.take()) is not None:
-            await self._walk(task)
+            await self.walk(task)
 
-    async def _walk(self, task: Task) -> None:
+    async def walk(self, task: Task) -> Checkpoint:
         """One market. Its own errors fail it and nothing else; the reason goes into its checkpoint and the log."""
         progress = self._progress[task.unit.series_ticker]
-        walk = Walk(task.unit, await self._border.tiers(task.unit), task.known)
+        since_us = since(task.known, task.unit) if task.only_new else None
+        tiers = await self._border.tiers(task.unit, since_us)
+        walk = Walk(task.unit, tiers, task.known, since_us=since_us, unwritten=task.unwritten)
         try:
             await self._restore(walk, task.unit)
-            await self._pages(walk, task.unit, progress)
+            await self._pages(walk, task, progress)
         except (Permanent, Transient) as error:
             reason = str(error).replace("\0", "")  # PostgreSQL's text cannot hold it
             log.warning("market failed", ticker=task.unit.ticker, reason=reason)
             progress.failed[task.unit.ticker] = reason
-            await self._writer.write(walk.checkpoint, walk.checkpoint.failed(reason))
+            walk.stored((await self._writer.write(walk.checkpoint, walk.checkpoint.failed(reason))).checkpoint)
         else:
+            progress.failed.pop(task.unit.ticker, None)
             self._count(walk.checkpoint, progress)
         progress.walked += 1
+        return walk.checkpoint
+
+    async def close(self, task: Task, known: Checkpoint, closed_us: int) -> Checkpoint:
+        """Write the candles of the task's buckets that ended by `closed_us`, of trades that are stored already."""
+        progress = self._progress[task.unit.series_ticker]
+        written = await self._writer.write(known, closing(known, task.unwritten, closed_us))
+        progress.candles_1m += written.candles_1m
+        progress.candles_5m += written.candles_5m
+        return written.checkpoint
 
     async def _restore(self, walk: Walk, unit: Unit) -> None:
         """After a restart: the candles of the bucket that the last stored page cut, from its stored trades."""
@@ -108,25 +126,27 @@ class Walker:
         trades, contracts = await self._database.run(work)
         walk.stored(replace(walk.checkpoint, trades_stored=trades, contracts_stored=contracts))
 
-    async def _pages(self, walk: Walk, unit: Unit, progress: SeriesProgress) -> None:
+    async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
+        unit = task.unit
         resumed = walk.checkpoint.cursor is not None
         answered: set[Tier] = set()
         while (position := walk.position) is not None:
+            closed_us = None if unit.settled else to_microseconds(self._clock()) - GUARD_US
             try:
-                page = await self._page(unit, position, answered, progress)
+                page = await self._page(walk.checkpoint, position, answered, progress)
             except Rejected as error:
                 if not (resumed and error.status == 400):
                     raise
                 log.info("the exchange no longer takes a stored cursor; walking again", ticker=unit.ticker)
                 resumed = False
-                walk.start_over(await self._border.tiers(unit))
+                walk.start_over(await self._border.tiers(unit, walk.checkpoint.since_us))
                 continue
             resumed = False
-            tiers = await self._border.tiers(unit)
+            tiers = await self._border.tiers(unit, walk.checkpoint.since_us)
             if page is None:
                 page, tiers = TradePage([], None), (Tier.LIVE, Tier.HISTORICAL)
             before = walk.checkpoint
-            step = walk.take(page.trades, page.cursor, tiers)
+            step = walk.take(page.trades, page.cursor, tiers, closed_us)
             try:
                 written = await self._writer.write(before, step)
             except NotFresh:
@@ -138,14 +158,16 @@ class Walker:
             progress.trades += written.trades
             progress.candles_1m += written.candles_1m
             progress.candles_5m += written.candles_5m
+            if self.on_page is not None:
+                self.on_page(task, page.trades, closed_us)
 
     async def _page(
-        self, unit: Unit, position: tuple[Tier, str | None], answered: set[Tier], progress: SeriesProgress
+        self, at: Checkpoint, position: tuple[Tier, str | None], answered: set[Tier], progress: SeriesProgress
     ) -> TradePage | None:
         """One page; None when the tier says that it holds no such market, so that the other one has to."""
         tier, cursor = position
         try:
-            page = await self._api.trades(unit.ticker, tier, cursor, progress.tally)
+            page = await self._api.trades(at.ticker, tier, cursor, progress.tally, at.since_us)
         except Rejected as error:
             if error.status == 404 and (tier is Tier.LIVE or Tier.LIVE in answered):
                 return None

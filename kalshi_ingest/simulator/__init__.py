@@ -5,11 +5,25 @@ from recorded answers. `SyntheticWorld` is seeded and as large as wanted, `RowsW
 """
 
 from kalshi_ingest.simulator.budget import Limits
+from kalshi_ingest.simulator.channel_faults import ChannelFaults
+from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.config import WorldConfig
 from kalshi_ingest.simulator.faults import Faults
+from kalshi_ingest.simulator.maintenance import Maintenance
 from kalshi_ingest.simulator.rows_world import RowsWorld
 from kalshi_ingest.simulator.server import Simulator
 from kalshi_ingest.simulator.synthetic import SyntheticWorld
 from kalshi_ingest.simulator.weather.config import WeatherConfig
 
-__all__ = ["Faults", "Limits", "RowsWorld", "Simulator", "SyntheticWorld", "WeatherConfig", "WorldConfig"]
+__all__ = [
+    "ChannelFaults",
+    "Faults",
+    "Limits",
+    "Maintenance",
+    "RowsWorld",
+    "SimulatedClock",
+    "Simulator",
+    "SyntheticWorld",
+    "WeatherConfig",
+    "WorldConfig",
+]

@@ -13,6 +13,7 @@ import pyarrow as pa
 from kalshi_ingest.simulator.archive_entries import ArchiveEvent, ArchiveMarket, series_row
 from kalshi_ingest.simulator.archive_files import ArchiveFiles
 from kalshi_ingest.simulator.archive_tapes import ArchiveTape, ArchiveTrades, TradeFile
+from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.config import ARCHIVE_AGE
 from kalshi_ingest.simulator.wire import Row, from_micros
 from kalshi_ingest.simulator.world import EventEntry, MarketEntry
@@ -53,6 +54,7 @@ class ArchiveWorld:
         )
         pa.default_memory_pool().release_unused()  # what reading the markets took stays with Arrow otherwise
         self.cutoff = self._trailing_cutoff() if cutoff is None else cutoff
+        self.clock = SimulatedClock.of_the_wall()
 
     @property
     def summary(self) -> str:

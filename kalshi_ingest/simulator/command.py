@@ -6,19 +6,24 @@ import asyncio
 import sys
 from datetime import timedelta
 
+from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.server import Simulator
 from kalshi_ingest.simulator.world import Tier, World, in_tier
 
 
 async def serve(simulator: Simulator, *, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; three lines on stdout say where and what, once it listens."""
+    """Serve until `stop` is set; once it listens, lines on stdout say where, what, and how its clock runs."""
     world, limits = simulator.world, simulator.limits
     url = await simulator.start(host, port)
     try:
         budget = "no limit" if limits.requests_per_second is None else f"{limits.requests_per_second:g} requests/s"
-        sys.stdout.write(
-            f"simulated exchange at {url}: {world.summary}, {budget}\n{_tiers(world)}\n{_services(simulator)}\n"
-        )
+        lines = [
+            f"simulated exchange at {url} (WebSocket {simulator.channel_url}): {world.summary}, {budget}",
+            _tiers(world),
+            _services(simulator),
+            *_clock(world.clock),
+        ]
+        sys.stdout.write("".join(line + "\n" for line in lines))
         sys.stdout.flush()
         await stop.wait()
     finally:
@@ -32,6 +37,13 @@ def _tiers(world: World) -> str:
         f"historical tier: {archived:,} markets settled before {world.cutoff:%Y-%m-%d}, and trades made before it;"
         f" live tier: {len(entries) - archived:,} markets"
     )
+
+
+def _clock(clock: SimulatedClock) -> list[str]:
+    """One line about a clock that does not stand still."""
+    if clock.speed == 0:
+        return []
+    return [f"clock: {clock.now:%Y-%m-%d %H:%M:%S} UTC and {clock.speed:g} simulated seconds per second"]
 
 
 def _services(simulator: Simulator) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 from aiohttp import web
 
+from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.stats import Stats
 from kalshi_ingest.simulator.wire import dump
 from kalshi_ingest.simulator.world import World
 
 
 def control_routes(world: World, stats: Stats) -> list[web.RouteDef]:
-    """`GET /_simulator/stats`, `POST /_simulator/cutoff {"cutoff": …}`, `POST /_simulator/reset`."""
+    """Statistics and their reset, the cutoff, and the clock (`clock_routes`).
+
+    `GET /_simulator/stats`, `POST /_simulator/reset`, `POST /_simulator/cutoff {"cutoff": …}`.
+    """
 
     async def read(_: web.Request) -> web.Response:
         return _json(stats.as_json())
@@ -36,7 +40,36 @@ def control_routes(world: World, stats: Stats) -> list[web.RouteDef]:
         web.get("/_simulator/stats", read),
         web.post("/_simulator/reset", reset),
         web.post("/_simulator/cutoff", move),
+        *clock_routes(world.clock),
     ]
+
+
+def clock_routes(clock: SimulatedClock) -> list[web.RouteDef]:
+    """`GET /_simulator/clock`, and `POST` with `{"speed": …}`, `{"now": …}` or both: jump there, go on so fast.
+
+    Both answer with `now`, `speed`, and the real time (`wall`) at the same instant: at speed 1 they keep their
+    distance, so a moment of one can be told in the other.
+    """
+
+    def state() -> web.Response:
+        now, wall = clock.now, datetime.now(UTC)
+        return _json({"now": now.isoformat(), "speed": clock.speed, "wall": wall.isoformat()})
+
+    async def read(_: web.Request) -> web.Response:
+        return state()
+
+    async def change(request: web.Request) -> web.Response:
+        try:
+            wanted = orjson.loads(await request.read())
+            now = datetime.fromisoformat(wanted["now"]) if "now" in wanted else None
+            clock.set(now, wanted.get("speed"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return _json(
+                {"error": f'want {{"now": RFC 3339 text, "speed": number}} or one of them: {error}'}, status=400
+            )
+        return state()
+
+    return [web.get("/_simulator/clock", read), web.post("/_simulator/clock", change)]
 
 
 def _json(body: object, status: int = 200) -> web.Response:

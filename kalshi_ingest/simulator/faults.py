@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kalshi_ingest.simulator.channel_faults import ChannelFaults
+from kalshi_ingest.simulator.maintenance import Maintenance
+
 TARGETED = frozenset(
     {
         "repeat_cursor",
@@ -47,6 +50,8 @@ class Faults:
     slow_body_seconds: float = 0.5
     """How long a slow body takes."""
     huge_body_bytes: int = 100_000_000
+    channel: ChannelFaults = field(default_factory=ChannelFaults)
+    maintenance: Maintenance = field(default_factory=Maintenance)
 
     def __post_init__(self) -> None:
         unknown = {kind.partition(":")[0] for kind in self.targeted.values()} - TARGETED

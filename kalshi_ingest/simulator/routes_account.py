@@ -23,22 +23,26 @@ def get_cutoff(exchange: Exchange, _: Call) -> bytes:
     )
 
 
-def get_status(_: Exchange, __: Call) -> bytes:
-    """`GET /exchange/status`: open for business."""
-    active = {"exchange_active": True, "trading_active": True, "intra_exchange_transfers_active": True}
+def get_status(exchange: Exchange, _: Call) -> bytes:
+    """`GET /exchange/status`: open for business, or when it will be."""
+    resumes = exchange.faults.faults.maintenance.resumes(exchange.world.clock.now)
+    names = ("exchange_active", "trading_active", "intra_exchange_transfers_active")
+    active: Row = dict.fromkeys(names, resumes is None)
     index = {"exchange_index": 0, "description": "Default exchange", **active}
-    return dump({**active, "exchange_index_statuses": [index]})
+    body = {**active, "exchange_index_statuses": [index]}
+    return dump(body if resumes is None else body | {"exchange_estimated_resume_time": time_text(to_micros(resumes))})
 
 
-def get_schedule(_: Exchange, __: Call) -> bytes:
-    """`GET /exchange/schedule`: always open but for Thursday 03:00 to 05:00 Eastern."""
+def get_schedule(exchange: Exchange, _: Call) -> bytes:
+    """`GET /exchange/schedule`: always open but for Thursday 03:00 to 05:00 Eastern, and the announced windows."""
     hours: Row = {day: [{"close_time": "00:00", "open_time": "00:00"}] for day in _DAYS}
     hours["thursday"] = [
         {"close_time": "03:00", "open_time": "00:00"},
         {"close_time": "00:00", "open_time": "05:00"},
     ]
     hours |= {"start_time": "2021-01-01T00:00:00Z", "end_time": "2099-12-31T00:00:00Z"}
-    return dump({"schedule": {"maintenance_windows": [], "standard_hours": [hours]}})
+    windows = exchange.faults.faults.maintenance.announced()
+    return dump({"schedule": {"maintenance_windows": windows, "standard_hours": [hours]}})
 
 
 def get_limits(exchange: Exchange, call: Call) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypedDict, Unpack
 
+from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.row_tapes import RawTape, SortedTape
 from kalshi_ingest.simulator.tapes import Tape
 from kalshi_ingest.simulator.wire import Row, parse_time
@@ -88,6 +89,7 @@ class RowsWorld:
         events, markets = given.get("events", ()), given.get("markets", ())
         make = RawTape if given.get("raw", False) else SortedTape
         self.cutoff = given.get("cutoff", _LONG_AGO)
+        self.clock = SimulatedClock.of_the_wall()
         self._series = list(given.get("series", ()))
         series_of = {row.get("event_ticker"): row.get("series_ticker", "") for row in events}
         self._markets = [

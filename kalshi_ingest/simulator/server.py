@@ -14,10 +14,13 @@ from aiohttp import web
 
 from kalshi_ingest.simulator.bad_answers import NEEDS_BODY, ON_THE_WAY, answer_badly, too_many
 from kalshi_ingest.simulator.budget import Budgets, Limits
+from kalshi_ingest.simulator.channel import Channel
+from kalshi_ingest.simulator.clock import http_date
 from kalshi_ingest.simulator.control import control_routes
 from kalshi_ingest.simulator.exchange import Answer, Call, Exchange
 from kalshi_ingest.simulator.fault_plan import FaultPlan
 from kalshi_ingest.simulator.faults import Faults
+from kalshi_ingest.simulator.maintenance import gateway_page
 from kalshi_ingest.simulator.refusals import RefusedError, not_found
 from kalshi_ingest.simulator.routes import ROUTES
 from kalshi_ingest.simulator.seeds import stream
@@ -25,9 +28,12 @@ from kalshi_ingest.simulator.signatures import Doorkeeper
 from kalshi_ingest.simulator.stats import Stats
 from kalshi_ingest.simulator.weather.config import WeatherConfig
 from kalshi_ingest.simulator.weather.server import WeatherServer, WeatherUrls
+from kalshi_ingest.simulator.wire import SECOND
 from kalshi_ingest.simulator.world import World
 
 BASE_PATH = "/trade-api/v2"
+CHANNEL_PATH = "/trade-api/ws/v2"
+_STATUS_ROUTE = "exchange_status"
 _CLIENT_LEFT = 499
 Hook = Callable[[str, str | None], Awaitable[None] | None]
 """Called with the route's name and the ticker asked for, if any."""
@@ -37,8 +43,9 @@ class Simulator:
     """Serves a world over real HTTP, within limits and with faults.
 
     `on_request` is called before each answer, `on_answered` after it was written; both may be coroutines.
-    `clock` counts seconds for budgets and stats. Nothing listens before `start`. The weather services answer on
-    the same port, with limits and statistics of their own.
+    `clock` counts real seconds for budgets and stats; what the exchange shows, and the `Date` of its answers, follow
+    the world's own clock. Nothing listens before `start`. The weather services answer on the same port, with limits
+    and statistics of their own.
     """
 
     def __init__(
@@ -61,16 +68,20 @@ class Simulator:
         self._plan = FaultPlan(self._faults, self.stats)
         self._exchange = Exchange(world, self.limits, self._budgets, self._plan)
         self._doorkeeper = Doorkeeper(self.limits.public_key_pem)
+        self._channel = Channel(world, self._doorkeeper, self._faults, self.stats)
+        self._rest_lag = round(self._faults.channel.rest_lag_seconds * SECOND)
         self._jitter = stream(self._faults.seed, "latency")
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen, and return the API's base URL; port 0 takes a free one."""
         app = web.Application()
+        app.on_response_prepare.append(self._date)
         for name, pattern, answer in ROUTES:
             app.router.add_get(BASE_PATH + pattern, partial(self._handle, name, answer))
         app.add_routes(control_routes(self.world, self.stats))
         app.add_routes(self.weather.routes())
+        app.router.add_get(CHANNEL_PATH, self._channel.handle)
         app.router.add_get(BASE_PATH + "/{rest:.*}", partial(self._handle, "unknown", _unknown))
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
@@ -104,6 +115,11 @@ class Simulator:
         return f"http://{host}:{port}{BASE_PATH}"
 
     @property
+    def channel_url(self) -> str:
+        """The address of the WebSocket while the simulator is listening."""
+        return "ws" + self.url.removeprefix("http").removesuffix(BASE_PATH) + CHANNEL_PATH
+
+    @property
     def weather_urls(self) -> WeatherUrls:
         """The base URLs of the weather services while the simulator is listening."""
         return WeatherUrls.below(self.url.removesuffix(BASE_PATH))
@@ -124,6 +140,9 @@ class Simulator:
     async def _respond(
         self, route: str, answer: Answer, request: web.Request, ticker: str | None
     ) -> web.StreamResponse:
+        resumes = self._faults.maintenance.resumes(self.world.clock.now)
+        if resumes is not None and route != _STATUS_ROUTE:
+            return gateway_page()
         try:
             signed = self._doorkeeper.is_signed(request.headers, request.method, request.path)
             allowed = self._budgets.take(signed=signed)
@@ -135,13 +154,20 @@ class Simulator:
             call = Call(request.match_info, request.query, signed)
             kind = self._fault_on_the_way(route, ticker)
             if kind is None:
-                return _good(answer(self._exchange, call))
-            body = answer(self._exchange, call) if kind in NEEDS_BODY else b""
+                return _good(self._answered(answer, call), 200 if resumes is None else self._faults.maintenance.status)
+            body = self._answered(answer, call) if kind in NEEDS_BODY else b""
             with contextlib.suppress(ConnectionError):  # the client may leave before a slow or huge end
                 return await answer_badly(kind, request, body, self._faults)
             return web.Response(status=_CLIENT_LEFT)
         except RefusedError as refused:
             return web.Response(status=refused.status, body=refused.body, content_type="application/json")
+
+    def _answered(self, answer: Answer, call: Call) -> bytes:
+        with self.world.clock.one_moment(behind=self._rest_lag):
+            return answer(self._exchange, call)
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = http_date(self.world.clock.micros // SECOND)
 
     def _fault_on_the_way(self, route: str, ticker: str | None) -> str | None:
         kind = self._plan.random_kind()
@@ -155,8 +181,8 @@ class Simulator:
         return targeted
 
 
-def _good(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")
+def _good(body: bytes, status: int) -> web.Response:
+    return web.Response(status=status, body=body, content_type="application/json")
 
 
 def _unknown(_: Exchange, __: Call) -> bytes:

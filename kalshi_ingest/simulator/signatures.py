@@ -1,4 +1,4 @@
-"""Signed requests: three headers, RSA-PSS over timestamp, method and path without query."""
+"""Signed requests: three headers, RSA-PSS or Ed25519 over timestamp, method and path without query."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -21,11 +22,12 @@ class Doorkeeper:
     """Tells signed requests from anonymous ones. Without a public key every signature passes."""
 
     def __init__(self, public_key_pem: bytes | None) -> None:
-        self._key: RSAPublicKey | None = None
+        """Raises `ValueError` for a key of another kind."""
+        self._key: RSAPublicKey | Ed25519PublicKey | None = None
         if public_key_pem is not None:
             key = load_pem_public_key(public_key_pem)
-            if not isinstance(key, RSAPublicKey):
-                raise ValueError("public_key_pem must hold an RSA public key")
+            if not isinstance(key, RSAPublicKey | Ed25519PublicKey):
+                raise ValueError("public_key_pem must hold an RSA or Ed25519 public key")
             self._key = key
 
     def is_signed(self, headers: Mapping[str, str], method: str, path: str) -> bool:
@@ -39,9 +41,13 @@ class Doorkeeper:
             self._verify(self._key, headers[_SIGNATURE], message)
         return True
 
-    def _verify(self, key: RSAPublicKey, signature: str, message: bytes) -> None:
-        scheme = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+    def _verify(self, key: RSAPublicKey | Ed25519PublicKey, signature: str, message: bytes) -> None:
         try:
-            key.verify(base64.b64decode(signature, validate=True), message, scheme, hashes.SHA256())
+            signed = base64.b64decode(signature, validate=True)
+            if isinstance(key, Ed25519PublicKey):
+                key.verify(signed, message)
+            else:
+                scheme = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+                key.verify(signed, message, scheme, hashes.SHA256())
         except (InvalidSignature, binascii.Error) as error:
             raise unauthorized() from error

@@ -24,6 +24,8 @@ class Stats:
         """Requests for trades per ticker, answered or not."""
         self.faults: Counter[str] = Counter()
         """Faults that were really committed, by kind."""
+        self.channel: Counter[str] = Counter()
+        """WebSocket: connections, refused ones, messages pushed, and faults by kind."""
         self.tokens_spent = 0
         self.request_times = array("d")
         self.throttled_times = array("d")
@@ -84,6 +86,7 @@ class Stats:
             "by_status": {str(status): count for status, count in self.by_status.items()},
             "trade_pages": dict(self.trade_pages),
             "faults": dict(self.faults),
+            "channel": dict(self.channel),
             "throttled": self.throttled,
             "throttled_after_first_second": self.throttled_after(1.0),
             "answered_200": self.answered_200,

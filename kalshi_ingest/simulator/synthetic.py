@@ -7,12 +7,13 @@ a page does; see `templates` for why that is cheap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from zlib import crc32
 
 import orjson
 
 from kalshi_ingest.simulator.climate import CITIES
+from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.config import WorldConfig
 from kalshi_ingest.simulator.giant import GiantTape
 from kalshi_ingest.simulator.plan import EventPlan, MarketPlan, plan_events
@@ -21,24 +22,26 @@ from kalshi_ingest.simulator.series_event_rows import city_series, neighbours
 from kalshi_ingest.simulator.synthetic_entries import StrayEvent, SyntheticEvent, SyntheticMarket
 from kalshi_ingest.simulator.tapes import CutTape
 from kalshi_ingest.simulator.templates import TemplateLibrary
-from kalshi_ingest.simulator.wire import DAY, HOUR, Row, day_start, to_micros
+from kalshi_ingest.simulator.wire import DAY, HOUR, Row, day_start
 from kalshi_ingest.simulator.world import EventEntry, MarketEntry
 
 _LARGE_WORLD = 500
 
 
 class SyntheticWorld:
-    """All of an exchange's daily-high markets between two dates, as of a moment that may be moved on.
+    """All of an exchange's daily-high markets between two dates, as of the present moment of its clock.
 
-    `cutoff` and `now` are settable: a later `now` opens, closes and settles markets and lets trades appear,
-    a later `cutoff` moves rows to the historical tier.
+    The clock stands still at the config's `now` unless it is given or made to run. As time passes or is set, markets
+    are made, open, close and settle, and trades appear. `cutoff` and `now` are settable, and a cutoff that was set
+    no longer moves by itself.
     """
 
-    def __init__(self, config: WorldConfig) -> None:
+    def __init__(self, config: WorldConfig, clock: SimulatedClock | None = None) -> None:
         self.config = config
-        self.cutoff = config.archive_cutoff()
-        self._now = config.now
-        self._micros = to_micros(config.now)
+        self.clock = clock or SimulatedClock(config.now)
+        self._cutoff = config.cutoff
+        self._archive_age = config.archive_age // timedelta(microseconds=1)
+        self._trailing = 0, config.now
         self._library = TemplateLibrary(config.seed, config.trades_per_market)
         plans = plan_events(config)
         self._events: list[SyntheticEvent | StrayEvent] = [SyntheticEvent(plan, self) for plan in plans]
@@ -59,17 +62,30 @@ class SyntheticWorld:
     @property
     def now(self) -> datetime:
         """The moment this world shows (UTC)."""
-        return self._now
+        return self.clock.now
 
     @now.setter
     def now(self, moment: datetime) -> None:
-        self._now = moment
-        self._micros = to_micros(moment)
+        self.clock.now = moment
 
     @property
     def micros(self) -> int:
         """`now` as Unix microseconds."""
-        return self._micros
+        return self.clock.micros
+
+    @property
+    def cutoff(self) -> datetime:
+        """What was settled or traded before it is in the historical tier (UTC)."""
+        if self._cutoff is not None:
+            return self._cutoff
+        day = (self.clock.micros - self._archive_age) // DAY
+        if self._trailing[0] != day:  # made once a day: lists ask for it with every row
+            self._trailing = day, self.config.trailing_cutoff(day)
+        return self._trailing[1]
+
+    @cutoff.setter
+    def cutoff(self, moment: datetime) -> None:
+        self._cutoff = moment
 
     @property
     def summary(self) -> str:
@@ -92,7 +108,8 @@ class SyntheticWorld:
 
     def market(self, ticker: str) -> Row:
         """The market's wire row in live form."""
-        return self._market_by_ticker[ticker].row()
+        with self.clock.one_moment():
+            return self._market_by_ticker[ticker].row()
 
     def trades(self, ticker: str) -> list[Row]:
         """All trades of a market in wire form, newest first, whatever tier serves them."""
@@ -113,22 +130,22 @@ class SyntheticWorld:
     def events(self, series: str | None) -> Sequence[EventEntry]:
         """Events that exist by now, newest created first."""
         found = self._events if series is None else self._events_of.get(series, [])
-        return found[_not_yet(found, self._micros) :]
+        return found[_not_yet(found, self.micros) :]
 
     def event(self, ticker: str) -> EventEntry | None:
         """One event, if it exists by now."""
         event = self._by_ticker.get(ticker)
-        return event if event is not None and event.created <= self._micros else None
+        return event if event is not None and event.created <= self.micros else None
 
     def entries(self, series: str | None) -> Sequence[MarketEntry]:
         """Markets that exist by now, newest created first."""
         found = self._markets if series is None else self._markets_of.get(series, [])
-        return found[_not_yet(found, self._micros) :]
+        return found[_not_yet(found, self.micros) :]
 
     def entry(self, ticker: str) -> MarketEntry | None:
         """One market, if it exists by now."""
         market = self._market_by_ticker.get(ticker)
-        return market if market is not None and market.created <= self._micros else None
+        return market if market is not None and market.created <= self.micros else None
 
     def tape(self, ticker: str) -> CutTape | GiantTape | None:
         """The tape of a market, or None for an unknown one."""
@@ -143,7 +160,7 @@ class SyntheticWorld:
             return self._giant
         event = plan.event
         template = self._library.tape(len(event.bins), event.winner, event.variant, plan.index)
-        return CutTape(plan, template, self.config.seed, self._micros)
+        return CutTape(plan, template, self.config.seed, self.micros)
 
     def _add_stray(self) -> None:
         if not self.config.oddities or not self.config.cities:
@@ -168,7 +185,7 @@ class SyntheticWorld:
     def _choose_giant(self, plans: list[EventPlan]) -> str | None:
         if self.config.giant <= 0:
             return None
-        settled = [event for event in plans if event.settles <= self._micros]
+        settled = [event for event in plans if event.settles <= self.micros]
         if not settled:
             raise ValueError("a giant market needs a settled event, and this world has none")
         event = min(settled, key=lambda plan: crc32(plan.ticker.encode()))

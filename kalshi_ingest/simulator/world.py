@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
+from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.tapes import Tape
 from kalshi_ingest.simulator.wire import Row, to_micros
 
@@ -71,6 +72,9 @@ class World(Protocol):
 
     cutoff: datetime
     """Settled before it: historical. Settable, so that a test can move it during a walk."""
+
+    clock: SimulatedClock
+    """The present moment. Where data does not move on, only the server's own answers follow it."""
 
     @property
     def summary(self) -> str:

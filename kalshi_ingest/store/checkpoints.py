@@ -1,7 +1,7 @@
 """Checkpoints in and out of the database."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 import asyncpg
@@ -14,29 +14,29 @@ _FETCH_ROWS = 5_000
 
 _LOAD = """
 select ticker, series_ticker, event_date, state, tier, cursor, walk, confirming, settled_first, oldest_time,
-       oldest_trade_id, pages, trades_stored, (contracts_stored * 100)::bigint as contracts,
+       oldest_trade_id, newest_time, since_time, pages, trades_stored, (contracts_stored * 100)::bigint as contracts,
        (exchange_volume * 100)::bigint as volume, verdict, error
 from checkpoints
 """
 
 _STORE = """
 insert into checkpoints as known (ticker, series_ticker, event_date, state, tier, cursor, walk, confirming,
-    settled_first, oldest_time, oldest_trade_id, pages, trades_stored, contracts_stored, exchange_volume, verdict,
-    error, run_id, updated_at, completed_at)
+    settled_first, oldest_time, oldest_trade_id, newest_time, since_time, pages, trades_stored, contracts_stored,
+    exchange_volume, verdict, error, run_id, updated_at, completed_at)
 select ticker, series_ticker, event_date, state, tier, cursor, walk, confirming, settled_first, oldest_time,
-       oldest_trade_id, pages, trades_stored, contracts / 100.0, volume / 100.0, verdict, error, $18::uuid,
-       $19::timestamptz,
-       case when state = 'complete' then $19::timestamptz end
+       oldest_trade_id, newest_time, since_time, pages, trades_stored, contracts / 100.0, volume / 100.0, verdict,
+       error, $20::uuid, $21::timestamptz, case when state = 'complete' then $21::timestamptz end
 from unnest($1::text[], $2::text[], $3::date[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::boolean[],
-            $9::boolean[], $10::timestamptz[], $11::uuid[], $12::integer[], $13::bigint[], $14::bigint[],
-            $15::bigint[], $16::text[], $17::text[])
+            $9::boolean[], $10::timestamptz[], $11::uuid[], $12::timestamptz[], $13::timestamptz[], $14::integer[],
+            $15::bigint[], $16::bigint[], $17::bigint[], $18::text[], $19::text[])
      as new (ticker, series_ticker, event_date, state, tier, cursor, walk, confirming, settled_first, oldest_time,
-             oldest_trade_id, pages, trades_stored, contracts, volume, verdict, error)
+             oldest_trade_id, newest_time, since_time, pages, trades_stored, contracts, volume, verdict, error)
 on conflict (ticker) do update set
     series_ticker = excluded.series_ticker, event_date = excluded.event_date, state = excluded.state,
     tier = excluded.tier, cursor = excluded.cursor, walk = excluded.walk, confirming = excluded.confirming,
     settled_first = excluded.settled_first, oldest_time = excluded.oldest_time,
-    oldest_trade_id = excluded.oldest_trade_id, pages = excluded.pages, trades_stored = excluded.trades_stored,
+    oldest_trade_id = excluded.oldest_trade_id, newest_time = excluded.newest_time, since_time = excluded.since_time,
+    pages = excluded.pages, trades_stored = excluded.trades_stored,
     contracts_stored = excluded.contracts_stored, exchange_volume = excluded.exchange_volume,
     verdict = excluded.verdict, error = excluded.error, run_id = excluded.run_id,
     updated_at = excluded.updated_at, completed_at = excluded.completed_at
@@ -49,9 +49,12 @@ order by created_time, trade_id
 """
 
 
-async def load(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> dict[str, Checkpoint]:
-    """The checkpoints of some series' markets, by ticker."""
-    rows = await connection.fetch(_LOAD + "where series_ticker = any($1::text[])", list(series_tickers))
+async def load(
+    connection: asyncpg.Connection, series_tickers: Sequence[str], start: date = date.min, end: date = date.max
+) -> dict[str, Checkpoint]:
+    """The checkpoints of some series' markets of the event dates `start` to `end`, both included, by ticker."""
+    query = _LOAD + "where series_ticker = any($1::text[]) and event_date between $2 and $3"
+    rows = await connection.fetch(query, list(series_tickers), start, end)
     return {row["ticker"]: _checkpoint(row) for row in rows}
 
 
@@ -63,7 +66,7 @@ async def of_tickers(connection: asyncpg.Connection, tickers: Sequence[str]) -> 
 
 async def store(connection: asyncpg.Connection, checkpoints: Sequence[Checkpoint], run_id: UUID, now: datetime) -> None:
     """Write checkpoints, in the caller's transaction."""
-    columns: list[list[object]] = [[] for _ in range(17)]
+    columns: list[list[object]] = [[] for _ in range(19)]
     for known in checkpoints:
         values = (
             known.ticker,
@@ -77,6 +80,8 @@ async def store(connection: asyncpg.Connection, checkpoints: Sequence[Checkpoint
             known.settled_first,
             to_datetime(known.oldest[0]) if known.oldest else None,
             UUID(bytes=known.oldest[1]) if known.oldest else None,
+            None if known.newest_us is None else to_datetime(known.newest_us),
+            None if known.since_us is None else to_datetime(known.since_us),
             known.pages,
             known.trades_stored,
             known.contracts_stored,
@@ -145,6 +150,8 @@ def _checkpoint(row: asyncpg.Record) -> Checkpoint:
         confirming=row["confirming"],
         settled_first=row["settled_first"],
         oldest=oldest,
+        newest_us=None if row["newest_time"] is None else to_microseconds(row["newest_time"]),
+        since_us=None if row["since_time"] is None else to_microseconds(row["since_time"]),
         pages=row["pages"],
         trades_stored=row["trades_stored"],
         contracts_stored=row["contracts"],

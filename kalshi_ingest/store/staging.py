@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from kalshi_ingest.domain.candles import roll_up
-from kalshi_ingest.domain.model import to_datetime, to_microseconds
-from kalshi_ingest.domain.walk import BUCKET_US, Step
+from kalshi_ingest.domain.candles import MINUTE_US, roll_up
+from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
+from kalshi_ingest.domain.walk import BUCKET_US, Step, closed
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.store.checkpoints import stored_candles
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
@@ -50,11 +50,36 @@ class Merged:
 async def merge_step(connection: asyncpg.Connection, encoder: Encoder, ticker: str, step: Step) -> Merged:
     """Add the step's trades that are not there yet and make the candles of every bucket they fall into anew.
 
-    A bucket that holds trades but no candles gets them too: a walk that failed or started over left it so.
+    A bucket that holds trades but no candles gets them too: a walk that failed or started over left it so. Candles
+    that end after the step's `closed_us` are left out: more trades may come.
     Raises `BadPayload` when a trade is there already with other values; the caller's transaction is then void.
     """
+    added = await _add(connection, encoder, ticker, step.trades) if step.trades else []
+    touched = {_bucket(to_microseconds(row[0])) for row in added} | step.unwritten
+    seen = {_bucket(trade.created_us) for trade in step.trades} - touched
+    if seen:
+        with_candles = await connection.fetch(_WITH_CANDLES, ticker, [to_datetime(start) for start in seen])
+        touched |= seen - {to_microseconds(row[0]) for row in with_candles}
+    if step.closed_us is not None:
+        touched = {start for start in touched if start + MINUTE_US <= step.closed_us}
+    minutes = fives = 0
+    for start, end in _ranges(touched):
+        made = await stored_candles(connection, ticker, start, end)
+        candles, longer = closed(made, 1, step.closed_us), closed(roll_up(made, 5), 5, step.closed_us)
+        await connection.execute(_REPLACE, ticker, to_datetime(start), to_datetime(end))
+        rows = encoder.candles(ticker, 1, candles) + encoder.candles(ticker, 5, longer)
+        await connection.copy_to_table("candles", source=binary_copy(rows), columns=CANDLE_COLUMNS, format="binary")
+        minutes += len(candles)
+        fives += len(longer)
+    return Merged(len(added), sum(row[1] for row in added), minutes, fives)
+
+
+async def _add(
+    connection: asyncpg.Connection, encoder: Encoder, ticker: str, trades: list[Trade]
+) -> list[asyncpg.Record]:
+    """Insert what is not there yet: (created_time, contracts in hundredths) of each row that was new."""
     await connection.execute(_CREATE)
-    rows = encoder.trades(ticker, step.trades)
+    rows = encoder.trades(ticker, trades)
     await connection.copy_to_table("staged_trades", source=binary_copy(rows), columns=TRADE_COLUMNS, format="binary")
     conflict = await connection.fetchval(_CHANGED, ticker)
     added = await connection.fetch(_MERGE, ticker) if conflict is None else []
@@ -63,22 +88,7 @@ async def merge_step(connection: asyncpg.Connection, encoder: Encoder, ticker: s
     if conflict is not None:
         raise BadPayload(f"{ticker}: trade {conflict} is stored already, with other values")
     await connection.execute("delete from staged_trades where ticker = $1", ticker)
-    touched = {_bucket(to_microseconds(row[0])) for row in added}
-    if step.unwritten is not None:
-        touched.add(step.unwritten)
-    seen = {_bucket(trade.created_us) for trade in step.trades} - touched
-    with_candles = await connection.fetch(_WITH_CANDLES, ticker, [to_datetime(start) for start in seen])
-    touched |= seen - {to_microseconds(row[0]) for row in with_candles}
-    minutes = fives = 0
-    for start, end in _ranges(touched):
-        candles = await stored_candles(connection, ticker, start, end)
-        longer = roll_up(candles, 5)
-        await connection.execute(_REPLACE, ticker, to_datetime(start), to_datetime(end))
-        rows = encoder.candles(ticker, 1, candles) + encoder.candles(ticker, 5, longer)
-        await connection.copy_to_table("candles", source=binary_copy(rows), columns=CANDLE_COLUMNS, format="binary")
-        minutes += len(candles)
-        fives += len(longer)
-    return Merged(len(added), sum(row[1] for row in added), minutes, fives)
+    return list(added)
 
 
 def _bucket(moment_us: int) -> int:

@@ -51,13 +51,19 @@ class Writer:
     ) -> None:
         """`queued`: the longest the queue may get. `candles=False` leaves them out, for measuring what they cost."""
         self._database = database
-        self._run_id = run_id
+        self.run_id = run_id
+        """Written into the checkpoints."""
         self._clock = clock
         self._candles = candles
         self._encoder = Encoder()
         self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(queued)
         # A batch of everybody's pages would leave nobody to fetch while it is written.
         self._batch_items = max(1, queued // 2)
+
+    @property
+    def queued(self) -> int:
+        """Steps that wait to be committed."""
+        return self._queue.qsize()
 
     async def write(self, before: Checkpoint, step: Step | Checkpoint) -> Written:
         """Hand over one step, or a checkpoint alone, and wait until it is committed."""
@@ -139,7 +145,7 @@ class Writer:
         if candle_rows:
             await _copy(connection, "candles", CANDLE_COLUMNS, woven(candle_rows))
         now = self._clock()
-        await checkpoints.store(connection, [result.checkpoint for result in written], self._run_id, now)
+        await checkpoints.store(connection, [result.checkpoint for result in written], self.run_id, now)
         return written
 
 

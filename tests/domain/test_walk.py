@@ -70,15 +70,14 @@ class Tables:
         self.trades |= dict(zip(keys, step.trades, strict=True))
         self.minutes |= dict(zip(starts, step.candles, strict=True))
         self.fives |= dict(zip(fives, step.candles_5m, strict=True))
-        assert step.unwritten is None
+        assert not step.unwritten
         return step.after(len(step.trades), contracts(step.trades))
 
     def _merged(self, step: Step) -> Checkpoint:
         added = [trade for trade in step.trades if trade[:2] not in self.trades]
         self.trades |= {trade[:2]: trade for trade in added}
         touched = {trade.created_us // BUCKET_US * BUCKET_US for trade in added}
-        if step.unwritten is not None:
-            touched.add(step.unwritten)
+        touched |= step.unwritten
         for start in touched:
             rows = self._between(start, start + BUCKET_US)
             self.minutes = {at: row for at, row in self.minutes.items() if not start <= at < start + BUCKET_US}

@@ -104,7 +104,7 @@ async def test_a_tier_that_knows_no_such_market(
     """A 404 from one tier leaves the market to the other one, and its verdict to the sum."""
     trades = Api.trades
 
-    async def of_one_tier(self: Api, ticker: str, tier: Tier, cursor: str | None, tally: Tally) -> TradePage:
+    async def of_one_tier(self: Api, ticker: str, tier: Tier, cursor: str | None, tally: Tally, _: None) -> TradePage:
         if tier is not holder:
             raise Rejected("not found", 404)
         page = await trades(self, ticker, Tier.LIVE, cursor, tally)

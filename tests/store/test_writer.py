@@ -42,7 +42,7 @@ def step(before: Checkpoint, trades: list[Trade], *, fresh: bool = True) -> Step
             contracts_stored=before.contracts_stored + contracts,
         )
 
-    return Step(trades, fresh, candles, roll_up(candles, 5), None, after)
+    return Step(trades, fresh, candles, roll_up(candles, 5), frozenset(), None, after)
 
 
 @asynccontextmanager

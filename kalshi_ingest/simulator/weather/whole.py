@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from kalshi_ingest.simulator.synthetic import SyntheticWorld
 from kalshi_ingest.simulator.weather.asos import Asos
 from kalshi_ingest.simulator.weather.cf6 import Cf6Rows
 from kalshi_ingest.simulator.weather.cli import CliRows
@@ -48,9 +47,7 @@ class Weather:
     @property
     def now(self) -> datetime:
         """The moment that the services show (UTC)."""
-        if self._now is not None:
-            return self._now()
-        return self._world.now if isinstance(self._world, SyntheticWorld) else datetime.now(UTC)
+        return self._world.clock.now if self._now is None else self._now()
 
     def cached(self, key: object, seconds: float, make: Callable[[datetime], bytes]) -> bytes:
         """What `make` gave for this key at most so many seconds ago, stale or not, else what it gives now."""

@@ -1,0 +1,79 @@
+"""`follow`: the long-running service, its endpoints and its end."""
+
+import argparse
+import asyncio
+import gc
+import math
+
+import structlog
+
+from kalshi_ingest.commands.backfill import wanted_series
+from kalshi_ingest.commands.common import COMPLETE, database_url, dates_of, exchange_of, now, stop_on_signals
+from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs.follow.errands import Weather
+from kalshi_ingest.jobs.follow.service import Asked, FollowService
+from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
+from kalshi_ingest.jobs.minute_sources import Addresses
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.jobs.session import Exchange
+from kalshi_ingest.service.app import serving
+from kalshi_ingest.settings import Settings
+
+_STOP_SECONDS = 9.0
+"""What a stop may take before everything is given up; the checkpoints are kept either way."""
+
+log = structlog.get_logger()
+
+
+def follow(arguments: argparse.Namespace, settings: Settings) -> int:
+    """`follow`: 0 when it was stopped; errors at the start as everywhere."""
+    if not (arguments.stale_after > 0 and math.isfinite(arguments.stale_after)):
+        raise Unusable(f"--stale-after {arguments.stale_after} is out of range: more than 0 seconds")
+    today = now().date()
+    dates = dates_of(arguments.start, str(today)) if arguments.start else Dates(today, today)
+    wanted = wanted_series(arguments.city, arguments.series, dates)
+    command = " ".join(
+        ["follow"]
+        + ([f"--start {arguments.start}"] if arguments.start else [])
+        + [f"--city {city}" for city in arguments.city]
+        + [f"--series {series}" for series in arguments.series]
+        + ([f"--weather {arguments.weather}"] if arguments.weather != "settlement" else [])
+    )
+    asked = Asked(
+        wanted, dates.start if arguments.start else None, _weather(arguments.weather, wanted, settings), command
+    )
+    state = FollowState(
+        {each.series_ticker: SeriesState(each) for each in wanted}, now(), stale_after=arguments.stale_after
+    )
+    with database_url(settings) as url:
+        return asyncio.run(_run(asked, exchange_of(settings), url, state, (settings.http_host, settings.http_port)))
+
+
+async def _run(asked: Asked, exchange: Exchange, url: str, state: FollowState, address: tuple[str, int]) -> int:
+    stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
+    gc.freeze()
+    async with serving(state, url, *address) as shown:
+        log.info("service", address=shown, series=list(state.series))
+        following = asyncio.create_task(FollowService(asked, exchange, url, state).run(stop))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([following], timeout=_STOP_SECONDS)
+        stopping.cancel()
+        if not following.done():
+            following.cancel()
+            await asyncio.wait([following])
+        if not following.cancelled():
+            following.result()
+    log.info("stopped")
+    return COMPLETE
+
+
+def _weather(what: str, wanted: list[Wanted], settings: Settings) -> Weather | None:
+    cities = [city for city in CITIES if city.series_ticker in {each.series_ticker for each in wanted}]
+    if what == "none" or not cities:
+        return None
+    key = settings.visual_crossing_key
+    addresses = Addresses(settings.iem_url, settings.visual_crossing_url, key.get_secret_value() if key else None)
+    return Weather(cities, settings.iem_url, settings.ncei_url, addresses if what == "minutes" else None)

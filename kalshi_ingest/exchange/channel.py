@@ -1,0 +1,212 @@
+"""The exchange's WebSocket: says at once that something happened, so that REST is asked sooner. Needs a key.
+
+It is an accelerator and never the source of truth. It delivers claims, no data: its times are milliseconds, it loses
+messages, it replays nothing. Nor does it say everything: no message tells that a market opened at its `open_time` or
+closed at its `close_time`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from random import Random
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import orjson
+import structlog
+
+from kalshi_ingest.errors import BadPayload, Rejected
+from kalshi_ingest.exchange.channel_messages import Event, Gap, decoded
+from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk, error_code
+from kalshi_ingest.exchange.signing import Signer
+
+MAX_MESSAGE_BYTES = 2**20
+"""A trade is 400 bytes; the longest honest message lists every market of the subscription."""
+SILENCE_SECONDS = 30.0
+"""The exchange pings every 10 s, so a longer silence means that nobody is there."""
+REFUSED_SECONDS = 300.0
+"""Between two attempts with a key that the exchange refuses."""
+STABLE_SECONDS = 60.0
+"""A connection that lasted so long shows that reconnecting at once is no burden to anybody."""
+
+_PATH = "/trade-api/ws/v2"
+_HANDSHAKE_SECONDS = 10.0
+_CLOSE_SECONDS = 0.5
+_LONGEST_DELAY = 30.0
+_LOOK_SECONDS = 1.0
+"""How often the markets that are wanted are compared with those subscribed."""
+
+log = structlog.get_logger()
+
+
+def channel_url(api_url: str) -> str:
+    """The WebSocket that belongs to the REST API at `api_url`; the recommended hosts have one of their own for it."""
+    url = urlsplit(api_url)
+    host = url.netloc
+    if host.startswith("external-api."):
+        host = "external-api-ws." + host.removeprefix("external-api.")
+    return urlunsplit(("wss" if url.scheme == "https" else "ws", host, _PATH, "", ""))
+
+
+class Channel:
+    """Keeps one connection, subscribed to the trades of the wanted markets and to every market's life."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        signer: Signer,
+        listener: Callable[[Event], None],
+        random: Random | None = None,
+    ) -> None:
+        """`listener` is called with each event in the event loop; it must neither wait nor raise."""
+        self.connected = False
+        """Whether everything that is wanted is being announced at this moment."""
+        self.watched: frozenset[str] = frozenset()
+        """The markets whose trades are being announced at this moment."""
+        self.connections = 0
+        """Handshakes that succeeded so far."""
+        self.gaps = 0
+        """Times so far that messages were lost or may have been, the first connection included."""
+        self.messages = 0
+        """Messages heard so far, of any kind."""
+        self._http = http
+        self._url = url
+        self._signer = signer
+        self._listener = listener
+        self._random = random or Random()
+        self._refused = False
+        self._codes: set[int] = set()
+
+    async def run(self, tickers: Callable[[], Collection[str]]) -> None:
+        """Stay connected until cancelled; `tickers` gives the wanted markets and is asked every second.
+
+        Tells a `Gap` each time the connection is lost and each time everything that is wanted is subscribed again, a
+        `Watched` for markets added in between.
+        """
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            started = loop.time()
+            try:
+                reason = await self._connection(tickers)
+                failures = 1 if loop.time() - started > STABLE_SECONDS else failures + 1
+                delay = self._delay(failures)
+            except Rejected as error:
+                reason, delay = str(error), REFUSED_SECONDS
+                self._warn_once(error)
+            finally:
+                was_connected, self.connected, self.watched = self.connected, False, frozenset()
+            if was_connected:
+                self._tell(Gap(f"connection lost: {reason}"))
+            log.info("channel", state="not connected", reason=reason, seconds_to_next_attempt=round(delay, 1))
+            await asyncio.sleep(delay)
+
+    async def _connection(self, tickers: Callable[[], Collection[str]]) -> str:
+        """One connection from handshake to end, and why it ended; `Rejected` when the key or a command is refused."""
+        headers = self._signer.headers("GET", urlsplit(self._url).path, int(time.time() * 1000))
+        try:
+            async with asyncio.timeout(_HANDSHAKE_SECONDS):
+                socket = await self._http.ws_connect(
+                    self._url,
+                    headers=headers,
+                    timeout=aiohttp.ClientWSTimeout(ws_receive=SILENCE_SECONDS, ws_close=_CLOSE_SECONDS),
+                    max_msg_size=MAX_MESSAGE_BYTES,
+                )
+        except aiohttp.WSServerHandshakeError as error:  # its text may hold the signed headers
+            if error.status in (401, 403):
+                raise Rejected(f"handshake: status {error.status}", error.status) from None
+            return f"handshake: status {error.status}"
+        except (aiohttp.ClientError, OSError) as error:
+            return f"handshake: {type(error).__name__}"
+        self.connections += 1
+        try:
+            return await self._until_the_end(socket, Talk(tickers, self._delay))
+        finally:
+            await socket.close()
+
+    async def _until_the_end(self, socket: aiohttp.ClientWebSocketResponse, talk: Talk) -> str:
+        hearing = asyncio.create_task(self._hear(socket, talk))
+        asking = asyncio.create_task(self._ask(socket, talk))
+        try:
+            done, _ = await asyncio.wait((hearing, asking), return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        except OutOfStep as error:
+            return str(error)
+        except (aiohttp.ClientError, OSError) as error:
+            return type(error).__name__
+        finally:
+            hearing.cancel()
+            asking.cancel()
+            await asyncio.gather(hearing, asking, return_exceptions=True)
+
+    async def _ask(self, socket: aiohttp.ClientWebSocketResponse, talk: Talk) -> str:
+        """Keep what is subscribed equal to what is wanted."""
+        while True:
+            await self._advance(socket, talk)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _hear(self, socket: aiohttp.ClientWebSocketResponse, talk: Talk) -> str:
+        """Take in messages until there are no more; why there are none."""
+        while True:
+            try:
+                frame = await socket.receive()
+            except TimeoutError:
+                return f"silence for {SILENCE_SECONDS:.0f} s"
+            if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                return f"closed with code {socket.close_code}"
+            self.messages += 1
+            waiting = talk.waiting
+            self._take(frame.data, talk)
+            if waiting and not talk.waiting:
+                await self._advance(socket, talk)
+
+    async def _advance(self, socket: aiohttp.ClientWebSocketResponse, talk: Talk) -> None:
+        command = talk.command(asyncio.get_running_loop().time())
+        self._settle(talk)
+        if command is not None:
+            await socket.send_str(orjson.dumps(command).decode())
+
+    def _take(self, data: str | bytes, talk: Talk) -> None:
+        try:
+            message = decoded(data)
+            self._note(error_code(message))
+            events = talk.hear(message, asyncio.get_running_loop().time())
+        except BadPayload as error:
+            events = [Gap(str(error))]
+        self._settle(talk)
+        for event in events:
+            self._tell(event)
+
+    def _settle(self, talk: Talk) -> None:
+        """Show the outside what is subscribed; from the moment that everything is, REST can fill what was missed."""
+        was_connected, self.connected, self.watched = self.connected, talk.in_step, talk.watched
+        if self.connected and not was_connected:
+            self._refused = False
+            log.info("channel", state="connected", markets=len(self.watched))
+            self._tell(Gap("subscribed: nothing before was announced"))
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Gap):
+            self.gaps += 1
+            log.debug("channel gap", reason=event.reason)
+        self._listener(event)
+
+    def _note(self, code: int | None) -> None:
+        if code is not None and code not in self._codes:
+            self._codes.add(code)
+            log.warning("channel", error_code=code, consequence="live trades may be late, none is lost")
+
+    def _warn_once(self, error: Rejected) -> None:
+        if not self._refused:
+            self._refused = True
+            log.warning(
+                "the exchange refuses the WebSocket; trades are polled instead",
+                reason=str(error),
+                advice="check KALSHI_INGEST_API_KEY_ID, KALSHI_INGEST_PRIVATE_KEY_PATH and this machine's clock",
+                minutes_to_next_attempt=REFUSED_SECONDS / 60,
+            )
+
+    def _delay(self, failures: int) -> float:
+        """Full jitter: anything up to the doubled delay, so that programs cut off together come back apart."""
+        return self._random.uniform(0, min(_LONGEST_DELAY, 0.5 * 2.0 ** min(failures, 10)))

@@ -1,0 +1,94 @@
+"""Looks at how far the markets have got: one request tells of a hundred, and only those that moved are walked."""
+
+import asyncio
+
+import structlog
+
+from kalshi_ingest.domain.model import to_microseconds
+from kalshi_ingest.errors import OutOfReach, Permanent, Transient
+from kalshi_ingest.exchange.api import PULSES_PER_REQUEST
+from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.jobs.follow.book import Book
+from kalshi_ingest.jobs.follow.lists import Lists
+from kalshi_ingest.jobs.follow.rhythm import Rhythm
+from kalshi_ingest.jobs.follow.state import FollowState, Phase
+from kalshi_ingest.jobs.tools import Tools
+
+log = structlog.get_logger()
+
+
+class Poller:
+    """Tells the book what it hears, and the service's state how fresh the data are."""
+
+    def __init__(self, tools: Tools, book: Book, lists: Lists, state: FollowState, rhythm: Rhythm) -> None:
+        self._tools = tools
+        self._book = book
+        self._lists = lists
+        self._state = state
+        self._rhythm = rhythm
+        self._tally = Tally()
+        self._woken = asyncio.Event()
+
+    def now(self) -> None:
+        """Look at once: something may have been missed."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Look, without an end. Raises `OutOfReach` when the exchange closes for maintenance or does not answer."""
+        quiet_at = float("-inf")
+        while True:
+            began = self._state.clock()
+            self._woken.clear()
+            await self._look(trading=True)
+            if began - quiet_at >= self._rhythm.quiet:
+                await self._look(trading=False)
+                quiet_at = began
+            self._tell()
+            channel = self._state.channel
+            announced = channel is not None and channel.connected
+            pause = self._rhythm.poll_with_channel if announced else self._rhythm.poll
+            await self._sleep(began + pause - self._state.clock())
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until the next look. What the walks confirm meanwhile is told as it comes."""
+        end = self._state.clock() + seconds
+        while (left := end - self._state.clock()) > 0 and not self._woken.is_set():
+            try:
+                await asyncio.wait_for(self._woken.wait(), min(left, 0.5))
+            except TimeoutError:
+                self._tell()
+
+    async def _look(self, *, trading: bool) -> None:
+        tickers = self._book.tickers(trading=trading)
+        for start in range(0, len(tickers), PULSES_PER_REQUEST):
+            some = tickers[start : start + PULSES_PER_REQUEST]
+            began, began_us = self._state.clock(), to_microseconds(self._tools.clock())
+            try:
+                pulses = await self._tools.api.pulses(some, self._tally)
+            except Transient as error:
+                if not await self._tools.api.is_trading():
+                    raise OutOfReach("the exchange is closed for maintenance") from error
+                log.warning("the markets' volumes cannot be read", reason=str(error))
+                continue
+            except Permanent as error:
+                log.warning("the markets' volumes cannot be read", reason=str(error))
+                continue
+            self._lists.ask(self._book.heard(some, pulses, began, began_us))
+
+    def _tell(self) -> None:
+        for ticker, series in self._state.series.items():
+            series.open_markets, series.unsettled_markets, series.backlog = self._book.counts(ticker)
+            trading, fresh_at = self._book.fresh_at(ticker)
+            if not trading and series.listed_at is not None:
+                fresh_at = self._quiet_since(series.listed_at)
+            if fresh_at is not None:
+                series.fresh_at = fresh_at
+        listed = self._lists.first_round.is_set()
+        if self._state.phase is Phase.CATCHING_UP and listed and not self._book.proving and not self._state.unknown():
+            self._state.phase = Phase.FOLLOWING
+            log.info("up to date")
+
+    def _quiet_since(self, listed_at: float) -> float | None:
+        """Nothing trades: current as long as the lists, which would show a market that opens, are read."""
+        now = self._state.clock()
+        return now if now - listed_at < 2 * self._rhythm.lists else None

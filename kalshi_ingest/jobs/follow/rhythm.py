@@ -1,0 +1,31 @@
+"""How often the service looks at what: seconds, all of them chosen for the exchange's public limits."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """The rhythm of a service. Tests that live through weeks within minutes choose another one."""
+
+    poll: float = 1.0
+    """Volumes of the markets that trade."""
+    poll_with_channel: float = 5.0
+    """The same while trades are announced: the look that finds what was not."""
+    quiet: float = 10.0
+    """Markets that wait for their opening or their result."""
+    lists: float = 300.0
+    """The lists of each series: new events, and everything about a market but its trades. Counted in the exchange's
+    time as well as in real time, whichever is sooner, but never sooner than `lists_pause`."""
+    lists_pause: float = 2.0
+    lists_again: float = 20.0
+    """The same after they could not be read whole."""
+    deep: float = 86_400.0
+    """The lists from the first unfinished event date on, however old it is, in the exchange's time."""
+    settlement: float = 3_600.0
+    minutes: float = 21_600.0
+    errand_pause: float = 20.0
+    """Between two errands of a kind, whatever the exchange's time says."""
+    log: float = 5.0
+    """The run's rows in the ingestion log."""
+    away: float = 10.0
+    """Looks at an exchange or a database that is away."""

@@ -1,0 +1,138 @@
+"""The service: sessions one after another, whatever is lost in between, until somebody stops it."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from random import Random
+
+import aiohttp
+import structlog
+
+from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, Unusable
+from kalshi_ingest.exchange.api import Api
+from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
+from kalshi_ingest.jobs.follow.errands import Errands, Weather
+from kalshi_ingest.jobs.follow.record import Record
+from kalshi_ingest.jobs.follow.rhythm import Rhythm
+from kalshi_ingest.jobs.follow.session import FollowSession
+from kalshi_ingest.jobs.follow.state import FollowState, Phase
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.jobs.session import Exchange, migrated, opened
+from kalshi_ingest.store.database import Database
+
+RETRY = RetryPolicy(attempts=4, first_delay=0.3, longest_delay=3.0, read_timeout=10.0, total_timeout=30.0)
+"""Less patient than a backfill: an outage has to be seen soon, and what failed comes again by itself."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user wants followed."""
+
+    wanted: Sequence[Wanted]
+    start: date | None
+    """First event date to fetch; None: from the first that is unfinished, on an empty database from yesterday."""
+    weather: Weather | None
+    command: str
+    """As the ingestion log shows it."""
+
+
+class FollowService:
+    """Follows until it is stopped. `state` can be read at any time."""
+
+    def __init__(
+        self, asked: Asked, exchange: Exchange, database_url: str, state: FollowState, rhythm: Rhythm | None = None
+    ) -> None:
+        self._asked = asked
+        self._exchange = exchange if exchange.retry is not None else replace(exchange, retry=RETRY)
+        self._database_url = database_url
+        self._state = state
+        self._rhythm = rhythm or Rhythm()
+        self._record = Record(asked.wanted, asked.command, state)
+        self._errands: Errands | None = None
+        if asked.weather is not None:
+            self._errands = Errands(asked.weather, database_url, state, self._rhythm)
+        self._random = Random()
+        self._start = asked.start
+        self._proved_usable = False
+        """Exchange, database and settings were good once: from then on nothing ends the service."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until `stop`.
+
+        Raises `Unusable` for what the user has to change, and `OutOfReach` for a database that is not there at the
+        start. Later nothing ends it: it waits for what was lost, and goes on.
+        """
+        while not stop.is_set():
+            try:
+                await migrated(self._database_url)
+                if await self._exchange_is_open():
+                    await self._session(stop)
+                    continue
+            except IngestError as error:
+                if not self._proved_usable and not await self._may_be_waited_for(error):
+                    raise
+                await self._lost(error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self._rhythm.away * self._random.uniform(0.5, 1.0))
+        self._state.phase = Phase.STOPPING
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        async with opened(self._exchange, self._database_url, _local_clock) as session:
+            self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
+            following = FollowSession(session, self._record, self._state, self._rhythm)
+            following.on_first_round = self._begun
+            await following.run(self._start, stop, self._errands)
+
+    def _begun(self) -> None:
+        """All that was asked for has been listed: the settings are good, and a later session begins where this ends."""
+        self._proved_usable = True
+        self._start = None
+
+    async def _exchange_is_open(self) -> bool:
+        """Ask before anything else is opened, so that an exchange in maintenance gets one request at a time."""
+        async with aiohttp.ClientSession(headers={"User-Agent": "kalshi-ingest"}) as http:
+            pacer = Pacer(self._exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
+            client = Client(http, self._exchange.url, pacer, retry=self._exchange.retry)
+            try:
+                if await Api(client).is_trading():
+                    return True
+            except Permanent as error:
+                if self._proved_usable:
+                    raise
+                raise Unusable(f"this is no exchange: {error}; check KALSHI_INGEST_API_URL") from None
+            finally:
+                self._state.requests += client.sent
+        if self._state.phase is not Phase.MAINTENANCE:
+            log.info("the exchange is closed for maintenance")
+        self._state.phase, self._state.reason = Phase.MAINTENANCE, "the exchange says that it is closed"
+        return False
+
+    async def _may_be_waited_for(self, error: IngestError) -> bool:
+        """At the start an exchange that does not answer may be in maintenance; a database is there or it is not."""
+        return not isinstance(error, Unusable) and await self._database_answers()
+
+    async def _lost(self, error: IngestError) -> None:
+        what = "exchange" if await self._database_answers() else "database"
+        phase = Phase.EXCHANGE_AWAY if what == "exchange" else Phase.DATABASE_AWAY
+        if self._state.phase not in (phase, Phase.MAINTENANCE):
+            self._state.losses[what] += 1
+        log.warning("waiting", what=what, reason=str(error))
+        self._state.phase, self._state.reason = phase, str(error)
+
+    async def _database_answers(self) -> bool:
+        database = Database(self._database_url)
+        try:
+            await database.open(patience=0.5)
+        except (OutOfReach, Unusable):
+            return False
+        await database.close()
+        return True
+
+
+def _local_clock() -> datetime:
+    return datetime.now(UTC)

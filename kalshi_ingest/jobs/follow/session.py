@@ -1,0 +1,192 @@
+"""The service from one loss to the next: workers, lists, polling and log at once, until told to stop or something is
+lost. Whatever happens, the next session goes on from the checkpoints, as after a kill."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+import asyncpg
+
+from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
+from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.exchange.channel import Channel, channel_url
+from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.jobs.failures import first_of
+from kalshi_ingest.jobs.feed import Task
+from kalshi_ingest.jobs.follow.announcements import listener
+from kalshi_ingest.jobs.follow.book import Book
+from kalshi_ingest.jobs.follow.errands import Errands
+from kalshi_ingest.jobs.follow.lists import Lists
+from kalshi_ingest.jobs.follow.poller import Poller
+from kalshi_ingest.jobs.follow.record import Record
+from kalshi_ingest.jobs.follow.rhythm import Rhythm
+from kalshi_ingest.jobs.follow.state import ChannelState, FollowState, Phase
+from kalshi_ingest.jobs.session import Session
+from kalshi_ingest.jobs.walker import Border, Walker
+from kalshi_ingest.store import unfinished
+from kalshi_ingest.store.writer import Writer
+
+_STOP_SECONDS = 5.0
+"""How long what is under way may take to end after a stop; together with the log, below ten seconds."""
+
+
+class FollowSession:
+    """Everything between opening exchange and database and losing one of them."""
+
+    def __init__(self, session: Session, record: Record, state: FollowState, rhythm: Rhythm) -> None:
+        self.on_first_round: Callable[[], None] | None = None
+        """Called once the lists of every series were read."""
+        self._session = session
+        self._client = session.client
+        # The exchange's own time decides what has ended: this machine's clock may be wrong or jump.
+        self._tools = replace(session.tools, clock=session.client.clock)
+        self._record = record
+        self._state = state
+        self._rhythm = rhythm
+        self._requests_before, self._rate_limited_before = state.requests, state.rate_limited
+
+    async def run(self, start: date | None, stop: asyncio.Event, errands: Errands | None = None) -> None:
+        """Follow until `stop`; then what is under way is committed. `start`: begin there, not with what is unfinished.
+
+        Raises `Unusable` when another run works on one of the series or a series is unknown; `OutOfReach` when the
+        exchange or the database stays away.
+        """
+        tools, tickers = self._tools, list(self._state.series)
+        taken = await tools.writing.lock_series(tickers)
+        if taken is not None:
+            raise Unusable(
+                f"another run is working on {taken} in this database: wait for it to end, or ask for other cities"
+            )
+        if not await tools.api.is_trading():  # and the exchange's time is known from here on
+            raise OutOfReach("the exchange is closed for maintenance")
+        book = Book(self._state.clock, self._now_us, await self._unwritten(tickers))
+        await self._record.begin(tools.planning, tools.clock(), start or await self._first_date(tickers))
+        error: str | None = None
+        try:
+            await self._follow(book, start, stop, errands)
+        except BaseException as failure:
+            error = str(failure) if isinstance(failure, IngestError) else type(failure).__name__
+            raise
+        finally:
+            self._tell()
+            await self._record.close(tools.planning, tools.clock(), error)
+
+    async def _follow(self, book: Book, start: date | None, stop: asyncio.Event, errands: Errands | None) -> None:
+        tools, rhythm = self._tools, self._rhythm
+        writer = Writer(tools.writing, self._record.run_id, tools.clock, queued=tools.workers + 1)
+        border = Border(tools.api)
+        walker = Walker(tools, writer, border, self._record.progress)
+        lists = Lists(tools, book, border, self._record, self._state, rhythm)
+        poller = Poller(tools, book, lists, self._state, rhythm)
+
+        def page(task: Task, trades: Sequence[Trade], closed_us: int | None) -> None:
+            book.page(task, trades, closed_us)
+            self._measure(task, trades)
+
+        walker.on_page = page
+        try:
+            async with asyncio.TaskGroup() as group:
+                writing = group.create_task(writer.run())
+                jobs = [group.create_task(_work(book, walker)) for _ in range(tools.workers)]
+                jobs.append(group.create_task(lists.run(start)))
+                jobs.append(group.create_task(poller.run()))
+                jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
+                jobs.append(group.create_task(self._keep_telling(writer)))
+                jobs.append(group.create_task(self._watch_first_round(lists)))
+                if self._session.signer is not None:
+                    jobs.append(group.create_task(self._listen(self._session.signer, book, lists, poller)))
+                if errands is not None:
+                    jobs.append(group.create_task(errands.run(tools.clock, stop)))
+                await stop.wait()
+                self._state.phase = Phase.STOPPING
+                for job in jobs:
+                    job.cancel()
+                await writer.finish()
+                _, stuck = await asyncio.wait([writing, *jobs], timeout=_STOP_SECONDS)
+                if stuck:
+                    tools.writing.abort()
+                    tools.planning.abort()
+                writing.cancel()
+        except BaseExceptionGroup as group_error:
+            raise first_of(group_error) from group_error
+
+    async def _listen(self, signer: Signer, book: Book, lists: Lists, poller: Poller) -> None:
+        listen = listener(book, lists, poller, self._state)
+        channel = Channel(self._session.http, channel_url(self._client.base_url), signer, listen)
+        self._state.channel = self._state.channel or ChannelState()
+        telling = asyncio.create_task(_tell_channel(channel, self._state.channel))
+        try:
+            await channel.run(lambda: book.tickers(trading=True))
+        finally:
+            telling.cancel()
+            self._state.channel.connected = False
+
+    async def _watch_first_round(self, lists: Lists) -> None:
+        await lists.first_round.wait()
+        if self.on_first_round is not None:
+            self.on_first_round()
+
+    async def _keep_telling(self, writer: Writer) -> None:
+        while True:
+            writer.run_id = self._record.run_id
+            self._state.queue = writer.queued
+            self._tell()
+            await asyncio.sleep(0.5)
+
+    def _tell(self) -> None:
+        client, state = self._client, self._state
+        self._record.tell()
+        state.requests = self._requests_before + client.sent
+        state.rate_limited = self._rate_limited_before + client.rate_limited
+        state.retries = sum(series.retries for series in state.series.values())
+        state.requests_per_second, state.pace = client.pacer.requests_per_second, client.pacer.pace
+
+    def _measure(self, task: Task, trades: Sequence[Trade]) -> None:
+        """How late the new ones of some trades, which were committed just now, are."""
+        series = self._state.series[task.unit.series_ticker]
+        if trades:
+            newest = to_datetime(trades[-1].created_us)
+            series.last_trade_at = max(series.last_trade_at or newest, newest)
+        known = task.known
+        if self._state.phase is Phase.FOLLOWING and task.only_new and known is not None and known.state == "open":
+            now_us, before_us = self._now_us(), known.newest_us or 0
+            series.lag.add((now_us - trade.created_us) / 1e6 for trade in trades if trade.created_us > before_us)
+
+    async def _unwritten(self, tickers: Sequence[str]) -> dict[str, set[int]]:
+        async def read(connection: asyncpg.Connection, _: bool) -> dict[str, set[int]]:
+            return await unfinished.unwritten_buckets(connection, tickers)
+
+        return await self._tools.planning.run(read)
+
+    async def _first_date(self, tickers: Sequence[str]) -> date:
+        async def read(connection: asyncpg.Connection, _: bool) -> dict[str, date]:
+            return await unfinished.first_dates(connection, tickers)
+
+        found = await self._tools.planning.run(read)
+        return min(found.values(), default=self._tools.clock().date() - timedelta(days=1))
+
+    def _now_us(self) -> int:
+        return to_microseconds(self._tools.clock())
+
+
+async def _tell_channel(channel: Channel, state: ChannelState) -> None:
+    before = (state.connections, state.gaps, state.messages)
+    while True:
+        state.connected = channel.connected
+        state.connections = before[0] + channel.connections
+        state.gaps = before[1] + channel.gaps
+        state.messages = before[2] + channel.messages
+        await asyncio.sleep(0.2)
+
+
+async def _work(book: Book, walker: Walker) -> None:
+    """One worker: a market at a time, without an end."""
+    while True:
+        order = await book.take()
+        known = order.task.known
+        if order.closed_us is None or known is None:
+            checkpoint = await walker.walk(order.task)
+        else:
+            checkpoint = await walker.close(order.task, known, order.closed_us)
+        book.done(order, checkpoint)

@@ -1,0 +1,163 @@
+"""What the service knows of itself: written by the job as it works, read by the service's endpoints at any time."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from kalshi_ingest.jobs.progress import Wanted
+
+STALE_SECONDS = 15.0
+"""Data that is vouched for up to a moment longer ago than this is stale, unless the user states another bound."""
+DATABASE_SECONDS = 8.0
+"""A database that did not answer for longer is away; it is asked every two seconds."""
+
+LAG_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+"""Upper bounds of the buckets in which the lag of trades is counted, in seconds."""
+
+# Linux's monotonic clock stands still while the machine sleeps; what is stale after a sleep would look fresh.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady() -> float:
+    """Seconds on a clock that nobody sets and that goes on while the machine sleeps."""
+    return time.clock_gettime(_STEADY)
+
+
+class Phase(StrEnum):
+    """What the service is doing as a whole."""
+
+    STARTING = "starting"
+    CATCHING_UP = "catching up"
+    FOLLOWING = "following"
+    MAINTENANCE = "exchange maintenance"
+    EXCHANGE_AWAY = "exchange away"
+    DATABASE_AWAY = "database away"
+    STOPPING = "stopping"
+
+
+@dataclass(slots=True)
+class Lag:
+    """How long after their `created_time` trades were committed, counted in buckets; `counts` has one more for the
+    rest. Trades fetched while catching up after a loss are not counted."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LAG_BOUNDS) + 1))
+    total_seconds: float = 0.0
+
+    def add(self, seconds: Iterable[float]) -> None:
+        """Count some trades."""
+        for each in seconds:
+            place = next((index for index, bound in enumerate(LAG_BOUNDS) if each <= bound), len(LAG_BOUNDS))
+            self.counts[place] += 1
+            self.total_seconds += each
+
+
+@dataclass(slots=True)
+class SeriesState:
+    """One series. Counters count since the process started; moments are on the steady clock."""
+
+    wanted: Wanted
+    fresh_at: float | None = None
+    """Every trade that the exchange showed at this moment is committed; None: not known yet."""
+    listed_at: float | None = None
+    """When the exchange's lists of this series were last read to their ends."""
+    last_trade_at: datetime | None = None
+    """`created_time` of the newest trade stored, as far as this process knows."""
+    open_markets: int = 0
+    """Markets that trade."""
+    unsettled_markets: int = 0
+    """Markets that are known and not settled, those that trade included."""
+    backlog: int = 0
+    """Markets that wait for a walk or are being walked."""
+    requests: int = 0
+    retries: int = 0
+    trades: int = 0
+    candles_1m: int = 0
+    candles_5m: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    """Markets proved complete, by verdict."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """What is failing now: ticker (or what else could not be read) → reason."""
+    lag: Lag = field(default_factory=Lag)
+
+
+@dataclass(slots=True)
+class ChannelState:
+    """The WebSocket, where a key is configured."""
+
+    connected: bool = False
+    connections: int = 0
+    gaps: int = 0
+    """Times at which messages were or may have been lost, so that everything was asked for again."""
+    messages: int = 0
+
+
+@dataclass(slots=True)
+class ErrandState:
+    """Something done on a schedule of its own beside the markets: settlements, minutes."""
+
+    ran_at: float | None = None
+    """When it last ended, on the steady clock."""
+    succeeded_at: float | None = None
+    error: str | None = None
+    """Why the last one did not succeed."""
+
+
+@dataclass(slots=True)
+class FollowState:
+    """The whole service."""
+
+    series: dict[str, SeriesState]
+    """By series ticker."""
+    started_at: datetime
+    clock: Callable[[], float] = steady
+    stale_after: float = STALE_SECONDS
+    phase: Phase = Phase.STARTING
+    reason: str = ""
+    """Why the exchange or the database is away, in words for the user; never with a secret."""
+    database_seen_at: float | None = None
+    losses: Counter[str] = field(default_factory=Counter)
+    """Times that everything had to be opened again, by what was lost: `exchange`, `database`."""
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    """Answers with status 429."""
+    requests_per_second: float = 0.0
+    """The budget."""
+    pace: float = 0.0
+    """Requests a second that may go at present: less than the budget after a 429."""
+    queue: int = 0
+    """Steps that wait for the writer."""
+    channel: ChannelState | None = None
+    errands: dict[str, ErrandState] = field(default_factory=dict)
+    """`settlement`, `minutes`."""
+
+    def age(self, series: SeriesState) -> float | None:
+        """Seconds since the moment up to which the series is vouched for; None: not yet vouched for."""
+        return None if series.fresh_at is None else max(0.0, self.clock() - series.fresh_at)
+
+    def unknown(self) -> list[str]:
+        """The series of which it is not known how fresh they are."""
+        return [ticker for ticker, series in self.series.items() if series.fresh_at is None]
+
+    def not_ready(self) -> list[str]:
+        """Why the data must not be taken for current, a line each; empty when they may.
+
+        Exchange maintenance is no reason: nothing trades, so nothing can be missed.
+        """
+        reasons: list[str] = []
+        if self.phase is Phase.STOPPING:
+            reasons.append("the service is stopping")
+        if self.database_seen_at is None or self.clock() - self.database_seen_at > DATABASE_SECONDS:
+            reasons.append("the database does not answer")
+        if self.phase is Phase.MAINTENANCE:
+            return reasons
+        for series in self.series.values():
+            age = self.age(series)
+            if age is None:
+                reasons.append(f"{series.wanted.label}: not up to date yet")
+            elif age > self.stale_after:
+                reasons.append(f"{series.wanted.label}: {age:.0f} s old, more than {self.stale_after:g}")
+        return reasons

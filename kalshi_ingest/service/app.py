@@ -1,0 +1,160 @@
+"""The service's endpoints over HTTP: for machines `/livez`, `/readyz`, `/metrics`, for a person the page at `/`."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from importlib import metadata
+
+import orjson
+import structlog
+from aiohttp import hdrs, web
+from prometheus_client.exposition import choose_encoder
+
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.service.link import Away, Link
+from kalshi_ingest.service.metrics import registry_of
+from kalshi_ingest.service.pace import RecentPace
+from kalshi_ingest.service.pulse import watch
+from kalshi_ingest.service.script import SCRIPT_HASH
+from kalshi_ingest.service.status_page import as_page
+from kalshi_ingest.service.view import Choice, View, held
+
+_PAGE_SECONDS = 6.0
+"""For everything that the page asks of the database."""
+_CLOSING_SECONDS = 1.0
+"""For answers under way when the service stops."""
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
+    f"script-src '{SCRIPT_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Server": "kalshi_ingest",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def serving(
+    state: FollowState, database_url: str, host: str, port: int, now: Callable[[], datetime] = utc_now
+) -> AsyncIterator[str]:
+    """Serve while the block runs, and watch the database for the state; yields the address, `http://host:port`.
+
+    Port 0 takes a free one. `now` tells the exchange's time. Raises `Unusable` when the address cannot be had.
+    """
+    pace, link = RecentPace(), Link(database_url, "page", _PAGE_SECONDS)
+    app = _Endpoints(state, link, pace, now).application()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_SECONDS)
+    await runner.setup()
+    try:
+        await _listen(runner, host, port)
+        watching = asyncio.create_task(watch(state, database_url, pace), name="database watch")
+        try:
+            yield _address(host, runner.addresses[0][1])
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+    finally:
+        await runner.cleanup()
+        link.close()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        settings = "choose another with KALSHI_INGEST_HTTP_HOST and KALSHI_INGEST_HTTP_PORT"
+        if error.errno == errno.EADDRINUSE:
+            raise Unusable(f"port {port} of {host} is taken by another program: {settings}") from None
+        if error.errno == errno.EACCES:
+            raise Unusable(f"this user may not listen on port {port} of {host}: {settings}") from None
+        raise Unusable(f"cannot listen on {host}, port {port}: {settings}") from None
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class _Endpoints:
+    """Only the page asks the database anything; the others answer from the state, at once."""
+
+    def __init__(self, state: FollowState, link: Link, pace: RecentPace, now: Callable[[], datetime]) -> None:
+        self._state = state
+        self._link = link
+        self._pace = pace
+        self._now = now
+        self._version = metadata.version("kalshi-ingest")
+        self._registry = registry_of(state, self._version)
+
+    def application(self) -> web.Application:
+        """Reading only: any other method is refused."""
+        app = web.Application(middlewares=[_guarded])
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/", self._page)
+        return app
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        reasons = self._state.not_ready()
+        body: dict[str, object] = {"ready": not reasons}
+        if reasons:
+            body |= {"reasons": reasons, "phase": self._state.phase.value}
+        return web.Response(
+            status=503 if reasons else 200, body=orjson.dumps(body) + b"\n", content_type="application/json"
+        )
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        accept = ",".join(request.headers.getall(hdrs.ACCEPT, []))
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except ValueError:  # a version that is no number
+            encoder, content_type = choose_encoder("")
+        response = web.Response(body=encoder(self._registry), headers={hdrs.CONTENT_TYPE: content_type})
+        response.enable_compression()
+        return response
+
+    async def _page(self, request: web.Request) -> web.Response:
+        choice = Choice.of(request.query.get("ticker"), request.query.get("period"))
+        now = self._now()
+        found, away = None, ""
+        try:
+            found = await held(self._link, self._state, now, choice)
+        except Away as error:
+            away = str(error)
+        view = View(self._state, self._version, now, self._pace.per_second, choice, found, away)
+        response = web.Response(text=as_page(view), content_type="text/html", charset="utf-8")
+        response.enable_compression()
+        return response
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The same headers on every answer; refusals and mistakes in a few plain words that repeat nothing."""
+    response: web.StreamResponse
+    try:
+        response = await handler(request)
+    except web.HTTPException as refused:
+        allowed = {hdrs.ALLOW: refused.headers[hdrs.ALLOW]} if hdrs.ALLOW in refused.headers else {}
+        response = web.Response(status=refused.status, text=f"{refused.reason}\n", headers=allowed)
+    except Exception:
+        log.exception("service_answer_failed", path=request.path[:100])
+        response = web.Response(status=500, text="Internal Server Error\n")
+    response.headers.update(_HEADERS)
+    return response

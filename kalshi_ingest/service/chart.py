@@ -1,0 +1,119 @@
+"""The candle chart of one market as SVG, with its axes as text beside it, so that it stays legible at any width."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from kalshi_ingest.service.scales import PriceScale, TimeScale
+from kalshi_ingest.service.words import cents, contracts, count, plain, text, weekday
+from kalshi_ingest.store.page import HeldCandle
+
+_WIDTH, _HEIGHT = 1000, 400
+_PRICES_TO = 300
+"""Prices above this, volume below."""
+_VOLUME_FROM = 325
+_EDGE = Decimal("0.025")
+"""Left free above the highest and below the lowest price named."""
+_ROWS = 10
+
+
+def chart(candles: Sequence[HeldCandle], last_price: Decimal | None, zone: ZoneInfo) -> str:
+    """The drawing and, for those who do not see it, its newest candles as a table. Needs at least one candle."""
+    prices, times = PriceScale.of(candles), TimeScale.of(candles)
+    named = times.ticks(zone)
+    drawing = "".join(
+        [
+            *_lines(prices, times, [when for when, _ in named]),
+            *(_drawn(each, prices, times, zone, max(each.volume for each in candles)) for each in candles),
+            _last_line(prices, last_price),
+        ]
+    )
+    return (
+        f'<div class="chart"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{text(_summary(candles, last_price, zone))}">{drawing}</svg>'
+        f"{''.join(_labels(prices, times, named, last_price))}</div>{_table(candles, zone)}"
+    )
+
+
+def _y(prices: PriceScale, dollars: Decimal) -> Decimal:
+    return (_EDGE + prices.share(dollars) * (1 - 2 * _EDGE)) * _PRICES_TO
+
+
+def _lines(prices: PriceScale, times: TimeScale, moments: Sequence[datetime]) -> Iterator[str]:
+    across = "".join(f"M0 {_y(prices, price / 100):.1f}H{_WIDTH}" for price in prices.ticks())
+    down = "".join(f"M{times.share(each) * _WIDTH:.1f} 0V{_HEIGHT}" for each in moments)
+    yield f'<path class="grid" d="{across}{down}M0 {_HEIGHT}H{_WIDTH}"/>'
+
+
+def _last_line(prices: PriceScale, last: Decimal | None) -> str:
+    if last is None or not prices.low <= last * 100 <= prices.high:
+        return ""
+    return f'<path class="last" d="M0 {_y(prices, last):.1f}H{_WIDTH}"/>'
+
+
+def _drawn(each: HeldCandle, prices: PriceScale, times: TimeScale, zone: ZoneInfo, most: Decimal) -> str:
+    """Wick, body and volume, and over them a field as high as the chart that tells the numbers."""
+    left, right = times.share(each.period_start) * _WIDTH, times.share(each.period_end) * _WIDTH
+    wide = (right - left) * Decimal("0.7")
+    body, middle = left + (right - left - wide) / 2, (left + right) / 2
+    top, bottom = _y(prices, max(each.open, each.close)), _y(prices, min(each.open, each.close))
+    high = each.volume / most * (_HEIGHT - _VOLUME_FROM) if most else Decimal(0)
+    return (
+        f'<g class="{"up" if each.close >= each.open else "down"}"><title>{_told(each, zone)}</title>'
+        f'<rect class="field" x="{left:.1f}" y="0" width="{max(right - left, Decimal(3)):.1f}" height="{_HEIGHT}"/>'
+        f'<path d="M{middle:.1f} {_y(prices, each.high):.1f}V{_y(prices, each.low):.1f}"/>'
+        f'<rect x="{body:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{bottom - top:.1f}"/>'
+        f'<rect class="volume" x="{body:.1f}" y="{_HEIGHT - high:.1f}" width="{wide:.1f}" height="{high:.1f}"/></g>'
+    )
+
+
+def _told(each: HeldCandle, zone: ZoneInfo) -> str:
+    start, end = each.period_start.astimezone(zone), each.period_end.astimezone(zone)
+    return (
+        f"{weekday(start.date())} {start:%H:%M} to {end:%H:%M %Z}: open {cents(each.open)}, "
+        f"high {cents(each.high)}, low {cents(each.low)}, close {cents(each.close)}, "
+        f"{contracts(each.volume)} contracts, {count(each.num_trades, 'trade')}"
+    )
+
+
+def span(candles: Sequence[HeldCandle], zone: ZoneInfo) -> str:
+    """`Sat 21 Nov 07:05 to Sun 22 Nov 12:15 PST`."""
+    start, end = candles[0].period_start.astimezone(zone), candles[-1].period_end.astimezone(zone)
+    return f"{weekday(start.date())} {start:%H:%M} to {weekday(end.date())} {end:%H:%M %Z}"
+
+
+def _summary(candles: Sequence[HeldCandle], last_price: Decimal | None, zone: ZoneInfo) -> str:
+    low, high = min(each.low for each in candles), max(each.high for each in candles)
+    last = f", last {cents(last_price)}" if last_price is not None else ""
+    return f"{count(len(candles), 'candle')}, {span(candles, zone)}, prices from {cents(low)} to {cents(high)}{last}"
+
+
+def _labels(
+    prices: PriceScale, times: TimeScale, named: Sequence[tuple[datetime, str]], last: Decimal | None
+) -> Iterator[str]:
+    def height(dollars: Decimal) -> str:
+        return f"{_y(prices, dollars) / _HEIGHT * 100:.2f}%"
+
+    for price in prices.ticks():
+        yield f'<span class="price" aria-hidden="true" style="top:{height(price / 100)}">{plain(price)} ¢</span>'
+    if last is not None and prices.low <= last * 100 <= prices.high:
+        yield f'<span class="price tag" aria-hidden="true" style="top:{height(last)}">{cents(last)}</span>'
+    for when, name in named:
+        share = times.share(when) * 100
+        yield f'<span class="time" aria-hidden="true" style="left:calc((100% - 52px)*{share / 100:.4f})">{name}</span>'
+
+
+def _table(candles: Sequence[HeldCandle], zone: ZoneInfo) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{each.period_start.astimezone(zone):%H:%M}</th>'
+        + "".join(f"<td>{plain(price * 100)}</td>" for price in (each.open, each.high, each.low, each.close))
+        + f"<td>{contracts(each.volume)}</td></tr>"
+        for each in reversed(candles[-_ROWS:])
+    )
+    names = ("start", "open", "high", "low", "close", "contracts")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    return (
+        f'<details id="newest"><summary>The newest {count(min(len(candles), _ROWS), "candle")} as a table, in cents'
+        f'</summary><table class="newest"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>'
+    )

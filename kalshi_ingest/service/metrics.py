@@ -1,0 +1,151 @@
+"""The service's numbers for Prometheus, read from the state each time that somebody asks."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, FollowState, Lag, Phase, SeriesState
+
+_PREFIX = "kalshi_ingest_"
+_VERDICTS = ("exact", "short", "over", "unknown")
+_LOSSES = ("exchange", "database")
+
+
+def registry_of(state: FollowState, version: str) -> CollectorRegistry:
+    """A registry of its own with this state's metrics and the process's; names are a contract with dashboards."""
+    registry = CollectorRegistry()
+    registry.register(_StateCollector(state, version))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class _StateCollector(Collector):
+    def __init__(self, state: FollowState, version: str) -> None:
+        self._state = state
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        state = self._state
+        build = _gauge("build_info", "The running program; always 1.", "version")
+        build.add_metric([self._version], 1)
+        yield build
+        yield from _whole(state)
+        yield from _series(state)
+        yield from _exchange(state)
+        yield from _channel(state)
+        errands = _gauge("errand_success_seconds", "Seconds since the last success, by what was done.", "errand")
+        for name, errand in sorted(state.errands.items()):
+            if errand.succeeded_at is not None:
+                errands.add_metric([name], max(0.0, state.clock() - errand.succeeded_at))
+        yield errands
+
+
+def _whole(state: FollowState) -> Iterator[Metric]:
+    yield _single("ready", "1 when the data may be taken for current.", int(not state.not_ready()))
+    phase = _gauge("phase", "1 for what the service is doing, 0 for the rest.", "phase")
+    for each in Phase:
+        phase.add_metric([each.value], int(state.phase is each))
+    yield phase
+    yield _single("writer_queue", "Steps that wait for the writer.", state.queue)
+    seen = _gauge("database_seconds", "Seconds since the database last answered.")
+    if state.database_seen_at is not None:
+        seen.add_metric([], max(0.0, state.clock() - state.database_seen_at))
+    yield seen
+    losses = _counter("losses", "Times that everything had to be opened again, by what was lost.", "what")
+    for what in _LOSSES:
+        losses.add_metric([what], state.losses[what])
+    yield losses
+
+
+def _series(state: FollowState) -> Iterator[Metric]:
+    every = list(state.series.values())
+    yield _by_city("freshness_seconds", "Age of the moment up to which the data is vouched for.", every, state.age)
+    yield _by_city(
+        "listed_seconds",
+        "Seconds since the exchange's lists were last read whole.",
+        every,
+        lambda each: None if each.listed_at is None else max(0.0, state.clock() - each.listed_at),
+    )
+    yield _by_city(
+        "last_trade_timestamp_seconds",
+        "When the newest trade stored was made, unix time.",
+        every,
+        lambda each: None if each.last_trade_at is None else each.last_trade_at.timestamp(),
+    )
+    lag = HistogramMetricFamily(
+        f"{_PREFIX}trade_lag_seconds", "From a trade at the exchange to its commit.", labels=["city"]
+    )
+    for each in every:
+        lag.add_metric([each.wanted.label], _buckets(each.lag), each.lag.total_seconds)
+    yield lag
+    yield _by_city("open_markets", "Markets that trade.", every, lambda each: each.open_markets)
+    yield _by_city("unsettled_markets", "Markets that have not settled.", every, lambda each: each.unsettled_markets)
+    yield _by_city("backlog_markets", "Markets that wait for a walk.", every, lambda each: each.backlog)
+    yield _by_city("failing", "Things that fail at present.", every, lambda each: len(each.failed))
+    yield from _series_counters(every)
+
+
+def _series_counters(every: Iterable[SeriesState]) -> Iterator[Metric]:
+    rows = _counter("rows", "Rows stored since the start, by table.", "city", "table")
+    proved = _counter("markets_proved", "Markets proved complete since the start, by verdict.", "city", "verdict")
+    requests = _counter("city_requests", "Requests sent to the exchange for this city.", "city")
+    for each in every:
+        for table in ("trades", "candles_1m", "candles_5m"):
+            rows.add_metric([each.wanted.label, table], getattr(each, table))
+        for verdict in _VERDICTS:
+            proved.add_metric([each.wanted.label, verdict], each.verdicts[verdict])
+        requests.add_metric([each.wanted.label], each.requests)
+    yield from (rows, proved, requests)
+
+
+def _exchange(state: FollowState) -> Iterator[Metric]:
+    for name, meaning, value in (
+        ("requests", "Requests sent to the exchange.", state.requests),
+        ("retries", "Requests that were repeated.", state.retries),
+        ("rate_limited", "Answers with status 429.", state.rate_limited),
+    ):
+        yield CounterMetricFamily(_PREFIX + name, meaning, value=value)
+    yield _single("request_budget_per_second", "Requests a second that may go at most.", state.requests_per_second)
+    yield _single("request_pace_per_second", "Requests a second that may go at present.", state.pace)
+
+
+def _channel(state: FollowState) -> Iterator[Metric]:
+    channel = state.channel
+    if channel is None:
+        return
+    yield _single("channel_connected", "1 while the WebSocket is connected.", int(channel.connected))
+    yield CounterMetricFamily(f"{_PREFIX}channel_gaps", "Times that messages may have been lost.", value=channel.gaps)
+    yield CounterMetricFamily(f"{_PREFIX}channel_messages", "Messages received.", value=channel.messages)
+
+
+def _buckets(lag: Lag) -> list[tuple[str, float]]:
+    """Bound and how many were no slower, as Prometheus counts."""
+    bounds = [*(str(bound) for bound in LAG_BOUNDS), "+Inf"]
+    return [(bound, float(count)) for bound, count in zip(bounds, accumulate(lag.counts), strict=True)]
+
+
+def _by_city(
+    name: str, meaning: str, every: Iterable[SeriesState], value: Callable[[SeriesState], float | None]
+) -> Metric:
+    """One value per city; cities of which it is not known are left out."""
+    family = _gauge(name, meaning, "city")
+    for each in every:
+        known = value(each)
+        if known is not None:
+            family.add_metric([each.wanted.label], known)
+    return family
+
+
+def _single(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(_PREFIX + name, meaning, value=value)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(_PREFIX + name, meaning, labels=labels)
+
+
+def _counter(name: str, meaning: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(_PREFIX + name, meaning, labels=labels)

@@ -1,0 +1,31 @@
+"""The watch over the database: whether it answers, asked every two seconds on a session of its own."""
+
+import asyncio
+
+from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.service.link import Away, Link
+from kalshi_ingest.service.pace import RecentPace
+from kalshi_ingest.store import page
+
+_EVERY_SECONDS = 2.0
+_PATIENCE_SECONDS = 3.0
+
+
+async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None:
+    """Note each answer in `state.database_seen_at` and the requests sent in `pace`, until cancelled.
+
+    What others ask of the database does not slow this down: the session is its own. A loss is not logged, the job
+    does that when it notices.
+    """
+    link = Link(database_url, "watch", _PATIENCE_SECONDS)
+    try:
+        while True:
+            pace.note(state.clock(), state.requests)
+            try:
+                await link.ask(page.answers)
+                state.database_seen_at = state.clock()
+            except Away:
+                pass
+            await asyncio.sleep(_EVERY_SECONDS)
+    finally:
+        link.close()

@@ -1,0 +1,114 @@
+"""Everything that one look at the status page shows, gathered before a word of it is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from kalshi_ingest.domain.calendar import climate_day_of
+from kalshi_ingest.domain.cities import City, city_of_series
+from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.service.link import Away, Link
+from kalshi_ingest.store import page
+from kalshi_ingest.store.page import HeldBin, HeldCandle, HeldDay
+
+MOST_CANDLES = 300
+PERIODS = (5, 1)
+"""Minutes of a candle that can be chosen, the usual one first."""
+
+_DAYS_BACK = 41
+_DAYS_AHEAD = 14
+_LONGEST_TICKER = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the person asked to see in the chart."""
+
+    ticker: str | None
+    """None: the market with the largest volume among those that trade."""
+    period: int
+
+    @classmethod
+    def of(cls, ticker: str | None, period: str | None) -> "Choice":
+        """From the address; what makes no sense there counts as not asked."""
+        usable = bool(ticker) and ticker is not None and len(ticker) <= _LONGEST_TICKER and ticker.isprintable()
+        minutes = int(period) if period in {str(each) for each in PERIODS} else PERIODS[0]
+        return cls(ticker if usable else None, minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the database said."""
+
+    days: Mapping[tuple[str, date], HeldDay]
+    bins: Sequence[HeldBin]
+    market: HeldBin | None
+    """The market of the chart; None when it is not held."""
+    candles: Sequence[HeldCandle]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One look."""
+
+    state: FollowState
+    version: str
+    now: datetime
+    """The exchange's time, UTC."""
+    requests_per_second: float | None
+    """Sent lately."""
+    choice: Choice
+    held: Held | None
+    """None: the database did not say."""
+    away: str = ""
+    """Why it did not."""
+
+
+async def held(link: Link, state: FollowState, now: datetime, choice: Choice) -> Held:
+    """What the page needs of the database, as of one instant. Raises `Away`."""
+
+    async def read(connection: asyncpg.Connection) -> Held:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await _read(connection, list(state.series), now, choice)
+
+    return await link.ask(read)
+
+
+async def _read(connection: asyncpg.Connection, series: Sequence[str], now: datetime, choice: Choice) -> Held:
+    first, last = now.date() - timedelta(days=_DAYS_BACK), now.date() + timedelta(days=_DAYS_AHEAD)
+    bins = await page.bins(connection, series, first, last)
+    market = await page.market(connection, choice.ticker) if choice.ticker else _busiest(bins)
+    return Held(
+        days=await page.days(connection, series, first, last),
+        bins=bins,
+        market=market,
+        candles=await page.candles(connection, market.ticker, choice.period, MOST_CANDLES) if market else (),
+    )
+
+
+def _busiest(bins: Sequence[HeldBin]) -> HeldBin | None:
+    return max(bins, key=lambda each: (each.status == "open", each.contracts or 0), default=None)
+
+
+def today_of(series_ticker: str, now: datetime) -> date:
+    """The climate day of the series' city; the day in UTC for a series of no city."""
+    city = city_of_series(series_ticker)
+    return climate_day_of(city, now) if city else now.astimezone(UTC).date()
+
+
+def zone_of(series_ticker: str) -> ZoneInfo:
+    """The civil time zone in which times of a series are shown; UTC for a series of no city."""
+    city = city_of_series(series_ticker)
+    return ZoneInfo(city.time_zone if city else "UTC")
+
+
+def name_of(series_ticker: str) -> str:
+    """What a person calls the series: its city's name, else the ticker."""
+    city: City | None = city_of_series(series_ticker)
+    return city.name if city else series_ticker
+
+
+__all__ = ["Away", "Choice", "Held", "View", "held", "name_of", "today_of", "zone_of"]

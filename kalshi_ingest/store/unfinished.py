@@ -1,0 +1,47 @@
+"""What is still to be done for markets that are known: where a service that was away has to begin."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+import asyncpg
+
+from kalshi_ingest.domain.model import to_microseconds
+
+_DATES = """
+select held.series_ticker,
+       min(held.event_date) filter (where known.state is distinct from 'complete') as unfinished,
+       max(held.event_date) as newest
+from (select ticker, series_ticker, event_date from markets where series_ticker = any($1::text[])
+      union select ticker, series_ticker, event_date from checkpoints where series_ticker = any($1::text[])) as held
+left join checkpoints known using (ticker)
+group by held.series_ticker
+"""
+
+# A five-minute candle is written no sooner than the minutes in it, so where it is there, they are.
+_UNWRITTEN = """
+with traded as (
+    select distinct ticker, date_bin('5 minutes', created_time, $2::timestamptz) as period_start
+    from trades where ticker = any(array(
+        select ticker from checkpoints where series_ticker = any($1::text[]) and state <> 'complete'))
+)
+select ticker, period_start from traded
+where not exists (
+    select 1 from candles where candles.ticker = traded.ticker and period_minutes = 5
+        and candles.period_start = traded.period_start)
+"""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def first_dates(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> dict[str, date]:
+    """Per series the first event date with a market that is not complete, else the newest held; others are left out."""
+    rows = await connection.fetch(_DATES, list(series_tickers))
+    return {row["series_ticker"]: row["unfinished"] or row["newest"] for row in rows}
+
+
+async def unwritten_buckets(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> dict[str, set[int]]:
+    """Of markets that are not complete: the five-minute buckets that hold trades and have no candle yet, by ticker."""
+    found: dict[str, set[int]] = {}
+    for row in await connection.fetch(_UNWRITTEN, list(series_tickers), _EPOCH):
+        found.setdefault(row["ticker"], set()).add(to_microseconds(row["period_start"]))
+    return found
