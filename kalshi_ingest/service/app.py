@@ -124,7 +124,7 @@ class _Endpoints:
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, []))
         try:
             encoder, content_type = choose_encoder(accept)
-        except ValueError:  # a version that is no number
+        except (TypeError, ValueError):  # a version that is no number
             encoder, content_type = choose_encoder("")
         response = web.Response(body=encoder(self._registry), headers={hdrs.CONTENT_TYPE: content_type})
         response.enable_compression()

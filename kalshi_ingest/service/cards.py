@@ -121,7 +121,7 @@ def _gist(bins: Sequence[HeldBin]) -> str:
 def _bin(held: HeldBin, view: View, chosen: str) -> str:
     said = outcome(held)
     kind = " ".join([f"s-{said}" if said in {"yes", "no"} else "", "chosen" if held.ticker == chosen else ""]).strip()
-    share = 0 if held.last_price is None else min(100, max(0, held.last_price * 100))
+    bar = "" if held.last_price is None else f'<span style="width:{held.last_price * 100:.1f}%"></span>'
     price = "-" if held.last_price is None else cents(held.last_price)
     traded = "-" if held.contracts is None else contracts(held.contracts)
     address = f"?ticker={text(held.ticker)}&amp;period={view.choice.period}#chart"
@@ -129,6 +129,6 @@ def _bin(held: HeldBin, view: View, chosen: str) -> str:
     return (
         f'<tr class="{kind}"><th scope="row"><a id="bin-{text(held.ticker)}" href="{address}" '
         f'title="{text(held.title or held.ticker)}">{text(bin_name(held))}</a></th>'
-        f'<td class="bar"><span style="width:{share:.1f}%"></span></td>'
+        f'<td class="bar">{bar}</td>'
         f"<td>{price}</td><td>{traded}</td><td>{sign}{text(said)}</td></tr>"
     )

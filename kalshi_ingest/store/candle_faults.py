@@ -1,7 +1,7 @@
 """One market's candles against those that its trades make by `domain.candles`: how they differ, in words."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
@@ -12,6 +12,12 @@ from kalshi_ingest.domain.model import Candle, to_datetime, to_microseconds
 from kalshi_ingest.store.checkpoints import stored_candles
 
 _EVER = (to_microseconds(datetime(1, 1, 2, tzinfo=UTC)), to_microseconds(datetime(9999, 12, 30, tzinfo=UTC)))
+
+_WALKED_AT = "select updated_at from checkpoints where ticker = $1 and state = 'open'"
+
+_DUE = timedelta(minutes=5)
+"""A market that trades gets its candles when their periods have ended. A walk writes those that ended before it began,
+which is never so long before its checkpoint was written."""
 
 _CANDLES = """
 select period_minutes, period_start, period_end, open, high, low, close, volume, vwap, num_trades
@@ -43,6 +49,7 @@ async def rows_of(connection: asyncpg.Connection, ticker: str) -> Rows | None:
         elif different := ", ".join(_differences(row, candle)):
             wrong += 1
             faults.append((start_us, minutes, different))
+    missing = await _due(connection, ticker, missing)
     faults += [(start_us, minutes, "no candle") for minutes, start_us in missing]
     if not made and not faults:
         return None
@@ -60,6 +67,17 @@ async def rows_of(connection: asyncpg.Connection, ticker: str) -> Rows | None:
         wrong_candles=wrong,
         first_fault=_in_words(*min(faults)) if faults else None,
     )
+
+
+async def _due(
+    connection: asyncpg.Connection, ticker: str, missing: dict[tuple[int, int], Candle]
+) -> dict[tuple[int, int], Candle]:
+    """Those of the missing candles, (minutes, start) → candle, that should have been written by now."""
+    walked_at = await connection.fetchval(_WALKED_AT, ticker) if missing else None
+    if walked_at is None:
+        return missing
+    end_us = to_microseconds(walked_at - _DUE)
+    return {key: candle for key, candle in missing.items() if key[1] + key[0] * MINUTE_US <= end_us}
 
 
 def _differences(row: asyncpg.Record, made: Candle) -> Iterator[str]:

@@ -148,6 +148,22 @@ async def test_a_jump_over_days_loses_and_repeats_nothing() -> None:
         assert simulator.stats.channel["messages"] == len(wanted)
 
 
+async def test_a_clock_that_was_set_back_tells_nothing_twice() -> None:
+    world = world_of_days()
+    (ticker,) = busy(world, 1)
+    async with connected(world) as (line, _, _):
+        await line.ask("subscribe", channels=["trade"], market_ticker=ticker)
+        world.now = START + timedelta(hours=1)
+        await line.take(len(made_between(world, ticker, START)))
+        world.now = START
+        assert (await line.ask("list_subscriptions"))["type"] == "ok"
+        world.now = START + timedelta(hours=8)
+        later = made_between(world, ticker, START + timedelta(hours=1))
+        found = await line.take(len(later))
+        wanted = [row["trade_id"] for row in later]
+        assert [message["msg"]["trade_id"] for message in found] == wanted
+
+
 async def test_markets_are_added_and_taken_out() -> None:
     world = world_of_days()
     first, second = busy(world, 1, 2)

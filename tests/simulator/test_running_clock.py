@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -14,7 +15,7 @@ import pytest
 from aiohttp import ClientSession
 
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.simulation import start_of_the_clock
+from kalshi_ingest.jobs.simulation import add_simulate_options, check_simulation, start_of_the_clock
 from kalshi_ingest.simulator import Faults, Limits, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
 from tests.simulator.support import served
 
@@ -217,6 +218,24 @@ def test_where_the_clock_of_the_command_starts() -> None:
     for wrong in ("soon", "2026-05-01T10:00:00", "20260501"):
         with pytest.raises(Unusable, match="--from"):
             start_of_the_clock(wrong, START)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--speed", "-1"),
+        ("--speed", "nan"),
+        ("--archive-age", "-1"),
+        ("--archive-age", "3", "--cutoff", "2026-05-01"),
+        ("--archive", "folder", "--speed", "2"),
+        ("--archive", "folder", "--from", "2026-05-01"),
+    ],
+)
+def test_wrong_options_of_the_command_are_refused(options: tuple[str, ...]) -> None:
+    parser = argparse.ArgumentParser()
+    add_simulate_options(parser)
+    with pytest.raises(Unusable, match=options[-2] if options[0] == "--archive" else options[0]):
+        check_simulation(parser.parse_args(options), START.date(), START.date())
 
 
 async def test_the_command_runs_an_accelerated_exchange() -> None:

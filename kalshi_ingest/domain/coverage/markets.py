@@ -137,7 +137,8 @@ def _candles(case: MarketCase) -> Iterator[Finding]:
     counts = ((rows.missing_candles, "missing"), (rows.surplus_candles, "too many"), (rows.wrong_candles, "wrong"))
     faults = [f"{count:,} {word}" for count, word in counts if count]
     for name, volume in (("1-minute", rows.contracts_1m), ("5-minute", rows.contracts_5m)):
-        if volume != rows.contracts:
+        # While a market trades, the candles of its newest periods are still to come.
+        if volume != rows.contracts and case.claim.state != "open":
             faults.append(f"the {name} ones sum to {contracts(volume)} of {contracts(rows.contracts)} contracts")
     if faults:
         first = f" (first: {rows.first_fault})" if rows.first_fault else ""

@@ -1,0 +1,105 @@
+"""A state as the job would have written it, a small world that is trading, and what a browser would see."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState, steady
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
+from tests.jobs.harness import Run
+
+NOW = datetime(2025, 7, 20, 20, 14, 33, tzinfo=UTC)
+"""Chicago trades today's event and tomorrow's."""
+CHICAGO, MIAMI = Wanted("KXHIGHCHI", "chicago"), Wanted("KXHIGHMIA", "miami")
+FIRST, TODAY, TOMORROW = date(2025, 7, 17), date(2025, 7, 20), date(2025, 7, 21)
+SECRET = "correct-horse-battery"
+_VOID = {"meta", "br", "link", "img"}
+
+
+def following(*wanted: Wanted) -> FollowState:
+    """A service that follows, up to date but for the database, which nobody has asked yet."""
+    fresh = {each.series_ticker: SeriesState(each, fresh_at=steady()) for each in wanted or (CHICAGO, MIAMI)}
+    return FollowState(
+        fresh,
+        started_at=datetime(2025, 7, 19, tzinfo=UTC),
+        stale_after=3600,
+        phase=Phase.FOLLOWING,
+        requests_per_second=5,
+        pace=5,
+    )
+
+
+async def fill(database_url: str) -> SyntheticWorld:
+    """Two cities, three settled days, today's and tomorrow's event, by a real backfill."""
+    world = SyntheticWorld(
+        WorldConfig(
+            start=FIRST,
+            end=TOMORROW,
+            now=NOW,
+            seed=3,
+            cities=("KXHIGHCHI", "KXHIGHMIA"),
+            trades_per_market=60.0,
+            oddities=False,
+        )
+    )
+    async with Simulator(world) as simulator:
+        await Run(simulator.url, database_url, (CHICAGO, MIAMI), dates=Dates(FIRST, TOMORROW))()
+    return world
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Return when `true` is; the test's own timeout bounds it."""
+    while not true():
+        await asyncio.sleep(0.02)
+
+
+def with_password(url: str) -> str:
+    """The same address with a password in it, which a server that trusts everybody does not look at."""
+    parts = urlsplit(url)
+    user = (parts.username or "") + f":{SECRET}"
+    return parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+class Page(HTMLParser):
+    """The tags and texts of a page; a tag that is closed wrongly fails the test."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.pieces: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in {"style", "script"}:
+            self.pieces.append(data)
+
+    @property
+    def words(self) -> str:
+        """All that can be read, with single spaces."""
+        return " ".join(" ".join(self.pieces).split())
+
+    def all_of(self, tag: str, kind: str | None = None) -> list[dict[str, str | None]]:
+        """The attributes of every such tag, of one class if asked."""
+        return [
+            attrs
+            for name, attrs in self.tags
+            if name == tag and (kind is None or kind in (attrs.get("class") or "").split())
+        ]
