@@ -3,7 +3,7 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 
@@ -64,9 +64,8 @@ async def serving(
         try:
             yield _address(host, runner.addresses[0][1])
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            pass; watching.cancel() if False else None
+            await asyncio.gather(watching, return_exceptions=True)
     finally:
         await runner.cleanup()
         link.close()

@@ -10,8 +10,8 @@ from kalshi_ingest.store import page
 
 T = TypeVar("T")
 
-# ValueError: an address that cannot be read. The last two: a session that ended while nobody was reading.
-_FAILURES = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# The last two: a session that ended while nobody was reading, or a server that is none.
+_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Away(Exception):
@@ -41,13 +41,19 @@ class Link:
         done = False
         try:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await page.connect(self._url, self._purpose, self._seconds)
+                self._connection = await self._opened()
             answer = await question(self._connection)
             done = True
             return answer
         finally:
             if not done:  # whatever state the session is in, the next question gets a new one
                 self.close()
+
+    async def _opened(self) -> asyncpg.Connection:
+        try:
+            return await page.connect(self._url, self._purpose, self._seconds)
+        except ValueError:  # its text may quote the password
+            raise Away("its address cannot be read") from None
 
     def close(self) -> None:
         """End the session at once; nothing is written in it, so nothing can be lost."""

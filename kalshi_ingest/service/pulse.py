@@ -2,6 +2,8 @@
 
 import asyncio
 
+import structlog
+
 from kalshi_ingest.jobs.follow.state import FollowState
 from kalshi_ingest.service.link import Away, Link
 from kalshi_ingest.service.pace import RecentPace
@@ -9,6 +11,8 @@ from kalshi_ingest.store import page
 
 _EVERY_SECONDS = 2.0
 _PATIENCE_SECONDS = 3.0
+
+log = structlog.get_logger(__name__)
 
 
 async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None:
@@ -26,6 +30,8 @@ async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None
                 state.database_seen_at = state.clock()
             except Away:
                 pass
+            except Exception:  # nobody would start this task again
+                log.exception("database_watch_failed")
             await asyncio.sleep(_EVERY_SECONDS)
     finally:
         link.close()

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from kalshi_ingest.domain.calendar import climate_day_of
-from kalshi_ingest.domain.cities import City, city_of_series
+from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.jobs.follow.state import FollowState
-from kalshi_ingest.service.link import Away, Link
+from kalshi_ingest.service.link import Link
 from kalshi_ingest.store import page
 from kalshi_ingest.store.page import HeldBin, HeldCandle, HeldDay
 
@@ -34,9 +34,9 @@ class Choice:
     @classmethod
     def of(cls, ticker: str | None, period: str | None) -> "Choice":
         """From the address; what makes no sense there counts as not asked."""
-        usable = bool(ticker) and ticker is not None and len(ticker) <= _LONGEST_TICKER and ticker.isprintable()
-        minutes = int(period) if period in {str(each) for each in PERIODS} else PERIODS[0]
-        return cls(ticker if usable else None, minutes)
+        if ticker is not None and not (0 < len(ticker) <= _LONGEST_TICKER and ticker.isprintable()):
+            ticker = None
+        return cls(ticker, next((each for each in PERIODS if str(each) == period), PERIODS[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,5 @@ def zone_of(series_ticker: str) -> ZoneInfo:
 
 def name_of(series_ticker: str) -> str:
     """What a person calls the series: its city's name, else the ticker."""
-    city: City | None = city_of_series(series_ticker)
+    city = city_of_series(series_ticker)
     return city.name if city else series_ticker
-
-
-__all__ = ["Away", "Choice", "Held", "View", "held", "name_of", "today_of", "zone_of"]

@@ -1,7 +1,7 @@
 """The metrics: every promised name, the right numbers, in both forms that Prometheus reads."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 
 import aiohttp
@@ -150,7 +150,8 @@ async def test_what_is_not_known_is_absent_and_never_zero(session: aiohttp.Clien
 async def test_openmetrics_when_asked_for(session: aiohttp.ClientSession) -> None:
     kind, body = await _asked(busy(), session, "application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
-    names = {family.name for family in openmetrics.text_string_to_metric_families(body)}
+    parse: Callable[[str], Iterable[Metric]] = openmetrics.text_string_to_metric_families
+    names = {family.name for family in parse(body)}
     assert "kalshi_ingest_rows" in names
 
 

@@ -16,6 +16,11 @@ from tests.postgres import execute
 from tests.service.support import MIAMI, NOW, SECRET, TODAY, Page, fill, following, until, with_password
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
+_SIX_HOURS = """
+insert into candles
+select $1, 1, start, start + interval '1 minute', 0.4, 0.415, 0.39, 0.41, 12.5, 0.4, 3
+from generate_series(timestamptz '2025-07-20 10:00Z', '2025-07-20 15:59Z', '1 minute') as start
+"""
 HOSTILE = "<script>alert('\"&')</script>"
 
 
@@ -60,20 +65,16 @@ async def test_a_full_page(database_url: str) -> None:
 
 async def test_the_calendar_tells_each_date_in_words(database_url: str) -> None:
     await fill(database_url)
-    await execute(database_url, "delete from markets where ticker = 'KXHIGHMIA-25JUL18-T96'")
-    lost = await fetch(
-        database_url,
-        "delete from markets where event_ticker = 'KXHIGHMIA-25JUL18' returning ticker",
-    )
+    await execute(database_url, "delete from markets where event_ticker = 'KXHIGHMIA-25JUL18' and ticker like '%T%'")
     page = await _page(following(MIAMI), database_url)
     told = {attrs["aria-label"] for attrs in page.all_of("span", "day") if "aria-label" in attrs}
     assert "Wed 16 Jul: before the first date asked for" in told
     assert "Thu 17 Jul: complete (6 markets, every one exact)" in told
-    assert f"Fri 18 Jul: a hole ({len(lost)} of 6 markets missing)" in told
+    assert "Fri 18 Jul: a hole (2 of 6 markets missing)" in told
     assert "Sun 20 Jul: in progress (0 of 6 markets proved complete)" in told
     assert "Mon 21 Jul: in progress (0 of 6 markets proved complete)" in told
     assert "Tue 22 Jul: not yet listed" in told
-    assert "Fri 18 Jul: 6 of 6 markets missing" in page.words
+    assert "Fri 18 Jul: 2 of 6 markets missing" in page.words
 
 
 async def test_the_chart_shows_the_busiest_open_market_unless_another_is_chosen(database_url: str) -> None:
@@ -99,24 +100,17 @@ async def test_the_chart_shows_the_busiest_open_market_unless_another_is_chosen(
 
 
 async def test_the_chart_draws_the_newest_300_and_names_the_zone(database_url: str) -> None:
-    await fill(database_url)
-    ticker = "KXHIGHMIA-25JUL20-B0.5"
-    await execute(
-        database_url,
-        "insert into candles select 'KXHIGHMIA-25JUL20-T0', 1, start, start + interval '1 minute', 0.4, 0.415, 0.39, "
-        "0.41, 12.5, 0.4, 3 from generate_series(timestamptz '2025-07-20 10:00Z', '2025-07-20 15:59Z', '1 minute') start",
-    )
-    await execute(
-        database_url,
-        "update markets set ticker = 'KXHIGHMIA-25JUL20-T0' where ticker = "
-        "(select min(ticker) from markets where event_ticker = 'KXHIGHMIA-25JUL20')",
-    )
-    page = await _page(following(), database_url, "?ticker=KXHIGHMIA-25JUL20-T0&period=1")
+    world = await fill(database_url)
+    ticker = min(each for each in world.market_tickers() if each.startswith("KXHIGHMIA-25JUL20"))
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("delete from candles where ticker = $1", ticker)
+    await connection.execute(_SIX_HOURS, ticker)
+    await connection.close()
+    page = await _page(following(), database_url, f"?ticker={ticker}&period=1")
     assert len(page.all_of("rect", "field")) == 300
     assert "300 candles of 1 minute, the newest 300, Sun 20 Jul 07:00 to Sun 20 Jul 12:00 EDT" in page.words
     assert "Times in America/New_York (EDT)" in page.words
     assert "open 40 ¢, high 41.5 ¢, low 39 ¢, close 41 ¢, 12.5 contracts, 3 trades" in page.words
-    assert ticker not in page.words
 
 
 async def test_an_empty_database(database_url: str) -> None:
@@ -215,13 +209,11 @@ async def test_it_asks_nobody_else_for_anything(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/readyz"])
-async def test_no_secret_shows(database_url: str, path: str) -> None:
-    for url in (
-        with_password(database_url),
-        f"postgresql://someone:{SECRET}@127.0.0.1:1/nothing",
-        f"postgresql://{SECRET}",
+@pytest.mark.parametrize("url", [None, f"postgresql://u:{SECRET}@127.0.0.1:1/d", f"postgresql://u:{SECRET}/x@y:z/d"])
+async def test_no_secret_shows(database_url: str, url: str | None, path: str) -> None:
+    async with (
+        serving(following(), url or with_password(database_url), "127.0.0.1", 0) as place,
+        aiohttp.ClientSession() as session,
+        session.get(f"{place}{path}") as answer,
     ):
-        state = following()
-        async with serving(state, url, "127.0.0.1", 0) as place, aiohttp.ClientSession() as session:
-            async with session.get(f"{place}{path}") as answer:
-                assert SECRET not in await answer.text()
+        assert SECRET not in await answer.text()

@@ -1,0 +1,166 @@
+"""How long after a trade shows at the exchange is it committed? Told by PostgreSQL itself, which notifies at commit."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from benchmarks.bench_exchange import API_PATH
+from benchmarks.bench_server import Server, database
+from benchmarks.report import Row, tell
+
+_PACE = 5.0
+"""Requests a second: of the client, and of what the exchange allows."""
+_FROM = "2026-06-10T16:00:00Z"
+"""Two events of each city trade at this hour: 72 markets."""
+_TRADES_PER_MARKET = 1500.0
+"""Ten times the recorded mean, so that a run meets enough trades."""
+_SECONDS, _QUICK_SECONDS = 600.0, 45.0
+_CHANGES = """
+create function tell_row() returns trigger language plpgsql as $$
+begin
+    if tg_table_name = 'trades' then
+        perform pg_notify('landed', 'trade ' || extract(epoch from new.created_time) || ' ' || new.trade_id);
+    else
+        perform pg_notify('landed', 'candle ' || extract(epoch from new.period_end) || ' ' || new.ticker
+            || ' ' || new.period_minutes);
+    end if;
+    return null;
+end $$;
+create trigger landed after insert on trades for each row execute function tell_row();
+create trigger landed after insert on candles for each row execute function tell_row();
+"""
+
+
+@dataclass
+class Landed:
+    """Lags in seconds, of what happened after `since` (the exchange's time, Unix seconds)."""
+
+    offset: float
+    since: float = float("inf")
+    trades: list[float] = field(default_factory=list)
+    candles: list[float] = field(default_factory=list)
+
+    def take(self, _: object, __: int, ___: str, payload: object) -> None:
+        """One row is committed."""
+        kind, moment, *_rest = str(payload).split()
+        if float(moment) >= self.since:
+            lag = datetime.now(UTC).timestamp() + self.offset - float(moment)
+            (self.trades if kind == "trade" else self.candles).append(lag)
+
+
+async def run(server: Server, *, quick: bool) -> Sequence[Row]:
+    """By polling without a key, then with the WebSocket; five requests a second in both."""
+    rows: list[Row] = []
+    seconds = _QUICK_SECONDS if quick else _SECONDS
+    with tempfile.TemporaryDirectory() as folder:
+        key = _key(Path(folder))
+        for what, bar, words in (
+            ("polling", 3.0, []),
+            ("WebSocket", 1.0, ["--api-key-id", "bench", "--private-key-path", str(key)]),
+        ):
+            tell(f"freshness: {what}, {seconds:.0f} s")
+            async with _simulator(key.with_suffix(".pub")) as (url, offset), database(server) as database_url:
+                landed = await _follow(url, database_url, Landed(offset), words, seconds)
+            rows += _rows(what, bar, landed)
+    return rows
+
+
+def _rows(what: str, bar: float, landed: Landed) -> list[Row]:
+    p99 = _share(landed.trades, 0.99)
+    shown = f"p99 {p99:.2f} s, median {_share(landed.trades, 0.5):.2f} s, longest {max(landed.trades):.2f} s"
+    candles = f"p99 {_share(landed.candles, 0.99):.2f} s, median {_share(landed.candles, 0.5):.2f} s"
+    return [
+        Row(f"trade made → committed, {what}", f"{shown} of {len(landed.trades)}", f"p99 <= {bar:g} s", p99 <= bar),
+        Row(f"period ended → candle committed, {what}", f"{candles} of {len(landed.candles)}"),
+    ]
+
+
+def _share(lags: Sequence[float], share: float) -> float:
+    return sorted(lags)[min(len(lags) - 1, int(len(lags) * share))]
+
+
+async def _follow(url: str, database_url: str, landed: Landed, words: Sequence[str], seconds: float) -> Landed:
+    port = _free_port()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
+    environment = inherited | {"KALSHI_INGEST_DATABASE_URL": database_url, "KALSHI_INGEST_HTTP_PORT": str(port)}
+    command = [sys.executable, "-m", "kalshi_ingest", "follow", "--weather", "none", "--api-url", url]
+    command += ["--requests-per-second", str(_PACE), "--log-level", "warning", *words]
+    process = await asyncio.create_subprocess_exec(*command, env=environment)
+    try:
+        await _until_ready(port)
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(_CHANGES)
+        await connection.add_listener("landed", landed.take)
+        landed.since = datetime.now(UTC).timestamp() + landed.offset
+        await asyncio.sleep(seconds)
+        await connection.close()
+    finally:
+        process.terminate()
+        code = await process.wait()
+    if code != 0:
+        raise RuntimeError(f"follow ended with {code}")
+    return landed
+
+
+async def _until_ready(port: int) -> None:
+    """Ready for ten seconds on end: the gap is closed."""
+    ready_since = None
+    async with aiohttp.ClientSession() as http, asyncio.timeout(180):
+        while ready_since is None or datetime.now(UTC) - ready_since < timedelta(seconds=10):
+            await asyncio.sleep(0.5)
+            with contextlib.suppress(aiohttp.ClientError):
+                async with http.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                    ready_since = (ready_since or datetime.now(UTC)) if answer.status == 200 else None
+
+
+@contextlib.asynccontextmanager
+async def _simulator(public_key: Path) -> AsyncIterator[tuple[str, float]]:
+    """A simulated exchange in real time; its URL, and its time minus the wall's, in seconds."""
+    command = [sys.executable, "-m", "kalshi_ingest", "simulate", "--port", "0", "--speed", "1", "--from", _FROM]
+    command += ["--start", "2026-06-09", "--end", "2026-06-12", "--limit", str(_PACE)]
+    command += ["--trades-per-market", str(_TRADES_PER_MARKET), "--public-key", str(public_key)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        url = next((word.rstrip(":,") for word in line.split() if word.startswith("http")), None)
+        if url is None:
+            raise RuntimeError(f"the simulator did not start: {line!r}")
+        async with aiohttp.ClientSession() as http:
+            async with http.get(url.removesuffix(API_PATH) + "/_simulator/clock") as answer:
+                told = await answer.json()
+        offset = datetime.fromisoformat(told["now"]) - datetime.fromisoformat(told["wall"])
+        yield url, offset.total_seconds()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _key(folder: Path) -> Path:
+    """A private key in a file; the public one beside it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    path = folder / "key.pem"
+    plain = serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    path.with_suffix(".pub").write_bytes(public)
+    return path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,121 @@
+"""The two that get killed: `follow` as a process of its own, and a PostgreSQL server on a directory of its own."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from kalshi_ingest.store import embedded
+from tests import postgres
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path("/tmp")
+
+# The log of changes survives the death of the server's processes without being synced; only a power cut needs that.
+_OPTIONS = {"fsync": "off", "autovacuum": "off", "shared_buffers": "64MB"}
+
+
+class Service:
+    """`kalshi-ingest` with some words and settings, started again and again by a process that is warm."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, words: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        self.log = log
+        self._process = process
+        self._order = {"words": list(words), "environment": dict(environment), "log": str(log)}
+        self.pid = 0
+        self._ended: asyncio.Task[int] | None = None
+
+    async def start(self) -> None:
+        """Start it; what ran before has ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(self._order).encode() + b"\n")
+        self.pid = await self._number()
+        self._ended = asyncio.create_task(self._number())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself or was killed."""
+        return self._ended is None or self._ended.done()
+
+    def send(self, which: signal.Signals) -> None:
+        """A signal, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, which)
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended; minus the signal that killed it."""
+        assert self._ended is not None
+        return os.waitstatus_to_exitcode(await self._ended)
+
+    def said(self, characters: int = 3_000) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else ""
+
+    async def _number(self) -> int:
+        assert self._process.stdout is not None
+        return int(await self._process.stdout.readline())
+
+
+@contextlib.asynccontextmanager
+async def service(words: Sequence[str], environment: Mapping[str, str], log: Path) -> AsyncIterator[Service]:
+    """A service for a `with` block, not started yet; killed at the block's end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.jobs.follow.forker"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
+    )
+    forked = Service(process, words, environment, log)
+    try:
+        yield forked
+    finally:
+        if not forked.has_ended:
+            forked.send(signal.SIGKILL)
+            await forked.ended()
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+
+
+class DatabaseServer:
+    """A server that dies the hard way and comes back with the same data at the same address."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.url = postgres.with_database(embedded.start(home, options=_OPTIONS).url, "postgres")
+
+    def stop_immediately(self) -> None:
+        """What `pg_ctl stop -m immediate` does: SIGQUIT to the postmaster, no checkpoint, no goodbye."""
+        os.kill(self._postmaster(), signal.SIGQUIT)
+
+    def kill(self) -> None:
+        """SIGKILL to the postmaster and to every process of its."""
+        postmaster = psutil.Process(self._postmaster())
+        for process in [postmaster, *postmaster.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    async def start_again(self) -> None:
+        """Recover and accept connections."""
+        while postgres.postgres_processes(self._home):
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(embedded.start, self._home, options=_OPTIONS)
+
+    def _postmaster(self) -> int:
+        return int((self._home / "postgresql-18" / "postmaster.pid").read_text().split()[0])
+
+
+@contextlib.contextmanager
+def database_server() -> Iterator[DatabaseServer]:
+    """A server for a `with` block."""
+    with postgres.scratch_dir(_MEMORY) as place:
+        yield DatabaseServer(place / "data")

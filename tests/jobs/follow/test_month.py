@@ -1,0 +1,54 @@
+"""A week with kills of everything, at 20,000 times its speed: the tables are those of a fresh backfill.
+
+The month with 100 kills of the process and 20 of the database is `python -m benchmarks follow_month`.
+"""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from kalshi_ingest.simulator import SyntheticWorld
+from tests import postgres
+from tests.jobs.follow.living import Course, Life, exchange_of
+from tests.jobs.follow.mortals import database_server, service
+from tests.jobs.follow.same import backfill, difference, same
+from tests.jobs.harness import assert_holds_all
+
+_WEEK = Course(
+    series=("KXHIGHCHI", "KXHIGHLAX"),
+    start=date(2025, 10, 27),
+    days=7,
+    speed=20_000,
+    kills=8,
+    database_kills=2,
+    exchange_outages=1,
+    archive_age=timedelta(days=3),
+    trades_per_market=60,
+)
+
+
+@pytest.mark.slow
+async def test_a_week_of_kills_and_outages(tmp_path: Path) -> None:
+    with database_server() as server:
+        async with (
+            postgres.fresh_database(server.url) as followed,
+            postgres.fresh_database(server.url) as fresh,
+            exchange_of(_WEEK) as simulator,
+            service(_WEEK.words(), _WEEK.environment(simulator.url, followed), tmp_path / "follow.log") as forked,
+        ):
+            life = Life(_WEEK, simulator, server, followed, forked)
+            await life.run()
+            assert await life.stop() == 0
+            assert life.told["kills"] == 8
+            assert life.told["kills of the database"] == 2
+            assert life.told["outages of the exchange"] == life.time.windows == 1
+            assert simulator.stats.throttled == 0
+
+            world = simulator.world
+            assert isinstance(world, SyntheticWorld)
+            await backfill(_WEEK, world, fresh)
+            found = await same(followed, fresh, _WEEK.last)
+            for table in [table for table, agrees in found.items() if not agrees]:
+                pytest.fail(await difference(followed, fresh, table, _WEEK.last))
+            await assert_holds_all(followed, world)

@@ -1,0 +1,240 @@
+"""What runs the program elsewhere (image, compose file, unit, alarms, dashboard, operations page) names what exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import yaml
+from prometheus_client import Metric
+
+from kalshi_ingest.cli import build_parser
+from kalshi_ingest.jobs.follow.state import ChannelState, FollowState, Phase, SeriesState
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.service.metrics import registry_of
+from kalshi_ingest.settings import PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+UNIT = (ROOT / "deploy/kalshi-ingest.service").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+DASHBOARD: Any = json.loads((ROOT / "deploy/grafana/dashboards/kalshi_ingest.json").read_text(encoding="utf-8"))
+SETTINGS = {PREFIX + field.upper() for field in Settings.model_fields}
+COMMON = {"up", "ALERTS"}
+"""Metrics that Prometheus makes by itself."""
+
+
+def parsed(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+COMPOSE = parsed("compose.yaml")
+ALERTS = parsed("deploy/alerts.yml")["groups"][0]["rules"]
+
+
+@cache
+def metrics() -> dict[str, Metric]:
+    """Every metric that the service can have, by family."""
+    state = FollowState({"KXHIGHCHI": SeriesState(Wanted("KXHIGHCHI", "chicago"))}, datetime.now(UTC))
+    state.channel = ChannelState()
+    return {family.name: family for family in registry_of(state, "0").collect()}
+
+
+def sample_names() -> set[str]:
+    """The names under which Prometheus stores them."""
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+    return {
+        family.name + suffix for family in metrics().values() for suffix in suffixes.get(family.type, ("",))
+    } | COMMON
+
+
+def named_in(expression: str) -> set[str]:
+    """Names of metrics in a query: words that are neither functions, labels, values nor PromQL's own."""
+    bare = re.sub(r'"[^"]*"|\[[^]]*\]|\$\w+', " ", expression)
+    bare = re.sub(r"\b(by|on|without|ignoring)\s*\([^)]*\)|\{[^}]*\}", " ", bare)
+    words = set(re.findall(r"\b[a-zA-Z_]\w*\b(?!\s*\()", bare))
+    return words - {"and", "or", "unless", "by", "on", "sum", "min", "max", "count"} - {"e6"}
+
+
+def queries() -> list[tuple[str, str]]:
+    found = [(rule["alert"], rule["expr"]) for rule in ALERTS]
+    for panel in DASHBOARD["panels"]:
+        found += [(panel["title"], target["expr"]) for target in panel.get("targets", [])]
+    found += [(each["name"], each["expr"]) for each in DASHBOARD["annotations"]["list"]]
+    return found
+
+
+@pytest.mark.parametrize(("title", "expression"), queries())
+def test_every_query_names_metrics_that_the_service_has(title: str, expression: str) -> None:
+    names = named_in(expression)
+    assert names, title
+    assert names <= sample_names()
+
+
+def test_every_metric_of_the_service_is_shown() -> None:
+    shown = {name for _, expression in queries() for name in named_in(expression)}
+    families = {name for name in metrics() if name.startswith("kalshi_ingest_")} - {"kalshi_ingest_build"}
+    unseen = {each for each in families if not any(name.startswith(each) for name in shown)}
+    assert unseen <= {"kalshi_ingest_build_info"}
+
+
+@pytest.mark.parametrize(("title", "expression"), queries())
+def test_phases_in_queries_are_phases(title: str, expression: str) -> None:
+    asked = {one for found in re.findall(r'phase=~?"([^"]*)"', expression) for one in found.split("|")}
+    assert asked <= {phase.value for phase in Phase}, title
+
+
+@pytest.mark.parametrize(("title", "expression"), queries())
+def test_labels_in_queries_are_labels(title: str, expression: str) -> None:
+    known = {"job", "instance", "le", "alertname", "alertstate", "city", "table", "verdict", "phase", "what", "errand"}
+    asked = set(re.findall(r'(\w+)=~?"', expression))
+    for group in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression):
+        asked |= set(group.replace(",", " ").split())
+    assert asked <= known, title
+
+
+def test_the_operations_page_explains_each_alarm_and_no_other() -> None:
+    explained = re.findall(r"^\| `(KalshiIngest\w+)` \|", OPERATIONS, re.MULTILINE)
+    assert explained == [rule["alert"] for rule in ALERTS]
+
+
+def test_prometheus_reads_the_alarms_and_asks_where_the_service_listens() -> None:
+    config = parsed("deploy/prometheus.yml")
+    assert all((ROOT / "deploy" / file).exists() for file in config["rule_files"])
+    (scrape,) = config["scrape_configs"]
+    assert scrape["static_configs"][0]["targets"] == ["ingest:8780"]
+    assert scrape["job_name"] == "kalshi-ingest"  # the alarms name it
+
+
+def test_grafana_finds_its_source_and_its_dashboards() -> None:
+    (source,) = parsed("deploy/grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    used = {panel["datasource"]["uid"] for panel in DASHBOARD["panels"] if "datasource" in panel}
+    assert used == {source["uid"]}
+    (provider,) = parsed("deploy/grafana/provisioning/dashboards/files.yml")["providers"]
+    mounted = [volume.split(":")[:2] for volume in COMPOSE["services"]["grafana"]["volumes"]]
+    assert ["./deploy/grafana/dashboards", provider["options"]["path"]] in mounted
+
+
+def test_what_compose_mounts_exists() -> None:
+    volumes = [volume for service in COMPOSE["services"].values() for volume in service.get("volumes", [])]
+    for source in [volume.split(":")[0] for volume in volumes]:
+        if source.startswith("./"):
+            assert (ROOT / source).exists(), source
+        elif not source.startswith("${"):
+            assert source in COMPOSE["volumes"]
+
+
+def test_every_port_is_bound_to_this_machine_alone() -> None:
+    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+    assert len(ports) == 3
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_service_s_container_may_do_nothing_but_its_work() -> None:
+    ingest = COMPOSE["services"]["ingest"]
+    assert ingest["read_only"] is True
+    assert ingest["cap_drop"] == ["ALL"]
+    assert "privileged" not in ingest
+    assert "user" not in ingest  # the image's own
+    for name, service in COMPOSE["services"].items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+    (account,) = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", account)
+
+
+def test_no_password_has_a_default() -> None:
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"PASSWORD: (\S{1,21})", text)) == {"${POSTGRES_PASSWORD:?"} | set(
+        re.findall(r"PASSWORD: (\$\{POSTGRES_PASSWORD:\?w)", text)
+    )
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", "compose.yaml", "deploy/kalshi-ingest.service", "docs/operations.md"])
+def test_every_setting_named_is_a_setting(path: str) -> None:
+    named = set(re.findall(r"KALSHI_INGEST_[A-Z_]+", (ROOT / path).read_text(encoding="utf-8")))
+    assert named <= SETTINGS
+
+
+def test_what_the_image_copies_exists_and_is_let_through() -> None:
+    let_through = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE))
+    sources = [
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    assert sources
+    assert set(sources) == let_through
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def test_image_compose_and_unit_start_a_command_that_exists() -> None:
+    (command,) = json.loads(re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1])
+    assert build_parser().parse_args([command]).command == command
+    assert COMPOSE["services"]["ingest"]["command"] == [command]
+    assert re.search(rf"^ExecStart=\S+/kalshi-ingest {command}$", UNIT, re.MULTILINE)
+
+
+def test_the_unit_gives_the_service_as_long_to_stop_as_compose_does() -> None:
+    assert "TimeoutStopSec=15" in UNIT
+    assert COMPOSE["services"]["ingest"]["stop_grace_period"] == "15s"
+
+
+# The schema on Citus and TimescaleDB: what the page's statements ask of it.
+
+DISTRIBUTED = re.findall(r"create_distributed_table\('(\w+)', 'ticker'", OPERATIONS)
+REFERENCE = re.findall(r"create_reference_table\('(\w+)'\)", OPERATIONS)
+HYPERTABLES = re.findall(r"create_hypertable\('(\w+)', by_range\('(\w+)'", OPERATIONS)
+UNIQUE_KEYS = """
+select array_agg(attname::text) from pg_index
+join pg_attribute on attrelid = indrelid and attnum = any(indkey)
+where indrelid = to_regclass($1) and indisunique group by indexrelid
+"""
+POINTS_TO = "select confrelid::regclass::text from pg_constraint where contype = 'f' and conrelid = to_regclass($1)"
+POINTED_AT_BY = "select conrelid::regclass::text from pg_constraint where contype = 'f' and confrelid = to_regclass($1)"
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    opened = await asyncpg.connect(database_url)
+    yield opened
+    await opened.close()
+
+
+async def test_the_page_places_every_table_of_the_markets_on_citus(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
+    own = {row["tablename"] for row in rows} - {"kalshi_ingest_migrations", "schema_migrations"}
+    assert sorted(DISTRIBUTED + REFERENCE) == sorted(own)
+
+
+async def test_tables_distributed_by_ticker_can_be(connection: asyncpg.Connection) -> None:
+    assert DISTRIBUTED
+    for table in DISTRIBUTED:
+        keys = await connection.fetch(UNIQUE_KEYS, table)
+        assert keys, table
+        assert all("ticker" in key[0] for key in keys), table
+        targets = {row[0] for row in await connection.fetch(POINTS_TO, table)}
+        assert targets <= set(REFERENCE), table
+        placed = OPERATIONS.index(f"create_distributed_table('{table}'")
+        assert all(OPERATIONS.index(f"create_reference_table('{target}'") < placed for target in targets), table
+
+
+async def test_reference_tables_point_to_earlier_reference_tables(connection: asyncpg.Connection) -> None:
+    for table in REFERENCE:
+        targets = {row[0] for row in await connection.fetch(POINTS_TO, table)}
+        assert targets <= set(REFERENCE[: REFERENCE.index(table)]), table
+
+
+async def test_tables_partitioned_by_time_can_be(connection: asyncpg.Connection) -> None:
+    assert dict(HYPERTABLES) == {"trades": "created_time", "candles": "period_start"}
+    for table, column in HYPERTABLES:
+        keys = await connection.fetch(UNIQUE_KEYS, table)
+        assert keys, table
+        assert all(column in key[0] for key in keys), table
+        assert await connection.fetch(POINTED_AT_BY, table) == []
