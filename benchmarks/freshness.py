@@ -51,11 +51,14 @@ class Landed:
     since: float = float("inf")
     trades: list[float] = field(default_factory=list)
     candles: list[float] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
 
     def take(self, _: object, __: int, ___: str, payload: object) -> None:
         """One row is committed."""
         kind, moment, *_rest = str(payload).split()
-        if float(moment) >= self.since:
+        # A minute's candle is written again, unchanged, with each other minute of its five-minute bucket.
+        if float(moment) >= self.since and str(payload) not in self._seen:
+            self._seen.add(str(payload))
             lag = datetime.now(UTC).timestamp() + self.offset - float(moment)
             (self.trades if kind == "trade" else self.candles).append(lag)
 
@@ -138,9 +141,9 @@ async def _simulator(public_key: Path) -> AsyncIterator[tuple[str, float]]:
         url = next((word.rstrip(":,") for word in line.split() if word.startswith("http")), None)
         if url is None:
             raise RuntimeError(f"the simulator did not start: {line!r}")
-        async with aiohttp.ClientSession() as http:
-            async with http.get(url.removesuffix(API_PATH) + "/_simulator/clock") as answer:
-                told = await answer.json()
+        address = url.removesuffix(API_PATH) + "/_simulator/clock"
+        async with aiohttp.ClientSession() as http, http.get(address) as answer:
+            told = await answer.json()
         offset = datetime.fromisoformat(told["now"]) - datetime.fromisoformat(told["wall"])
         yield url, offset.total_seconds()
     finally:

@@ -33,6 +33,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.data_dir == Path.home() / ".kalshi-ingest"
     assert settings.requests_per_second is None
     assert settings.workers is None
+    assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8780)
     assert (settings.log_format, settings.log_level) == ("auto", "info")
 
 
@@ -63,6 +64,8 @@ def test_every_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatc
         "NCEI_URL": "http://localhost:8080/ncei",
         "VISUAL_CROSSING_URL": "http://localhost:8080/visualcrossing",
         "VISUAL_CROSSING_KEY": "vc-key",
+        "HTTP_HOST": "0.0.0.0",
+        "HTTP_PORT": "9000",
         "LOG_FORMAT": "JSON",
         "LOG_LEVEL": "Debug",
     }
@@ -83,6 +86,8 @@ def test_every_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatc
         "iem_url": "http://localhost:8080/iem",
         "ncei_url": "http://localhost:8080/ncei",
         "visual_crossing_url": "http://localhost:8080/visualcrossing",
+        "http_host": "0.0.0.0",
+        "http_port": 9000,
         "log_format": "json",
         "log_level": "debug",
     }

@@ -17,9 +17,9 @@ from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.jobs.minute_sources import Addresses
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.jobs.session import Exchange
 from kalshi_ingest.service.app import serving
 from kalshi_ingest.settings import Settings
+from kalshi_ingest.store import embedded
 
 _STOP_SECONDS = 9.0
 """What a stop may take before everything is given up; the checkpoints are kept either way."""
@@ -48,15 +48,18 @@ def follow(arguments: argparse.Namespace, settings: Settings) -> int:
         {each.series_ticker: SeriesState(each) for each in wanted}, now(), stale_after=arguments.stale_after
     )
     with database_url(settings) as url:
-        return asyncio.run(_run(asked, exchange_of(settings), url, state, (settings.http_host, settings.http_port)))
+        service = FollowService(asked, exchange_of(settings), url, state)
+        if settings.database_url is None:
+            service.revive = lambda: embedded.release(embedded.acquire(settings.data_dir))
+        return asyncio.run(_run(service, state, url, (settings.http_host, settings.http_port)))
 
 
-async def _run(asked: Asked, exchange: Exchange, url: str, state: FollowState, address: tuple[str, int]) -> int:
+async def _run(service: FollowService, state: FollowState, url: str, address: tuple[str, int]) -> int:
     stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
     gc.freeze()
     async with serving(state, url, *address) as shown:
         log.info("service", address=shown, series=list(state.series))
-        following = asyncio.create_task(FollowService(asked, exchange, url, state).run(stop))
+        following = asyncio.create_task(service.run(stop))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait([following], timeout=_STOP_SECONDS)

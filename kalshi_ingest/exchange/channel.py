@@ -6,8 +6,8 @@ closed at its `close_time`.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
+from datetime import datetime
 from random import Random
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +18,7 @@ import structlog
 from kalshi_ingest.errors import BadPayload, Rejected
 from kalshi_ingest.exchange.channel_messages import Event, Gap, decoded
 from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk, error_code
+from kalshi_ingest.exchange.clock import ExchangeClock
 from kalshi_ingest.exchange.signing import Signer
 
 MAX_MESSAGE_BYTES = 2**20
@@ -70,6 +71,8 @@ class Channel:
         """Times so far that messages were lost or may have been, the first connection included."""
         self.messages = 0
         """Messages heard so far, of any kind."""
+        self.clock: Callable[[], datetime] = ExchangeClock()
+        """The exchange's time, for signatures; the machine's own unless it is set."""
         self._http = http
         self._url = url
         self._signer = signer
@@ -104,7 +107,8 @@ class Channel:
 
     async def _connection(self, tickers: Callable[[], Collection[str]]) -> str:
         """One connection from handshake to end, and why it ended; `Rejected` when the key or a command is refused."""
-        headers = self._signer.headers("GET", urlsplit(self._url).path, int(time.time() * 1000))
+        moment = int(self.clock().timestamp() * 1000)  # a signature of another time is refused
+        headers = self._signer.headers("GET", urlsplit(self._url).path, moment)
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
                 socket = await self._http.ws_connect(

@@ -4,7 +4,6 @@ import asyncio
 import json
 import math
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -154,12 +153,14 @@ class Client:
         sent_at = await self.pacer.turn(self.costs.get(path, self.default_cost))
         tally.requests += 1
         self.sent += 1
-        headers = self._signer.headers("GET", self._base_path + path, int(time.time() * 1000)) if self._signer else None
+        moment = int(self.clock().timestamp() * 1000)  # a signature of another time is refused
+        headers = self._signer.headers("GET", self._base_path + path, moment) if self._signer else None
         try:
             async with self._session.get(
                 self._base_url + path, params=params, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
-                self.clock.heard(response.headers.get("Date"))
+                if "Age" not in response.headers:  # a cache's answer tells when it was made, not what time it is
+                    self.clock.heard(response.headers.get("Date"))
                 body = await _bounded(response, path)
                 if response.status == 200:
                     return _decoded(body, path)

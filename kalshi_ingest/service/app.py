@@ -24,7 +24,7 @@ from kalshi_ingest.service.view import Choice, View, held
 
 _PAGE_SECONDS = 6.0
 """For everything that the page asks of the database."""
-_CLOSING_SECONDS = 1.0
+_CLOSING_SECONDS = 0.5
 """For answers under way when the service stops."""
 
 _HEADERS = {
@@ -64,7 +64,7 @@ async def serving(
         try:
             yield _address(host, runner.addresses[0][1])
         finally:
-            pass; watching.cancel() if False else None
+            watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
     finally:
         await runner.cleanup()

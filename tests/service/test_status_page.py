@@ -30,7 +30,7 @@ async def _answer(state: FollowState, database_url: str, query: str = "", path: 
         serving(state, database_url, "127.0.0.1", 0, now=lambda: NOW) as url,
         aiohttp.ClientSession() as session,
     ):
-        if database_url != NOBODY:
+        if "nobody@" not in database_url:
             await until(lambda: state.database_seen_at is not None)
         async with session.get(f"{url}{path}{query}") as answer:
             return await answer.text(), answer.headers["Content-Security-Policy"]
@@ -217,3 +217,8 @@ async def test_no_secret_shows(database_url: str, url: str | None, path: str) ->
         session.get(f"{place}{path}") as answer,
     ):
         assert SECRET not in await answer.text()
+
+
+async def test_an_address_that_cannot_be_read_is_told_so() -> None:
+    page = Page((await _answer(following(), NOBODY.replace("127.0.0.1:1", "a:b:c")))[0])
+    assert "Nothing from the database: its address cannot be read." in page.words

@@ -9,7 +9,7 @@ class Rhythm:
 
     poll: float = 1.0
     """Volumes of the markets that trade."""
-    poll_with_channel: float = 5.0
+    poll_with_channel: float = 2.0
     """The same while trades are announced: the look that finds what was not."""
     quiet: float = 10.0
     """Markets that wait for their opening or their result."""

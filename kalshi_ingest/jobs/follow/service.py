@@ -1,7 +1,7 @@
 """The service: sessions one after another, whatever is lost in between, until somebody stops it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -56,6 +56,8 @@ class FollowService:
         self._errands: Errands | None = None
         if asked.weather is not None:
             self._errands = Errands(asked.weather, database_url, state, self._rhythm)
+        self.revive: Callable[[], None] | None = None
+        """Starts a database that is this program's own again; blocks, and may raise `Unusable`."""
         self._random = Random()
         self._start = asked.start
         self._proved_usable = False
@@ -122,6 +124,9 @@ class FollowService:
         if self._state.phase not in (phase, Phase.MAINTENANCE):
             self._state.losses[what] += 1
         log.warning("waiting", what=what, reason=str(error))
+        if what == "database" and self.revive is not None:
+            with suppress(Unusable):
+                await asyncio.to_thread(self.revive)
         self._state.phase, self._state.reason = phase, str(error)
 
     async def _database_answers(self) -> bool:

@@ -114,6 +114,7 @@ class FollowSession:
     async def _listen(self, signer: Signer, book: Book, lists: Lists, poller: Poller) -> None:
         listen = listener(book, lists, poller, self._state)
         channel = Channel(self._session.http, channel_url(self._client.base_url), signer, listen)
+        channel.clock = self._client.clock
         self._state.channel = self._state.channel or ChannelState()
         telling = asyncio.create_task(_tell_channel(channel, self._state.channel))
         try:

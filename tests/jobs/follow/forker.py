@@ -2,11 +2,12 @@
 
 import os
 
-import kalshi_ingest.commands.follow
+import kalshi_ingest.commands.follow as warm
 from kalshi_ingest import cli
 from tests.jobs.forking import Order, serve
 
-assert kalshi_ingest.commands.follow  # loaded here once, not in every child
+_WARM = warm.follow
+"""Loaded here once, not in every child."""
 
 
 def _follow(order: Order) -> int:
