@@ -56,7 +56,7 @@ async def serving(
     """
     pace, link = RecentPace(), Link(database_url, "page", _PAGE_SECONDS)
     app = _Endpoints(state, link, pace, now).application()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_SECONDS)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSING_SECONDS)
     await runner.setup()
     try:
         await _listen(runner, host, port)

@@ -106,7 +106,7 @@ def _labels(
 
 def _table(candles: Sequence[HeldCandle], zone: ZoneInfo) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{each.period_start.astimezone(zone):%H:%M}</th>'
+        f'<tr><th scope="row">{each.period_start.astimezone(zone):%a %H:%M}</th>'
         + "".join(f"<td>{plain(price * 100)}</td>" for price in (each.open, each.high, each.low, each.close))
         + f"<td>{contracts(each.volume)}</td></tr>"
         for each in reversed(candles[-_ROWS:])

@@ -63,7 +63,8 @@ def _market(view: View, held: Held) -> Iterator[str]:
     last = "No trade yet" if market.last_price is None else f"Last {cents(market.last_price)}"
     when = f" at {moment(market.last_trade_at, zone, view.now)}" if market.last_trade_at else ""
     traded = "" if market.contracts is None else f"{contracts(market.contracts)} contracts traded"
-    yield f'<p class="gist">{text(" · ".join(each for each in (last + when, traded, outcome(market)) if each))}</p>'
+    said = f"settled: {outcome(market)}" if market.result else market.status
+    yield f'<p class="gist">{text(" · ".join(each for each in (last + when, traded, said) if each))}</p>'
     if not held.candles:
         yield '<p class="empty">No candle is held: nothing has traded in this market yet, or it waits for its turn.</p>'
     else:

@@ -33,6 +33,30 @@ def test_a_tier_is_asked_when_a_trade_of_the_markets_life_can_lie_in_it(
 
 
 @pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        (BORDER - INSTANT, (Tier.LIVE, Tier.HISTORICAL)),
+        (BORDER, (Tier.LIVE,)),
+        (BORDER + HOUR, (Tier.LIVE,)),
+        (BORDER - 3 * HOUR, (Tier.LIVE, Tier.HISTORICAL)),
+    ],
+)
+def test_only_what_was_created_since_decides_where_the_beginning_is_held(
+    since: datetime, expected: tuple[Tier, ...]
+) -> None:
+    market = unit(BORDER - 2 * HOUR, BORDER + 2 * HOUR)
+    assert tiers_of(market, Cutoff(markets=BORDER, trades=BORDER), since) == expected
+
+
+def test_a_market_that_closed_before_the_border_is_historical_whatever_is_asked_for() -> None:
+    market = unit(BORDER - 2 * HOUR, BORDER - HOUR)
+    cutoff = Cutoff(markets=BORDER, trades=BORDER)
+    assert tiers_of(market, cutoff, BORDER - 90 * timedelta(minutes=1)) == (Tier.HISTORICAL,)
+    late = unit(BORDER + HOUR, BORDER + 2 * HOUR)
+    assert tiers_of(late, cutoff, BORDER - HOUR) == (Tier.LIVE,), "its first trade cannot be older than it"
+
+
+@pytest.mark.parametrize(
     ("contracts", "volume", "expected"),
     [
         (0, 0, "exact"),

@@ -28,6 +28,9 @@ KNOWN = (
     replace(NEW, state="complete", settled_first=True, contracts_stored=7, exchange_volume=10**15 + 3, verdict="short"),
     replace(NEW, state="open", exchange_volume=0),
     NEW.failed("count_fp: is 0"),
+    replace(NEW, state="open", newest_us=1_700_000_000_123_456),
+    replace(NEW, tier=Tier.LIVE, newest_us=1_700_000_060_000_001, since_us=1_700_000_000_000_001),
+    replace(NEW, newest_us=1_700_000_000_123_456).failed("count_fp: is 0"),
 )
 
 
@@ -56,6 +59,7 @@ async def test_round_trip(known: Checkpoint, database_url: str) -> None:
         replace(NEW, state="failed"),
         replace(NEW, error="why"),
         replace(NEW, state="done"),
+        replace(NEW, since_us=1_700_000_000_000_000),
     ],
 )
 async def test_a_claim_without_proof_is_refused(claim: Checkpoint, database_url: str) -> None:

@@ -1,0 +1,199 @@
+"""`follow` as a user meets it: a real process, real signals, real endpoints, a real database that goes away."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+
+import aiohttp
+import orjson
+import pytest
+
+from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from tests.jobs.harness import fetch
+from tests.test_cli import NOWHERE, Ended, ended, one_line, run, started
+
+NOON = datetime(2026, 6, 10, 18, tzinfo=UTC)
+"""Two events of each city trade."""
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Simulator]:
+    config = WorldConfig(start=date(2026, 6, 8), end=date(2026, 6, 11), now=NOON, cities=("KXHIGHCHI", "KXHIGHDEN"))
+    async with Simulator(SyntheticWorld(config), Limits(requests_per_second=200)) as simulator:
+        yield simulator
+
+
+def settings(exchange: Simulator, database_url: str, **more: str) -> dict[str, str]:
+    base = {"API_URL": exchange.url, "DATABASE_URL": database_url, "REQUESTS_PER_SECOND": "150"}
+    return base | {"HTTP_PORT": str(free_port())} | more
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+FOLLOW = ("follow", "--city", "chicago", "--city", "denver", "--weather", "none")
+
+
+@asynccontextmanager
+async def following(known: dict[str, str], *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await started(*FOLLOW, *more, settings=known)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def asked(known: dict[str, str], path: str) -> tuple[int, str]:
+    """(status, body) of one of its endpoints; status 0 while nobody listens."""
+    try:
+        address = f"http://127.0.0.1:{known['HTTP_PORT']}{path}"
+        async with aiohttp.ClientSession() as http, http.get(address) as answer:
+            return answer.status, await answer.text()
+    except aiohttp.ClientError:
+        return 0, ""
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.1)
+
+
+async def until_ready(known: dict[str, str], *, ready: bool = True) -> None:
+    async def is_so() -> bool:
+        return (await asked(known, "/readyz"))[0] == (200 if ready else 503)
+
+    await until(is_so)
+
+
+async def stopped(process: asyncio.subprocess.Process) -> Ended:
+    """Told to stop with SIGTERM: its end, within ten seconds."""
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        return await ended(process)
+
+
+async def test_it_follows_until_it_is_told_to_stop(exchange: Simulator, database_url: str) -> None:
+    known = settings(exchange, database_url)
+    async with following(known) as process:
+        await until_ready(known)
+        assert await asked(known, "/livez") == (200, "ok\n")
+        status, page = await asked(known, "/")
+        assert status == 200
+        assert "Chicago" in page
+        metrics = (await asked(known, "/metrics"))[1]
+        assert 'kalshi_ingest_phase{phase="following"} 1.0' in metrics
+        result = await stopped(process)
+    assert result.code == 0, result.err
+    assert "Traceback" not in result.err
+    assert all(orjson.loads(line) for line in result.err.splitlines())
+    rows = await fetch(database_url, "select status, min_event_date, max_event_date, command from ingestion_log")
+    expected = ("success", date(2026, 6, 9), date(2026, 6, 10), " ".join(FOLLOW))
+    assert [tuple(row) for row in rows] == [expected, expected]
+
+
+async def test_a_stop_under_load_loses_nothing_that_was_acknowledged(exchange: Simulator, database_url: str) -> None:
+    assert isinstance(exchange.world, SyntheticWorld)
+    exchange.world.clock.speed = 2000
+    known = settings(exchange, database_url)
+    async with following(known, "--start", "2026-06-08") as process:
+
+        async def busy() -> bool:
+            return int((await fetch(database_url, "select count(*) from trades"))[0][0]) > 1_000
+
+        await until(busy)
+        result = await stopped(process)
+    assert result.code == 0, result.err
+    claimed = "select ticker, trades_stored, contracts_stored from checkpoints where trades_stored > 0 order by 1"
+    held = "select ticker, count(*), sum(count) from trades group by 1 order by 1"
+    assert await fetch(database_url, claimed) == await fetch(database_url, held)
+
+
+async def test_a_start_goes_on_from_where_a_kill_left_it(exchange: Simulator, database_url: str) -> None:
+    known = settings(exchange, database_url)
+    async with following(known, "--start", "2026-06-08") as process:
+        await until_ready(known)
+        process.kill()
+        await process.wait()
+    exchange.stats.reset()
+    known |= {"HTTP_PORT": str(free_port())}
+    async with following(known) as process:
+        await until_ready(known)
+        assert (await stopped(process)).code == 0
+    assert exchange.stats.trade_pages == {}  # the volumes show that nothing was missed
+    rows = await fetch(database_url, "select status, count(*) from ingestion_log group by 1 order by 1")
+    assert [tuple(row) for row in rows] == [("interrupted", 2), ("success", 2)]
+
+
+async def test_the_exchange_goes_away_and_comes_back(exchange: Simulator, database_url: str) -> None:
+    port = int(exchange.url.split(":")[2].split("/")[0])
+    known = settings(exchange, database_url)
+    async with following(known, "--stale-after", "3") as process:
+        await until_ready(known)
+        await exchange.stop()
+        await until_ready(known, ready=False)
+        assert "s old, more than 3" in (await asked(known, "/readyz"))[1]
+        await exchange.start(port=port)
+        await until_ready(known)
+        assert (await stopped(process)).code == 0
+
+
+async def test_it_waits_for_an_exchange_that_is_not_there_yet(database_url: str) -> None:
+    known = {"API_URL": NOWHERE, "DATABASE_URL": database_url, "HTTP_PORT": str(free_port())}
+    async with following(known) as process:
+
+        async def waiting() -> bool:
+            return 'phase="exchange away"} 1.0' in (await asked(known, "/metrics"))[1]
+
+        await until(waiting)
+        result = await stopped(process)
+    assert result.code == 0, result.err
+
+
+async def test_no_database_at_the_start_is_an_error(exchange: Simulator) -> None:
+    known = settings(exchange, "postgresql://user:hidden-word@127.0.0.1:9/none")
+    result = await run(*FOLLOW, **known)
+    assert result.code == 3
+    assert "out of reach" in result.err
+    assert "hidden-word" not in result.err + result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "saying"),
+    [
+        (("--stale-after", "0"), "--stale-after 0.0 is out of range"),
+        (("--stale-after", "nan"), "--stale-after nan is out of range"),
+        (("--start", "2026-13-01"), "is no date"),
+        (("--start", "2999-01-01"), "lies"),
+        (("--city", "New York"), "retired"),
+    ],
+)
+async def test_wrong_usage(exchange: Simulator, database_url: str, arguments: tuple[str, ...], saying: str) -> None:
+    one_line(await run("follow", *arguments, **settings(exchange, database_url)), code=2, saying=saying)
+
+
+async def test_a_port_that_is_taken(exchange: Simulator, database_url: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        known = settings(exchange, database_url, HTTP_PORT=str(taken.getsockname()[1]))
+        one_line(await run(*FOLLOW, **known), code=2, saying="is taken")
+
+
+async def test_a_series_nobody_knows(exchange: Simulator, database_url: str) -> None:
+    result = await run("follow", "--series", "KXNOSUCH", **settings(exchange, database_url))
+    one_line(result, code=2, saying="knows no series KXNOSUCH")
+
+
+async def test_an_address_that_is_no_exchange(exchange: Simulator, database_url: str) -> None:
+    known = settings(exchange, database_url, API_URL=exchange.url.replace("/trade-api", "/other/trade-api"))
+    one_line(await run(*FOLLOW, **known), code=2, saying="check KALSHI_INGEST_API_URL")
