@@ -1,13 +1,12 @@
 """A month of `follow` within minutes: killed and cut off all the time, then the same month in one process."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -19,9 +18,8 @@ from benchmarks.bench_server import Server
 from benchmarks.report import Row, tell
 from kalshi_ingest.simulator import Simulator, SyntheticWorld
 from kalshi_ingest.simulator.config import CITIES_OF_THE_PRODUCT
-from tests import postgres
 from tests.jobs.follow.living import Course, ExchangeTime, Life, exchange_of
-from tests.jobs.follow.mortals import DatabaseServer, database_server, service
+from tests.jobs.follow.mortals import database_server, service
 from tests.jobs.follow.same import backfill, difference, rows_held, same
 from tests.jobs.harness import assert_holds_all
 
@@ -50,8 +48,8 @@ async def run(_: Server, *, quick: bool) -> Sequence[Row]:
 async def _killed(course: Course) -> list[Row]:
     tell(f"follow: {course.days} days, {course.kills} kills of the process, {course.database_kills} of the database")
     with database_server() as server, tempfile.TemporaryDirectory() as place:
+        followed, fresh = await server.database("followed"), await server.database("fresh")
         async with (
-            _databases(server) as (followed, fresh),
             exchange_of(course) as simulator,
             service(course.words(), course.environment(simulator.url, followed), Path(place) / "follow.log") as forked,
         ):
@@ -105,7 +103,8 @@ async def _compared(course: Course, world: SyntheticWorld, followed: str, fresh:
 async def _steady(course: Course) -> list[Row]:
     tell(f"follow: {course.days} days in one process")
     with database_server() as server, tempfile.TemporaryFile() as said:
-        async with _databases(server) as (followed, _), exchange_of(course) as simulator:
+        followed = await server.database("followed")
+        async with exchange_of(course) as simulator:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "kalshi_ingest", *course.words()),
                 env=_environment(course.environment(simulator.url, followed)),
@@ -153,12 +152,6 @@ def _memory(course: Course, samples: Sequence[tuple[datetime, float]]) -> list[R
         ),
         Row("follow: peak memory", f"{peak:.0f} MB", f"<= {_MEGABYTES} MB", peak <= _MEGABYTES),
     ]
-
-
-@contextlib.asynccontextmanager
-async def _databases(server: DatabaseServer) -> AsyncIterator[tuple[str, str]]:
-    async with postgres.fresh_database(server.url) as one, postgres.fresh_database(server.url) as other:
-        yield one, other
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -27,5 +27,7 @@ class Rhythm:
     """Between two errands of a kind, whatever the exchange's time says."""
     log: float = 5.0
     """The run's rows in the ingestion log."""
+    database_silence: float = 30.0
+    """How long a database may say nothing before its connections are given up."""
     away: float = 10.0
     """Looks at an exchange or a database that is away."""

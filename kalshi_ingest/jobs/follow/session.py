@@ -41,6 +41,7 @@ class FollowSession:
         self._client = session.client
         # The exchange's own time decides what has ended: this machine's clock may be wrong or jump.
         self._tools = replace(session.tools, clock=session.client.clock)
+        state.exchange_clock = session.client.clock
         self._record = record
         self._state = state
         self._rhythm = rhythm
@@ -94,6 +95,7 @@ class FollowSession:
                 jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
                 jobs.append(group.create_task(self._keep_telling(writer)))
                 jobs.append(group.create_task(self._watch_first_round(lists)))
+                jobs.append(group.create_task(self._watch_database()))
                 if self._session.signer is not None:
                     jobs.append(group.create_task(self._listen(self._session.signer, book, lists, poller)))
                 if errands is not None:
@@ -127,6 +129,17 @@ class FollowSession:
         await lists.first_round.wait()
         if self.on_first_round is not None:
             self.on_first_round()
+
+    async def _watch_database(self) -> None:
+        """A server whose machine vanished says nothing, not even that it is gone: whoever waits for it is freed."""
+        began = self._state.clock()  # a moment ago it answered: the session was opened
+        while True:
+            await asyncio.sleep(0.5)
+            seen_at = self._state.database_seen_at
+            if seen_at is not None and self._state.clock() - max(seen_at, began) > self._rhythm.database_silence:
+                self._tools.writing.abort()
+                self._tools.planning.abort()
+                raise OutOfReach("the database does not answer")
 
     async def _keep_telling(self, writer: Writer) -> None:
         while True:

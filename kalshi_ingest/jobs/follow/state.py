@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from kalshi_ingest.jobs.progress import Wanted
@@ -19,6 +19,10 @@ LAG_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 3
 
 # Linux's monotonic clock stands still while the machine sleeps; what is stale after a sleep would look fresh.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _local_clock() -> datetime:
+    return datetime.now(UTC)
 
 
 def steady() -> float:
@@ -114,6 +118,8 @@ class FollowState:
     started_at: datetime
     clock: Callable[[], float] = steady
     stale_after: float = STALE_SECONDS
+    exchange_clock: Callable[[], datetime] = _local_clock
+    """The exchange's time, as far as its answers tell it."""
     phase: Phase = Phase.STARTING
     reason: str = ""
     """Why the exchange or the database is away, in words for the user; never with a secret."""

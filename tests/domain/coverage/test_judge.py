@@ -462,6 +462,18 @@ def test_candles_of_a_walk_under_way_are_not_judged() -> None:
     assert found(held) == [(H, "walking", LOSER, FETCH)]
 
 
+def test_a_trading_market_may_lack_the_candles_of_its_newest_periods_but_none_that_is_due() -> None:
+    scope = Scope(NOW, series=(CHICAGO,))
+    held = fresh(TODAY)
+    ticker = sorted(held.markets)[0]
+    held.row(ticker, contracts_1m=4_900, contracts_5m=3_000)
+    assert found(held, scope) == []
+    held.row(ticker, missing_candles=1)
+    assert [each[1] for each in found(held, scope)] == ["candles"]
+    held.row(ticker, missing_candles=0, wrong_candles=1)
+    assert [each[1] for each in found(held, scope)] == ["candles"]
+
+
 # --- what closes the holes ---
 
 

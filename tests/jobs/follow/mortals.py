@@ -91,7 +91,14 @@ class DatabaseServer:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self.url = postgres.with_database(embedded.start(home, options=_OPTIONS).url, "postgres")
+        # Held as long as this object lives, so that no other test session takes the server for a leftover.
+        self._hold = embedded.acquire(home, options=_OPTIONS)
+        self.url = postgres.with_database(self._hold.server.url, "postgres")
+
+    async def database(self, name: str) -> str:
+        """A new, empty database; it goes with the server. Its URL."""
+        await postgres.execute(self.url, f"create database {name}")
+        return postgres.with_database(self.url, name)
 
     def stop_immediately(self) -> None:
         """What `pg_ctl stop -m immediate` does: SIGQUIT to the postmaster, no checkpoint, no goodbye."""
@@ -100,9 +107,15 @@ class DatabaseServer:
     def kill(self) -> None:
         """SIGKILL to the postmaster and to every process of its."""
         postmaster = psutil.Process(self._postmaster())
-        for process in [postmaster, *postmaster.children(recursive=True)]:
+        family = [postmaster, *postmaster.children(recursive=True)]
+        for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        psutil.wait_procs(family, 5)
+
+    def close(self) -> None:
+        """Nobody needs the server any more."""
+        embedded.release(self._hold)
 
     async def start_again(self) -> None:
         """Recover and accept connections."""
@@ -118,4 +131,8 @@ class DatabaseServer:
 def database_server() -> Iterator[DatabaseServer]:
     """A server for a `with` block."""
     with postgres.scratch_dir(_MEMORY) as place:
-        yield DatabaseServer(place / "data")
+        server = DatabaseServer(place / "data")
+        try:
+            yield server
+        finally:
+            server.close()

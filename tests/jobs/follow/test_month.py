@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from kalshi_ingest.simulator import SyntheticWorld
-from tests import postgres
 from tests.jobs.follow.living import Course, Life, exchange_of
 from tests.jobs.follow.mortals import database_server, service
 from tests.jobs.follow.same import backfill, difference, same
@@ -31,9 +30,8 @@ _WEEK = Course(
 @pytest.mark.slow
 async def test_a_week_of_kills_and_outages(tmp_path: Path) -> None:
     with database_server() as server:
+        followed, fresh = await server.database("followed"), await server.database("fresh")
         async with (
-            postgres.fresh_database(server.url) as followed,
-            postgres.fresh_database(server.url) as fresh,
             exchange_of(_WEEK) as simulator,
             service(_WEEK.words(), _WEEK.environment(simulator.url, followed), tmp_path / "follow.log") as forked,
         ):

@@ -1,0 +1,272 @@
+"""One market that has not settled: when the exchange is to be asked for its trades, and when it is confirmed."""
+
+import math
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from kalshi_ingest.domain.candles import MINUTE_US
+from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
+from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint
+from kalshi_ingest.jobs.follow.tracked import RECHECK_SECONDS, UNSTATED_SECONDS, Tracked, Unwritten
+
+OPENS = datetime(2025, 6, 30, 14, tzinfo=UTC)
+UNIT = Unit("M", "KXHIGHCHI", date(2025, 7, 1), OPENS, OPENS + timedelta(hours=39), False, 0)
+OPEN = Checkpoint("M", "KXHIGHCHI", date(2025, 7, 1), state="open")
+START = to_microseconds(OPENS)
+
+
+def active(volume: int | None) -> Pulse:
+    return Pulse("active", volume)
+
+
+def stored(contracts: int) -> Checkpoint:
+    return replace(OPEN, contracts_stored=contracts)
+
+
+def trade(number: int, seconds: float = 0) -> Trade:
+    return Trade(START + round(seconds * 1_000_000), number.to_bytes(16), 500_000, 100, 1, False)
+
+
+def confirmed(volume: int = 100) -> Tracked:
+    """A market whose trades add up to its volume since second 10."""
+    market = Tracked(UNIT, stored(volume), walked_at=10.0)
+    market.heard(active(volume), 10.0, 10_000_000)
+    assert market.confirmed_at == 10.0
+    return market
+
+
+def due(market: Tracked, now: float) -> bool:
+    return market.waits_until(now) <= now
+
+
+def test_a_market_that_nobody_walked_is_asked_for_at_once() -> None:
+    assert due(Tracked(UNIT, None), 0.0)
+    assert due(Tracked(UNIT, replace(OPEN, state="walking")), 0.0), "a walk that broke off goes on"
+
+
+def test_once_the_sum_is_the_volume_only_a_new_volume_is_a_reason() -> None:
+    market = confirmed()
+    for second in range(11, 300, 7):
+        market.heard(active(100), float(second), second * 1_000_000)
+        assert not due(market, float(second))
+    assert (market.confirmed_at, market.confirmed_us) == (298.0, 298_000_000)
+    market.heard(active(101), 300.0, 300_000_000)
+    assert due(market, 300.0)
+    assert market.confirmed_at == 298.0, "what is not stored is not vouched for"
+
+
+def test_what_a_list_said_counts_from_the_start() -> None:
+    assert due(Tracked(replace(UNIT, volume=200), stored(100), walked_at=0.0), 0.0)
+    assert not due(Tracked(replace(UNIT, volume=100), stored(100), walked_at=0.0), 1.0)
+
+
+def test_nobody_asks_twice_at_the_same_time() -> None:
+    market = Tracked(UNIT, None, working=True)
+    assert market.waits_until(5.0) == math.inf
+
+
+def test_a_walk_that_brings_the_sum_to_the_volume_confirms_as_of_its_beginning() -> None:
+    market = confirmed()
+    market.heard(active(300), 20.0, 20_000_000)
+    market.walked(stored(300), 21.0, 21_000_000, 22.0)
+    assert (market.confirmed_at, market.confirmed_us) == (21.0, 21_000_000)
+    assert not due(market, 22.0)
+
+
+def test_a_list_that_lags_behind_the_trades_is_no_reason() -> None:
+    market = confirmed()
+    market.heard(active(200), 20.0, 20_000_000)
+    market.walked(stored(300), 21.0, 21_000_000, 22.0)
+    market.heard(active(200), 22.0, 22_000_000)
+    assert not due(market, 22.0)
+    assert market.confirmed_at == 22.0
+    market.heard(active(300), 23.0, 23_000_000)
+    assert not due(market, 23.0)
+    market.heard(active(400), 24.0, 24_000_000)
+    assert due(market, 24.0)
+
+
+def test_what_was_heard_after_a_walk_began_is_a_reason_to_walk_again_at_once() -> None:
+    market = confirmed()
+    market.heard(active(200), 20.0, 20_000_000)
+    market.heard(active(300), 22.0, 22_000_000)
+    market.walked(stored(200), 21.0, 21_000_000, 23.0)
+    assert due(market, 23.0)
+    assert not market.whole
+    assert market.confirmed_at == 10.0, "neither the walk nor the pulse is matched by the other"
+
+
+def waits(market: Tracked, now: float, seconds: float) -> float:
+    """The moment after a pause that has to be so long."""
+    assert not due(market, now + seconds - 0.01)
+    assert due(market, now + seconds)
+    return now + seconds
+
+
+def test_a_late_trade_is_looked_for_a_few_times_then_in_everything_and_then_accepted() -> None:
+    market = confirmed()
+    market.heard(active(300), 20.0, 20_000_000)
+    now = 20.0
+    for pause in (0.6, 1.2, 2.4):
+        assert not market.whole
+        market.walked(stored(200), now, round(now * 1e6), now)
+        now = waits(market, now, pause)
+    assert market.whole, "the last resort asks for everything"
+    market.walked(stored(200), now, round(now * 1e6), now + 1)
+    assert (market.confirmed_at, market.whole) == (now, False), "what a whole walk does not show is not there"
+    market.heard(active(300), 30.0, 30_000_000)
+    assert not due(market, 30.0), "the same difference is no reason again"
+    assert market.confirmed_at == 30.0
+    market.heard(active(301), 31.0, 31_000_000)
+    assert due(market, 31.0)
+
+
+def test_a_late_trade_that_a_second_look_finds_is_the_end_of_it() -> None:
+    market = confirmed()
+    market.heard(active(300), 20.0, 20_000_000)
+    market.walked(stored(200), 20.0, 20_000_000, 20.0)
+    market.walked(stored(300), 21.0, 21_000_000, 21.0)
+    assert not due(market, 21.0)
+    market.heard(active(400), 22.0, 22_000_000)
+    market.walked(stored(300), 22.0, 22_000_000, 22.0)
+    waits(market, 22.0, 0.6)
+
+
+def test_a_deficit_that_was_accepted_and_then_shrinks_is_looked_into() -> None:
+    market = confirmed()
+    market.heard(active(300), 20.0, 20_000_000)
+    for _ in range(4):
+        market.walked(stored(200), 20.5, 20_500_000, 21.0)
+    assert not due(market, 25.0)
+    market.heard(active(250), 26.0, 26_000_000)
+    assert due(market, 26.0)
+
+
+def test_a_market_that_fails_is_asked_less_and_less_often_and_comes_back() -> None:
+    market = confirmed()
+    market.heard(active(200), 20.0, 20_000_000)
+    now, pauses = 20.0, []
+    for _ in range(8):
+        market.walked(stored(100).failed("a page breaks its contract"), now, round(now * 1e6), now)
+        assert market.failing
+        pauses.append(market.waits_until(now) - now)
+        now += pauses[-1]
+    assert pauses == [20, 40, 80, 160, 320, 600, 600, 600]
+    market.walked(stored(200), now, round(now * 1e6), now)
+    assert not market.failing
+    assert market.confirmed_at == now
+    market.heard(active(300), now + 1, round(now * 1e6))
+    market.walked(stored(300).failed("again"), now + 1, round(now * 1e6), now + 1)
+    assert market.waits_until(0.0) == now + 21, "it begins anew"
+
+
+def test_a_market_that_stands_still_is_looked_into_now_and_then() -> None:
+    """A volume was seen that stood still while trades went on."""
+    market = confirmed()
+    assert market.waits_until(0.0) == 10.0 + RECHECK_SECONDS
+    market.walked(stored(100), 700.0, 700_000_000, 701.0)
+    assert market.waits_until(0.0) == 700.0 + RECHECK_SECONDS
+
+
+def test_a_market_without_a_stated_volume_is_asked_every_half_minute() -> None:
+    market = Tracked(replace(UNIT, volume=None), stored(100), walked_at=10.0)
+    market.heard(active(None), 11.0, 11_000_000)
+    assert market.waits_until(0.0) == 10.0 + UNSTATED_SECONDS
+
+
+@pytest.mark.parametrize("word", ["closed", "determined", "initialized", "a word of tomorrow"])
+def test_a_market_that_does_not_trade_is_not_looked_into(word: str) -> None:
+    market = confirmed()
+    market.heard(Pulse(word, 100), 20.0, 20_000_000)
+    assert market.waits_until(0.0) == math.inf
+    market.heard(Pulse(word, 101), 21.0, 21_000_000)
+    assert due(market, 21.0), "unless its volume moved"
+
+
+def test_an_announced_trade_has_to_be_found() -> None:
+    market = confirmed()
+    market.claim(trade(1).trade_id, 20.0)
+    assert due(market, 20.0)
+    market.heard(active(100), 20.5, 20_500_000)
+    assert market.confirmed_at == 10.0, "not while one is known to be missing"
+    market.walked(stored(100), 21.0, 21_000_000, 21.0)
+    assert due(market, 21.0 + 0.6), "it was not there yet"
+    market.found([trade(2), trade(1)])
+    market.walked(stored(200), 22.0, 22_000_000, 22.0)
+    assert not due(market, 22.0)
+    assert market.confirmed_at == 22.0
+
+
+def test_an_announced_trade_that_nobody_finds_is_forgotten_after_ten_seconds() -> None:
+    market = confirmed()
+    market.claim(trade(1).trade_id, 20.0)
+    market.walked(stored(100), 29.0, 29_000_000, 29.9)
+    assert market.confirmed_at == 10.0
+    market.walked(stored(100), 30.0, 30_000_000, 30.0)
+    assert market.confirmed_at == 30.0
+    assert not due(market, 40.0)
+
+
+def test_what_was_found_before_it_was_announced_does_not_count() -> None:
+    market = confirmed()
+    market.found([trade(1)])
+    market.claim(trade(1).trade_id, 20.0)
+    assert due(market, 20.0), "the walk that finds it again ends the matter"
+    market.found([trade(1)])
+    assert not due(market, 20.0)
+
+
+def test_an_announcement_does_not_bring_a_failing_market_back_early() -> None:
+    market = confirmed()
+    market.walked(stored(100).failed("why"), 20.0, 20_000_000, 20.0)
+    market.claim(trade(1).trade_id, 21.0)
+    assert market.waits_until(21.0) == 40.0
+
+
+def test_a_life_that_goes_on_is_noticed() -> None:
+    market = Tracked(UNIT, stored(0))
+    assert not market.heard(active(0), 1.0, 1), "the first word says nothing about a change"
+    assert not market.heard(active(5), 2.0, 2)
+    assert market.heard(Pulse("closed", 5), 3.0, 3)
+    assert not market.heard(Pulse("closed", 5), 4.0, 4)
+    assert market.heard(Pulse("finalized", 5), 5.0, 5)
+    assert market.heard(Pulse("finalized", 5), 6.0, 6), "until somebody takes it away"
+
+
+def test_whether_a_market_trades() -> None:
+    market = Tracked(UNIT, None)
+    assert market.is_open(0), "nobody has asked yet"
+    for word, expected in (("active", True), ("inactive", True), ("closed", False), ("finalized", False)):
+        market.heard(Pulse(word, 0), 1.0, 1)
+        assert market.is_open(START) is expected
+    market.heard(Pulse("initialized", 0), 1.0, 1)
+    assert not market.is_open(START - 60_000_000)
+    assert market.is_open(START - 10_000_000), "it opens within seconds"
+
+
+def test_periods_wait_until_they_have_ended() -> None:
+    unwritten = Unwritten()
+    unwritten.add_trades([trade(1, 30), trade(2, 250), trade(3, 400)], START + 200_000_000)
+    assert unwritten.all() == {START, START + BUCKET_US}
+    assert unwritten.minutes == {START + 4 * MINUTE_US, START + 6 * MINUTE_US}, "the first minute is written"
+    assert unwritten.due(START + 299_999_999) == frozenset()
+    assert unwritten.due(START + BUCKET_US) == {START}
+    unwritten.written(START + BUCKET_US)
+    assert unwritten.all() == {START + BUCKET_US}
+    assert unwritten.due(START + 7 * MINUTE_US) == {START + BUCKET_US}
+    unwritten.written(START + 7 * MINUTE_US)
+    assert unwritten.minutes == set()
+    assert unwritten.due(START + 9 * MINUTE_US) == frozenset(), "its minute is written, its five minutes go on"
+    assert unwritten.due(START + 2 * BUCKET_US) == {START + BUCKET_US}
+
+
+def test_a_bucket_found_after_a_restart_waits_with_all_its_minutes() -> None:
+    unwritten = Unwritten()
+    unwritten.add_bucket(START)
+    assert unwritten.due(START + MINUTE_US - 1) == frozenset()
+    assert unwritten.due(START + MINUTE_US) == {START}
+    unwritten.written(START + 4 * MINUTE_US)
+    assert unwritten.due(START + 4 * MINUTE_US) == frozenset()
+    assert unwritten.due(START + BUCKET_US) == {START}

@@ -1,0 +1,127 @@
+"""Where a service that was away begins: the first date that is not complete, the candles that wait."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from kalshi_ingest.domain.candles import MINUTE_US, candles_of
+from kalshi_ingest.domain.model import Trade, to_microseconds
+from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint
+from kalshi_ingest.store import checkpoints
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.unfinished import first_dates, unwritten_buckets
+
+CHICAGO, MIAMI, DENVER = "KXHIGHCHI", "KXHIGHMIA", "KXHIGHDEN"
+NOW = datetime(2025, 7, 20, tzinfo=UTC)
+START = to_microseconds(datetime(2025, 7, 1, 16, tzinfo=UTC))
+
+_SERIES = "insert into series values ($1, null, '', '', '', null, '{}', now())"
+_MARKET = """
+insert into markets (ticker, event_ticker, series_ticker, event_date, title, strike_source, open_time, close_time,
+    status, api_status, settlement_authority, rules_primary, raw, fetched_at)
+values ($1, $1, $2, $3, '', 'wire', $4, $4, 'open', 'active', 'National Weather Service', '', '{}', $4)
+"""
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    for ticker in (CHICAGO, MIAMI, DENVER):
+        await connection.execute(_SERIES, ticker)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def market(connection: asyncpg.Connection, series: str, day: int) -> str:
+    """A market's row, without a checkpoint."""
+    ticker = f"{series}-25JUL{day:02}-B80.5"
+    await connection.execute(_MARKET, ticker, series, date(2025, 7, day), NOW)
+    return ticker
+
+
+async def known(connection: asyncpg.Connection, series: str, day: int, state: str) -> str:
+    """A checkpoint, without a market's row."""
+    ticker = f"{series}-25JUL{day:02}-B80.5"
+    checkpoint = Checkpoint(ticker, series, date(2025, 7, day), state=state)
+    if state == "complete":
+        checkpoint = replace(checkpoint, verdict="exact", settled_first=True)
+    if state == "failed":
+        checkpoint = checkpoint.failed("why")
+    await checkpoints.store(connection, [checkpoint], UUID(int=1), NOW)
+    return ticker
+
+
+async def test_nothing_is_held_of_a_new_series(connection: asyncpg.Connection) -> None:
+    assert await first_dates(connection, [CHICAGO]) == {}
+
+
+@pytest.mark.parametrize("state", ["walking", "open", "failed"])
+async def test_the_first_date_with_a_market_that_is_not_complete(state: str, connection: asyncpg.Connection) -> None:
+    for day in (1, 2, 4, 6):
+        await known(connection, CHICAGO, day, "complete")
+    for day in (3, 5):
+        await known(connection, CHICAGO, day, state)
+    await known(connection, DENVER, 1, state)
+    assert await first_dates(connection, [CHICAGO, MIAMI]) == {CHICAGO: date(2025, 7, 3)}
+
+
+async def test_a_market_that_nobody_began_is_unfinished_too(connection: asyncpg.Connection) -> None:
+    for day in (1, 3):
+        await known(connection, CHICAGO, day, "complete")
+    await market(connection, CHICAGO, 1)
+    await market(connection, CHICAGO, 2)
+    assert await first_dates(connection, [CHICAGO]) == {CHICAGO: date(2025, 7, 2)}
+
+
+async def test_where_everything_is_complete_the_newest_date_is_the_beginning(connection: asyncpg.Connection) -> None:
+    for day in (1, 3, 2):
+        await known(connection, CHICAGO, day, "complete")
+    await known(connection, MIAMI, 9, "open")
+    assert await first_dates(connection, [CHICAGO, MIAMI]) == {CHICAGO: date(2025, 7, 3), MIAMI: date(2025, 7, 9)}
+
+
+async def store(connection: asyncpg.Connection, ticker: str, *minutes: float, candles: int = 0) -> None:
+    """Trades at these minutes, and the candles that ended so many minutes after the start."""
+    trades = [
+        Trade(START + round(minute * MINUTE_US), index.to_bytes(16), 500_000, 100, 1, False)
+        for index, minute in enumerate(sorted(minutes))
+    ]
+    encoder = Encoder()
+    rows = binary_copy(encoder.trades(ticker, trades))
+    await connection.copy_to_table("trades", source=rows, columns=TRADE_COLUMNS, format="binary")
+    for length in (1, 5):
+        ended = [
+            each
+            for each in candles_of(trades, length)
+            if each.start_us + length * MINUTE_US <= START + candles * MINUTE_US
+        ]
+        rows = binary_copy(encoder.candles(ticker, length, ended))
+        await connection.copy_to_table("candles", source=rows, columns=CANDLE_COLUMNS, format="binary")
+
+
+@pytest.mark.parametrize(
+    ("candles", "buckets"),
+    [(0, {0, 1, 3}), (4, {0, 1, 3}), (5, {1, 3}), (9, {1, 3}), (10, {3}), (19, {3}), (20, set())],
+)
+async def test_buckets_with_trades_but_without_their_candle_wait(
+    candles: int, buckets: set[int], connection: asyncpg.Connection
+) -> None:
+    ticker = await known(connection, CHICAGO, 1, "open")
+    await store(connection, ticker, 0, 0.5, 3, 7, 9.99, 15, candles=candles)
+    expected = {ticker: {START + number * BUCKET_US for number in buckets}} if buckets else {}
+    assert await unwritten_buckets(connection, [CHICAGO]) == expected
+
+
+async def test_only_markets_that_are_not_complete_and_were_asked_for_count(connection: asyncpg.Connection) -> None:
+    failed = await known(connection, CHICAGO, 1, "failed")
+    complete = await known(connection, CHICAGO, 2, "complete")
+    other = await known(connection, DENVER, 1, "open")
+    for ticker in (failed, complete, other):
+        await store(connection, ticker, 1)
+    assert await unwritten_buckets(connection, [CHICAGO, MIAMI]) == {failed: {START}}
