@@ -57,7 +57,7 @@ def follow(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _run(service: FollowService, state: FollowState, url: str, address: tuple[str, int]) -> int:
     stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
     gc.freeze()
-    async with serving(state, url, *address, now=lambda: state.exchange_clock()) as shown:
+    async with serving(state, url, *address, now=state.now) as shown:
         log.info("service", address=shown, series=list(state.series))
         following = asyncio.create_task(service.run(stop))
         stopping = asyncio.create_task(stop.wait())

@@ -140,6 +140,10 @@ class FollowState:
     errands: dict[str, ErrandState] = field(default_factory=dict)
     """`settlement`, `minutes`."""
 
+    def now(self) -> datetime:
+        """The exchange's time, UTC."""
+        return self.exchange_clock()
+
     def age(self, series: SeriesState) -> float | None:
         """Seconds since the moment up to which the series is vouched for; None: not yet vouched for."""
         return None if series.fresh_at is None else max(0.0, self.clock() - series.fresh_at)
