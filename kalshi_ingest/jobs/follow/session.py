@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import asyncpg
 
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
+from kalshi_ingest.domain.walk import Checkpoint
 from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.signing import Signer
@@ -24,7 +25,8 @@ from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import ChannelState, FollowState, Phase
 from kalshi_ingest.jobs.session import Session
 from kalshi_ingest.jobs.walker import Border, Walker
-from kalshi_ingest.store import unfinished
+from kalshi_ingest.store import checkpoints, unfinished
+from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Writer
 
 _STOP_SECONDS = 5.0
@@ -89,7 +91,7 @@ class FollowSession:
         try:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(writer.run())
-                jobs = [group.create_task(_work(book, walker)) for _ in range(tools.workers)]
+                jobs = [group.create_task(_work(book, walker, tools.writing)) for _ in range(tools.workers)]
                 jobs.append(group.create_task(lists.run(start)))
                 jobs.append(group.create_task(poller.run()))
                 jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
@@ -194,13 +196,26 @@ async def _tell_channel(channel: Channel, state: ChannelState) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _work(book: Book, walker: Walker) -> None:
+async def _work(book: Book, walker: Walker, database: Database) -> None:
     """One worker: a market at a time, without an end."""
     while True:
         order = await book.take()
-        known = order.task.known
-        if order.closed_us is None or known is None:
-            checkpoint = await walker.walk(order.task)
+        task = order.task
+        if task.unit.settled:
+            # The plan read its checkpoint when it began; another worker may have proved the market since.
+            task = replace(task, known=await _checkpoint(database, task.unit.ticker))
+        known = task.known
+        if known is not None and known.state == "complete" and known.exchange_volume == task.unit.volume:
+            checkpoint = known
+        elif known is not None and order.closed_us is not None:
+            checkpoint = await walker.close(task, known, order.closed_us)
         else:
-            checkpoint = await walker.close(order.task, known, order.closed_us)
+            checkpoint = await walker.walk(task)
         book.done(order, checkpoint)
+
+
+async def _checkpoint(database: Database, ticker: str) -> Checkpoint | None:
+    async def read(connection: asyncpg.Connection, _: bool) -> Checkpoint | None:
+        return (await checkpoints.of_tickers(connection, [ticker])).get(ticker)
+
+    return await database.run(read)

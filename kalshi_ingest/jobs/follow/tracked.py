@@ -109,7 +109,8 @@ class Tracked:
     def claim(self, trade_id: bytes, now: float) -> None:
         """A trade was announced: it has to be found."""
         self._claims[trade_id] = now + _CLAIM_SECONDS
-        self._not_before = min(self._not_before, now)
+        if not self.failing:
+            self._not_before = min(self._not_before, now)
 
     def found(self, trades: Iterable[Trade]) -> None:
         """These trades are stored."""
