@@ -91,7 +91,7 @@ class Book:
             if tracked is None:
                 continue
             pulse = pulses.get(ticker)
-            if pulse is None or tracked.heard(pulse, began, began_us):
+            if tracked.missed(began) if pulse is None else tracked.heard(pulse, began, began_us):
                 went_on.add(tracked.unit.series_ticker)
         self._changed.set()
         return went_on
@@ -133,7 +133,9 @@ class Book:
         tracked.working = False
         if order.closed_us is None:
             tracked.walked(checkpoint, order.began, order.began_us, self._clock())
-            if not tracked.failing:
+            # A walk that went on where it broke off leaves alone what the pages before it held back.
+            went_on = order.task.known is not None and order.task.known.state == "walking"
+            if not tracked.failing and not went_on:
                 tracked.unwritten.written(order.began_us - GUARD_US)
         else:
             tracked.known = checkpoint

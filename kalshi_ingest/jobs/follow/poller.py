@@ -14,6 +14,8 @@ from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.tools import Tools
 
+_COMPLAINT_SECONDS = 60.0
+
 log = structlog.get_logger()
 
 
@@ -27,6 +29,7 @@ class Poller:
         self._state = state
         self._rhythm = rhythm
         self._tally = Tally()
+        self._complained_at = float("-inf")
         self._woken = asyncio.Event()
 
     def now(self) -> None:
@@ -68,12 +71,18 @@ class Poller:
             except Transient as error:
                 if not await self._tools.api.is_trading():
                     raise OutOfReach("the exchange is closed for maintenance") from error
-                log.warning("the markets' volumes cannot be read", reason=str(error))
+                self._complain(error)
                 continue
             except Permanent as error:
-                log.warning("the markets' volumes cannot be read", reason=str(error))
+                self._complain(error)
                 continue
             self._lists.ask(self._book.heard(some, pulses, began, began_us))
+
+    def _complain(self, error: Exception) -> None:
+        """Once a minute is enough for what is asked every second."""
+        if self._state.clock() - self._complained_at >= _COMPLAINT_SECONDS:
+            self._complained_at = self._state.clock()
+            log.warning("the markets' volumes cannot be read", reason=str(error))
 
     def _tell(self) -> None:
         for ticker, series in self._state.series.items():

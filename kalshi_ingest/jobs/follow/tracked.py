@@ -20,6 +20,8 @@ _CLAIM_SECONDS = 10.0
 """How long a trade that was announced is looked for."""
 _TRIES = 3
 _SOON_US = 15_000_000
+_MISSING = "missing"
+_ENDED_WORDS = frozenset({"finalized", _MISSING})
 _OPEN_WORDS = frozenset({"active", "inactive", ""})
 
 
@@ -69,7 +71,7 @@ class Tracked:
     known: Checkpoint | None
     unwritten: Unwritten = field(default_factory=Unwritten)
     api_status: str = ""
-    """The wire's word; empty until the exchange was asked."""
+    """The wire's word; empty until the exchange was asked, `missing` when the live tier does not name it."""
     working: bool = False
     """Somebody is at work on it."""
     whole: bool = False
@@ -88,6 +90,8 @@ class Tracked:
     _tries: int = 0
     _not_before: float = -math.inf
     _claims: dict[bytes, float] = field(default_factory=dict)
+    _lists_asked: int = 0
+    _lists_not_before: float = -math.inf
 
     def __post_init__(self) -> None:
         self._listed = self.unit.volume
@@ -99,12 +103,28 @@ class Tracked:
         return self.api_status in _OPEN_WORDS
 
     def heard(self, pulse: Pulse, began: float, began_us: int) -> bool:
-        """Take in how far the exchange says it got when it was asked at `began`; whether its life went on."""
+        """Take in how far the exchange says it got when it was asked at `began`; whether the lists have to be read."""
         went_on = self.api_status not in (pulse.api_status, "")
         self.api_status, self._listed, self._listed_at = pulse.api_status, pulse.volume, began
         if self._agrees():
             self._confirm(began, began_us)
-        return went_on or pulse.api_status == "finalized"
+        if went_on or pulse.api_status not in _ENDED_WORDS:
+            self._lists_asked = 0
+            return went_on
+        return self._should_be_gone(began)
+
+    def missed(self, began: float) -> bool:
+        """The live tier did not name it when it was asked; whether the lists have to be read."""
+        self.api_status = _MISSING
+        return self._should_be_gone(began)
+
+    def _should_be_gone(self, now: float) -> bool:
+        """The lists should have taken it from here. They may be unable to; then they are asked ever more rarely."""
+        if now < self._lists_not_before:
+            return False
+        self._lists_not_before = now + min(3_600.0, 5.0 * 2**self._lists_asked)
+        self._lists_asked += 1
+        return True
 
     def claim(self, trade_id: bytes, now: float) -> None:
         """A trade was announced: it has to be found."""
