@@ -27,6 +27,8 @@ class Rhythm:
     """Between two errands of a kind, whatever the exchange's time says."""
     log: float = 5.0
     """The run's rows in the ingestion log."""
+    summary: float = 300.0
+    """A line in the log on how things stand."""
     database_silence: float = 30.0
     """How long a database may say nothing before its connections are given up."""
     away: float = 10.0

@@ -123,7 +123,8 @@ class FollowService:
         phase = Phase.EXCHANGE_AWAY if what == "exchange" else Phase.DATABASE_AWAY
         if self._state.phase not in (phase, Phase.MAINTENANCE):
             self._state.losses[what] += 1
-        log.warning("waiting", what=what, reason=str(error))
+        if (self._state.phase, self._state.reason) != (phase, str(error)):
+            log.warning("waiting", what=what, reason=str(error))
         if what == "database" and self.revive is not None:
             with suppress(Unusable):
                 await asyncio.to_thread(self.revive)

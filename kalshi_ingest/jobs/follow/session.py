@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import asyncpg
+import structlog
 
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import Checkpoint
@@ -28,6 +29,8 @@ from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.store import checkpoints, unfinished
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Writer
+
+log = structlog.get_logger()
 
 _STOP_SECONDS = 5.0
 """How long what is under way may take to end after a stop; together with the log, below ten seconds."""
@@ -144,7 +147,11 @@ class FollowSession:
                 raise OutOfReach("the database does not answer")
 
     async def _keep_telling(self, writer: Writer) -> None:
+        told_at = self._state.clock()
         while True:
+            if self._state.clock() - told_at >= self._rhythm.summary:
+                told_at = self._state.clock()
+                log.info("following", **_summary(self._state))
             writer.run_id = self._record.run_id
             self._state.queue = writer.queued
             self._tell()
@@ -184,6 +191,20 @@ class FollowSession:
 
     def _now_us(self) -> int:
         return to_microseconds(self._tools.clock())
+
+
+def _summary(state: FollowState) -> dict[str, object]:
+    """A line for whoever reads the log: sums since the start, and how old the oldest city's data are."""
+    series = list(state.series.values())
+    ages = [state.age(each) for each in series]
+    return {
+        "trades": sum(each.trades for each in series),
+        "proved": sum(each.verdicts.total() for each in series),
+        "open": sum(each.open_markets for each in series),
+        "failing": sum(len(each.failed) for each in series),
+        "requests": state.requests,
+        "oldest_seconds": None if None in ages else round(max(age for age in ages if age is not None), 1),
+    }
 
 
 async def _tell_channel(channel: Channel, state: ChannelState) -> None:

@@ -91,6 +91,7 @@ class DatabaseServer:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._dying: list[psutil.Process] = []
         # Held as long as this object lives, so that no other test session takes the server for a leftover.
         self._hold = embedded.acquire(home, options=_OPTIONS)
         self.url = postgres.with_database(self._hold.server.url, "postgres")
@@ -107,11 +108,10 @@ class DatabaseServer:
     def kill(self) -> None:
         """SIGKILL to the postmaster and to every process of its."""
         postmaster = psutil.Process(self._postmaster())
-        family = [postmaster, *postmaster.children(recursive=True)]
-        for process in family:
+        self._dying = [postmaster, *postmaster.children(recursive=True)]
+        for process in self._dying:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(family, 5)
 
     def close(self) -> None:
         """Nobody needs the server any more."""
@@ -119,12 +119,20 @@ class DatabaseServer:
 
     async def start_again(self) -> None:
         """Recover and accept connections."""
-        while postgres.postgres_processes(self._home):
+        # A process that is not gone yet still holds the socket open.
+        while postgres.postgres_processes(self._home) or any(_runs(process) for process in self._dying):
             await asyncio.sleep(0.01)
         await asyncio.to_thread(embedded.start, self._home, options=_OPTIONS)
 
     def _postmaster(self) -> int:
         return int((self._home / "postgresql-18" / "postmaster.pid").read_text().split()[0])
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextlib.contextmanager
