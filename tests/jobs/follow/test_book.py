@@ -120,7 +120,10 @@ def test_who_was_walked_longest_ago_is_next() -> None:
     assert order.task.unit.ticker == "C"
     at.end(order, contracts=1)
     at.hear(A=1, B=1, C=2)
-    assert at.waiting() == ["A", "B", "C"]
+    at.clocks.now += 1
+    at.put("D")
+    at.hear(A=1, B=1, C=2, D=1)
+    assert at.waiting() == ["A", "B", "C", "D"], "who comes new has waited for the shortest time"
 
 
 def test_every_fourth_piece_of_work_is_a_proof() -> None:
@@ -324,7 +327,7 @@ def test_what_a_failing_walk_was_to_write_is_not_forgotten() -> None:
     at.clocks.now = 100
     at.hear(A=7)
     at.end(at.next(), state="failed")
-    assert at.book._tracked["A"].unwritten.all() == {OPENS_US}
+    assert at.book._tracked["A"].unwritten.minutes == at.book._tracked["A"].unwritten.buckets == {OPENS_US}
 
 
 def test_what_a_walk_that_goes_on_does_not_write_is_not_forgotten() -> None:
