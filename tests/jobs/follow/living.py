@@ -26,6 +26,7 @@ _SETTLED = timedelta(days=1, hours=20)
 _MAINTENANCE_SECONDS = 6.0
 """What a window of two hours takes at least, in real time: long enough to be noticed."""
 _WEEKLY = Maintenance(weekly=True)
+_STEP = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +148,14 @@ class ExchangeTime:
             await asyncio.sleep(min(0.2, max(0.002, (moment - self.now).total_seconds() / self._speed)))
 
     async def pass_by(self, length: timedelta, at_least: float) -> None:
-        """Wait some real seconds; what is left of `length` then is gone at once."""
+        """Wait some real seconds; what is left of `length` then is gone at once, but for a maintenance window."""
         end = self.now + length
         await asyncio.sleep(at_least)
-        if self.now < end:
-            self._clock.now = end
+        moment = self.now
+        while moment < end and _WEEKLY.resumes(moment + _STEP) is None:
+            moment += _STEP
+        if self.now < min(moment, end):
+            self._clock.now = min(moment, end)
 
 
 @dataclass
@@ -205,8 +209,8 @@ class Life:
                 await self._assert_no_open_candle(now)
             if outage:
                 self.told["outages of the process"] += 1
-                self.away += outage
                 await self.time.pass_by(outage, 0)
+                self.away += self.time.now - now
             await self.service.start()
 
     def _fates(self, random: Random) -> tuple[list[timedelta], list[timedelta]]:

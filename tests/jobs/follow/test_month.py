@@ -12,7 +12,7 @@ from kalshi_ingest.simulator import SyntheticWorld
 from tests.jobs.follow.living import Course, Life, exchange_of
 from tests.jobs.follow.mortals import database_server, service
 from tests.jobs.follow.same import backfill, difference, same
-from tests.jobs.harness import assert_holds_all
+from tests.jobs.harness import assert_holds_all, log_statuses
 
 _WEEK = Course(
     series=("KXHIGHCHI", "KXHIGHLAX"),
@@ -50,3 +50,4 @@ async def test_a_week_of_kills_and_outages(tmp_path: Path) -> None:
             for table in [table for table, agrees in found.items() if not agrees]:
                 pytest.fail(await difference(followed, fresh, table, _WEEK.last))
             await assert_holds_all(followed, world)
+            assert set(await log_statuses(followed)) <= {"interrupted", "partial", "success"}
