@@ -123,8 +123,12 @@ class Database:
                             return await work(self._connection, lost_at is not None)
                     finally:
                         waited_for.cancel()
+                except asyncio.CancelledError:
+                    self._give_up()
+                    raise
                 except Exception as error:
                     if _is_cancelled():  # the loss came while a cancelled statement was undone
+                        self._give_up()
                         raise asyncio.CancelledError from error
                     if self._aborted:
                         raise OutOfReach("the database did not answer in time") from error
@@ -145,6 +149,15 @@ class Database:
                 return await work(self._connection)
             except _AWAY as error:
                 raise OutOfReach(f"lost the database at {self.place}: {_first_line(error)}") from None
+
+    def _give_up(self) -> None:
+        """End a connection on which a transaction was cancelled.
+
+        asyncpg takes one whose BEGIN was cancelled for a transaction that goes on: what comes after would be a part of
+        it, and never be committed.
+        """
+        if self._connection is not None:
+            self._connection.terminate()
 
     async def _breathe(self, lost_at: float | None, error: Exception) -> float:
         """After a loss: at once once more, then a little later each time, up to the patience. When it began."""

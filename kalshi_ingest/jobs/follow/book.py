@@ -110,7 +110,8 @@ class Book:
         while (order := self._next()) is None:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), _LONGEST_WAIT)
+                async with asyncio.timeout(_LONGEST_WAIT):  # Python 3.11's wait_for may swallow a cancellation
+                    await self._changed.wait()
             except TimeoutError:
                 continue
         return order

@@ -75,7 +75,8 @@ class Lists:
                     await self._read_series(ticker, None, deep=deep)
             self._woken.clear()
             try:
-                await asyncio.wait_for(self._woken.wait(), min(1.0, self._rhythm.lists_pause))
+                async with asyncio.timeout(min(1.0, self._rhythm.lists_pause)):
+                    await self._woken.wait()
             except TimeoutError:
                 continue
 

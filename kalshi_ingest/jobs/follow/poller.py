@@ -57,7 +57,8 @@ class Poller:
         end = self._state.clock() + seconds
         while (left := end - self._state.clock()) > 0 and not self._woken.is_set():
             try:
-                await asyncio.wait_for(self._woken.wait(), min(left, 0.5))
+                async with asyncio.timeout(min(left, 0.5)):
+                    await self._woken.wait()
             except TimeoutError:
                 self._tell()
 

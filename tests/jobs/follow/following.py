@@ -165,6 +165,7 @@ async def following(
     database_url: str,
     *,
     wanted: Sequence[Wanted] = CHICAGO,
+    start: date | None = None,
     rhythm: Rhythm = QUICK,
     weather: Weather | None = None,
     faster: float = 1.0,
@@ -176,7 +177,7 @@ async def following(
         clock=lambda: steady() * faster,
     )
     exchange = Exchange(api_url, requests_per_second=2_000, workers=4, retry=RETRY)
-    service = FollowService(Asked(wanted, None, weather, "follow in a test"), exchange, database_url, state, rhythm)
+    service = FollowService(Asked(wanted, start, weather, "follow in a test"), exchange, database_url, state, rhythm)
     stop = asyncio.Event()
     at_work = Following(state, asyncio.create_task(service.run(stop)), stop)
     try:

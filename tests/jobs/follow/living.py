@@ -25,8 +25,14 @@ _SETTLED = timedelta(days=1, hours=20)
 """After midnight of the last event date: by then every market of it has settled."""
 _MAINTENANCE_SECONDS = 6.0
 """What a window of two hours takes at least, in real time: long enough to be noticed."""
+_SLOW_SECONDS, _SLOW_SPEED = 4.0, 60.0
 _WEEKLY = Maintenance(weekly=True)
 _STEP = timedelta(minutes=30)
+
+
+_OPEN_PERIODS = """
+select count(distinct ticker) from trades where created_time >= date_bin('5 minutes', $1, '2000-01-01 00:00Z')
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +116,7 @@ class ExchangeTime:
         self._clock = simulator.world.clock
         self._speed = speed
         self._held = 0
+        self._most = speed
         self.windows = 0
         """Maintenance windows that were met."""
 
@@ -127,10 +134,16 @@ class ExchangeTime:
                 self.windows += now_closed and not closed
                 closed = now_closed
                 pace = min(self._speed, 7200 / _MAINTENANCE_SECONDS) if closed else self._speed
-                self._clock.speed = 0 if self._held else pace
+                self._clock.speed = 0 if self._held else min(pace, self._most)
                 await asyncio.sleep(0.02)
         finally:
             self._clock.speed = 0
+
+    async def slowly(self) -> None:
+        """Go on for some real seconds as a service at ordinary times sees it."""
+        self._most = _SLOW_SPEED
+        await asyncio.sleep(_SLOW_SECONDS)
+        self._most = self._speed
 
     @contextlib.contextmanager
     def held(self) -> Iterator[datetime]:
@@ -174,7 +187,9 @@ class Life:
 
     def __post_init__(self) -> None:
         self.time = ExchangeTime(self.simulator, self.course.speed)
-        self._database_away = False
+        self._away: set[str] = set()
+        self._calm = asyncio.Event()
+        self._calm.set()
 
     async def run(self) -> None:
         """From the first start to the moment at which everything is settled and proved; the service still runs."""
@@ -199,22 +214,30 @@ class Life:
     async def _die_often(self) -> None:
         random = Random(f"{self.course.seed} kills")
         lives, outages = self._fates(random)
-        await self.service.start()
         for life, outage in zip(lives, outages, strict=True):
-            await self._live_until(self.time.now + life)
+            if not life:
+                self._calm.clear()
+                while self._away:
+                    await asyncio.sleep(0.02)
+            await self.service.start()
+            await (self._live_until(self.time.now + life) if life else self.time.slowly())
             with self.time.held() as now:
                 self.service.send(signal.SIGKILL)
                 await self.service.ended()
                 self.told["kills"] += 1
                 await self._assert_no_open_candle(now)
+            self._calm.set()
             if outage:
                 self.told["outages of the process"] += 1
                 await self.time.pass_by(outage, 0)
                 self.away += self.time.now - now
-            await self.service.start()
+        await self.service.start()
 
     def _fates(self, random: Random) -> tuple[list[timedelta], list[timedelta]]:
-        """How long each life lasts and what follows it; together they fill nine tenths of the course."""
+        """How long each life lasts and what follows it; together they fill nine tenths of the course.
+
+        Every fourth life is short, slow and undisturbed: only then a period that goes on holds trades that are stored.
+        """
         kills = self.course.kills
         whole = (self.course.ends - self.course.begins) * 0.9
         kinds = [(3, 60), (60, 720), (720, 1440 * 2.5)]
@@ -222,7 +245,7 @@ class Life:
         for number, place in enumerate(random.sample(range(kills), kills // 3)):
             low, high = kinds[(0, 0, 1, 0, 1, 0, 2, 0)[number % 8]]
             outages[place] = timedelta(minutes=random.uniform(low, high))
-        weights = [random.expovariate(1) for _ in range(kills)]
+        weights = [random.expovariate(1) if number % 4 != 2 else 0.0 for number in range(kills)]
         left = whole - sum(outages, timedelta())
         assert left > whole / 3
         return [left * (weight / sum(weights)) for weight in weights], outages
@@ -242,16 +265,18 @@ class Life:
         code = await self.service.ended()
         assert code == 3, f"the service ended with {code}:\n{self.service.said()}"
         self.told["ends for want of a database"] += 1
-        while self._database_away:
+        while "database" in self._away:
             await asyncio.sleep(0.05)
         await self.service.start()
 
     async def _assert_no_open_candle(self, now: datetime) -> None:
         try:
             rows = await fetch(self.database_url, "select * from candles where period_end > $1 limit 3", now)
+            traded = await fetch(self.database_url, _OPEN_PERIODS, now)
         except (OSError, asyncpg.PostgresError):
             return  # the database is away as well
         self.told["looks for open candles"] += 1
+        self.told["open periods with trades at these looks"] += traded[0][0]
         assert not rows, f"candles of a period that goes on at {now}: {rows}"
 
     # What it depends on.
@@ -259,8 +284,7 @@ class Life:
     async def _database_dies(self) -> None:
         random = Random(f"{self.course.seed} database")
         for number, moment in enumerate(self._moments(random, self.course.database_kills)):
-            await self.time.until(moment)
-            self._database_away = True
+            await self._trouble("database", moment)
             (self.server.kill if number % 2 else self.server.stop_immediately)()
             self.told["kills of the database"] += 1
             if number % 4 == 1:
@@ -268,17 +292,23 @@ class Life:
             elif number % 4 == 2:
                 await asyncio.sleep(random.uniform(0, 1))
             await self.server.start_again()
-            self._database_away = False
+            self._away.discard("database")
 
     async def _exchange_goes(self) -> None:
         random = Random(f"{self.course.seed} exchange")
         port = int(self.simulator.url.rpartition(":")[2].partition("/")[0])
         for moment in self._moments(random, self.course.exchange_outages):
-            await self.time.until(moment)
+            await self._trouble("exchange", moment)
             await self.simulator.stop()
             self.told["outages of the exchange"] += 1
             await self.time.pass_by(timedelta(hours=random.uniform(0.1, 12)), random.uniform(0.5, 4))
             await self.simulator.start(port=port)
+            self._away.discard("exchange")
+
+    async def _trouble(self, what: str, moment: datetime) -> None:
+        await self.time.until(moment)
+        await self._calm.wait()
+        self._away.add(what)
 
     def _moments(self, random: Random, number: int) -> list[datetime]:
         whole = self.course.ends - self.course.begins

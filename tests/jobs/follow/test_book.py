@@ -380,6 +380,22 @@ async def test_an_announcement_wakes_whoever_waits() -> None:
     assert order.task.unit.ticker == "A"
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_worker_that_is_stopped_while_it_wakes_up_ends(turns: int) -> None:
+    """Python 3.11's `asyncio.wait_for` takes a cancellation for the end of the waiting; a session would never end."""
+    at = desk()
+    waiting = asyncio.ensure_future(at.book.take())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    at.hear()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    done, _ = await asyncio.wait([waiting], timeout=0.2)
+    assert done
+    assert waiting.cancelled()
+
+
 async def test_time_that_passes_is_noticed() -> None:
     """A market that backs off becomes due without anybody saying so."""
     at = desk()

@@ -23,7 +23,7 @@ _WEEK = Course(
     database_kills=2,
     exchange_outages=1,
     archive_age=timedelta(days=3),
-    trades_per_market=60,
+    trades_per_market=200,
 )
 
 
@@ -38,6 +38,7 @@ async def test_a_week_of_kills_and_outages(tmp_path: Path) -> None:
             life = Life(_WEEK, simulator, server, followed, forked)
             await life.run()
             assert await life.stop() == 0
+            print(life.told)
             assert life.told["kills"] == 8
             assert life.told["kills of the database"] == 2
             assert life.told["outages of the exchange"] == life.time.windows == 1

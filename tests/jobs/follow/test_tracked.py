@@ -121,6 +121,9 @@ def test_a_late_trade_is_looked_for_a_few_times_then_in_everything_and_then_acce
     assert market.confirmed_at == 30.0
     market.heard(active(301), 31.0, 31_000_000)
     assert due(market, 31.0)
+    market.walked(stored(200), 31.0, 31_000_000, 31.0)
+    waits(market, 31.0, 0.6)
+    assert not market.whole, "it begins anew"
 
 
 def test_a_late_trade_that_a_second_look_finds_is_the_end_of_it() -> None:
