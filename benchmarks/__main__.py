@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 
-from benchmarks import archive, budget, coverage, freshness, spread, throughput, weather
+from benchmarks import archive, budget, coverage, follow_month, freshness, spread, throughput, weather
 from benchmarks.bench_server import full_version, server
 from benchmarks.report import Row, machine, table, tell
 
@@ -20,6 +20,7 @@ _BENCHES: dict[str, Bench] = {
     "archive": archive.run,
     "coverage": coverage.run,
     "weather": weather.run,
+    "follow_month": follow_month.run,
     "freshness": freshness.run,
 }
 

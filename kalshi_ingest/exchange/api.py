@@ -1,7 +1,6 @@
 """The endpoints this program asks, each answer checked against its request."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -101,7 +100,8 @@ class Api:
     async def pulses(self, tickers: Sequence[str], tally: Tally) -> dict[str, Pulse]:
         """How far some markets, `PULSES_PER_REQUEST` at most, have got; those that the live tier lacks are left out.
 
-        A row that was not asked for, or that cannot be read, is left out as well: the lists of its series report it.
+        A row that was not asked for is left out as well. One that cannot be read counts as one that states nothing: the
+        lists of its series report it.
         """
         asked = frozenset(tickers)
         found: dict[str, Pulse] = {}
@@ -109,8 +109,10 @@ class Api:
         async for rows in self._pages("/markets", "markets", filters, (MARKETS_PER_PAGE, MARKETS_PER_PAGE), tally):
             for row in rows:
                 if isinstance(row, dict) and row.get("ticker") in asked:
-                    with suppress(BadPayload):
+                    try:
                         found[row["ticker"]] = parse.pulse(row)
+                    except BadPayload:
+                        found[row["ticker"]] = Pulse("", None)
             if len(found) == len(asked):
                 break
         return found

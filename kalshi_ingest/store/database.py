@@ -147,8 +147,10 @@ class Database:
                 raise OutOfReach("the database connection is closed")
             try:
                 return await work(self._connection)
-            except _AWAY as error:
-                raise OutOfReach(f"lost the database at {self.place}: {_first_line(error)}") from None
+            except Exception as error:
+                if self._lost(error):
+                    raise OutOfReach(f"lost the database at {self.place}: {_first_line(error)}") from None
+                raise
 
     def _give_up(self) -> None:
         """End a connection on which a transaction was cancelled.

@@ -257,6 +257,11 @@ def test_only_a_trading_market_that_was_walked_to_its_end_is_asked_for_what_is_n
     assert since(replace(known, newest_us=None), TRADING) is None, "nothing was seen yet"
 
 
+def place(walk: Walk) -> tuple[Tier, str | None] | None:
+    """Which page is next."""
+    return walk.position
+
+
 def windowed(known: Checkpoint) -> Walk:
     since_us = since(known, TRADING)
     assert since_us is not None
@@ -268,11 +273,11 @@ def test_a_walk_for_what_is_new_ends_below_its_bound_even_where_the_exchange_ign
     rows = tape(*range(1, 41))
     walk = windowed(known)
     walk.stored(tables.write(walk.take(rows[35:], "a", LIVE, None)))
-    assert walk.position == (Tier.LIVE, "a"), "what is new goes on"
+    assert place(walk) == (Tier.LIVE, "a"), "what is new goes on"
     walk.stored(tables.write(walk.take(rows[28:35], "b", LIVE, None)))
-    assert walk.position == (Tier.LIVE, "b"), "a trade at the bound itself is no proof"
+    assert place(walk) == (Tier.LIVE, "b"), "a trade at the bound itself is no proof"
     walk.stored(tables.write(walk.take(rows[27:28], "c", LIVE, None)))
-    assert walk.position is None
+    assert place(walk) is None
     assert walk.checkpoint.state == "open"
     assert holds(tables, rows)
 
@@ -282,7 +287,7 @@ def test_a_walk_for_what_is_new_does_not_ask_the_other_tier_once_it_is_below_its
     walk = windowed(known)
     rows = tape(*range(1, 33))
     walk.stored(tables.write(walk.take(rows[20:], None, (Tier.LIVE, Tier.HISTORICAL), None)))
-    assert walk.position is None
+    assert place(walk) is None
 
 
 def test_the_newest_trade_is_told_by_the_first_page_alone() -> None:
@@ -307,10 +312,10 @@ def test_a_resumed_walk_for_what_is_new_keeps_its_bound_and_so_does_one_that_sta
     walk.stored(tables.write(walk.take(rows[3:], "a", LIVE, None)))
     again = Walk(TRADING, LIVE, tables.checkpoint, since_us=since(tables.checkpoint, TRADING))
     assert again.checkpoint.since_us == walk.checkpoint.since_us == OPEN_US + 30 * MINUTE_US - OVERLAP_US
-    assert again.position == (Tier.LIVE, "a")
+    assert place(again) == (Tier.LIVE, "a")
     again.start_over(LIVE)
     assert again.checkpoint.since_us == walk.checkpoint.since_us
-    assert again.position == (Tier.LIVE, None)
+    assert place(again) == (Tier.LIVE, None)
 
 
 @pytest.mark.parametrize("ending", ["failed", "settled"])
@@ -322,7 +327,7 @@ def test_after_a_failure_and_after_the_settlement_everything_is_asked_for(ending
     market = SETTLED if ending == "settled" else TRADING
     again = Walk(market, LIVE, broken, since_us=since(broken, market))
     assert again.checkpoint.since_us is None
-    assert again.position == (Tier.LIVE, None)
+    assert place(again) == (Tier.LIVE, None)
 
 
 def test_a_loop_is_noticed_in_a_walk_for_what_is_new_too() -> None:

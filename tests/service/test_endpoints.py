@@ -57,7 +57,7 @@ async def test_not_ready_says_why(session: aiohttp.ClientSession) -> None:
             "reasons": [
                 "the database does not answer",
                 "chicago: not up to date yet",
-                "miami: 4000 s old, more than 3600",
+                "miami: 4000 s old, more than 3600 s",
             ],
             "phase": "catching up",
         }

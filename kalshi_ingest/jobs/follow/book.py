@@ -153,9 +153,11 @@ class Book:
         return [ticker for ticker, tracked in self._tracked.items() if tracked.is_open(now_us) == trading]
 
     @property
-    def proving(self) -> int:
-        """Settled markets that wait for the walk that proves them, or are being walked."""
-        return len(self._proving)
+    def caught_up(self) -> bool:
+        """Whether nothing waits for its proof, and every market that trades was confirmed once or is known to fail."""
+        now_us = self._exchange_us()
+        trading = [each for each in self._tracked.values() if each.is_open(now_us)]
+        return not self._proving and all(each.confirmed_at is not None or each.failing for each in trading)
 
     def counts(self, series_ticker: str) -> tuple[int, int, int]:
         """Of one series: markets that trade, that have not settled, and that wait for a walk or are being walked."""
@@ -166,15 +168,10 @@ class Book:
         return sum(each.is_open(now_us) for each in of_series), len(of_series), waiting + proving
 
     def fresh_at(self, series_ticker: str) -> tuple[bool, float | None]:
-        """(whether a market of the series trades, the moment up to which all that trade are confirmed, if all are).
-
-        A market that fails is left out: it is reported by name.
-        """
+        """(whether a market of the series trades, the moment up to which all that trade are confirmed, if all are)."""
         now_us = self._exchange_us()
         trading = [
-            each
-            for each in self._tracked.values()
-            if each.unit.series_ticker == series_ticker and each.is_open(now_us) and not each.failing
+            each for each in self._tracked.values() if each.unit.series_ticker == series_ticker and each.is_open(now_us)
         ]
         moments = [each.confirmed_at for each in trading if each.confirmed_at is not None]
         return bool(trading), min(moments) if moments and len(moments) == len(trading) else None

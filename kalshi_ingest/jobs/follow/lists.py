@@ -1,6 +1,7 @@
 """Reads the lists of each series again and again: new events, results, and what the exchange says a day should hold."""
 
 import asyncio
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -33,6 +34,8 @@ class _Read:
     """When the lists of one series were read last."""
 
     at: float
+    whole_at: float
+    """The last time that nothing in them failed."""
     at_us: int
     deep_us: int
     whole: bool
@@ -61,6 +64,15 @@ class Lists:
         """Read the lists of some series soon: the life of one of their markets went on."""
         self._asked |= set(series_tickers)
         self._woken.set()
+
+    def quiet_at(self, ticker: str) -> float | None:
+        """The moment that a series without a market that trades is vouched for: now, as long as its lists are read.
+
+        They would show a market that opens. None: not since the last loss, or not whole for too long.
+        """
+        read = self._read.get(ticker)
+        now = self._state.clock()
+        return now if read is not None and now - read.whole_at < 2 * self._rhythm.lists else None
 
     async def run(self, start: date | None) -> None:
         """Read everything from `start` on (None: from what is unfinished), then whatever is due, without an end."""
@@ -105,7 +117,8 @@ class Lists:
         known = self._read.get(ticker)
         deep_us = began_us if deep or known is None else known.deep_us
         whole = not read.failed
-        self._read[ticker] = _Read(began, began_us, deep_us, whole)
+        whole_at = began if whole else -math.inf if known is None else known.whole_at
+        self._read[ticker] = _Read(began, whole_at, began_us, deep_us, whole)
         if read.listed:
             self._state.series[ticker].listed_at = began
         self._tell(ticker, read.failed)

@@ -89,16 +89,10 @@ class Poller:
         for ticker, series in self._state.series.items():
             series.open_markets, series.unsettled_markets, series.backlog = self._book.counts(ticker)
             trading, fresh_at = self._book.fresh_at(ticker)
-            if not trading and series.listed_at is not None:
-                fresh_at = self._quiet_since(series.listed_at)
+            if not trading:
+                fresh_at = self._lists.quiet_at(ticker)
             if fresh_at is not None:
                 series.fresh_at = fresh_at
-        listed = self._lists.first_round.is_set()
-        if self._state.phase is Phase.CATCHING_UP and listed and not self._book.proving and not self._state.unknown():
+        if self._state.phase is Phase.CATCHING_UP and self._lists.first_round.is_set() and self._book.caught_up:
             self._state.phase = Phase.FOLLOWING
             log.info("up to date")
-
-    def _quiet_since(self, listed_at: float) -> float | None:
-        """Nothing trades: current as long as the lists, which would show a market that opens, are read."""
-        now = self._state.clock()
-        return now if now - listed_at < 2 * self._rhythm.lists else None

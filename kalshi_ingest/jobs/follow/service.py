@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from random import Random
 
 import aiohttp
+import asyncpg
 import structlog
 
 from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, Unusable
@@ -75,7 +76,7 @@ class FollowService:
                 if await self._exchange_is_open():
                     await self._session(stop)
                     continue
-            except IngestError as error:
+            except (IngestError, asyncpg.PostgresError) as error:
                 if not self._proved_usable and not await self._may_be_waited_for(error):
                     raise
                 await self._lost(error)
@@ -114,11 +115,11 @@ class FollowService:
         self._state.phase, self._state.reason = Phase.MAINTENANCE, "the exchange says that it is closed"
         return False
 
-    async def _may_be_waited_for(self, error: IngestError) -> bool:
+    async def _may_be_waited_for(self, error: Exception) -> bool:
         """At the start an exchange that does not answer may be in maintenance; a database is there or it is not."""
-        return not isinstance(error, Unusable) and await self._database_answers()
+        return isinstance(error, IngestError) and not isinstance(error, Unusable) and await self._database_answers()
 
-    async def _lost(self, error: IngestError) -> None:
+    async def _lost(self, error: Exception) -> None:
         what = "exchange" if await self._database_answers() else "database"
         phase = Phase.EXCHANGE_AWAY if what == "exchange" else Phase.DATABASE_AWAY
         if self._state.phase not in (phase, Phase.MAINTENANCE):

@@ -148,10 +148,6 @@ class FollowState:
         """Seconds since the moment up to which the series is vouched for; None: not yet vouched for."""
         return None if series.fresh_at is None else max(0.0, self.clock() - series.fresh_at)
 
-    def unknown(self) -> list[str]:
-        """The series of which it is not known how fresh they are."""
-        return [ticker for ticker, series in self.series.items() if series.fresh_at is None]
-
     def not_ready(self) -> list[str]:
         """Why the data must not be taken for current, a line each; empty when they may.
 
@@ -166,8 +162,9 @@ class FollowState:
             return reasons
         for series in self.series.values():
             age = self.age(series)
+            failing = "".join(f"; failing: {reason}" for reason in list(series.failed.values())[:1])
             if age is None:
-                reasons.append(f"{series.wanted.label}: not up to date yet")
+                reasons.append(f"{series.wanted.label}: not up to date yet{failing}")
             elif age > self.stale_after:
-                reasons.append(f"{series.wanted.label}: {age:.0f} s old, more than {self.stale_after:g}")
+                reasons.append(f"{series.wanted.label}: {age:.0f} s old, more than {self.stale_after:g} s{failing}")
         return reasons

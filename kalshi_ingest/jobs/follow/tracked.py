@@ -20,8 +20,9 @@ _CLAIM_SECONDS = 10.0
 """How long a trade that was announced is looked for."""
 _TRIES = 3
 _SOON_US = 15_000_000
-_MISSING = "missing"
-_ENDED_WORDS = frozenset({"finalized", _MISSING})
+MISSING = "missing"
+"""In the place of the wire's word, when the live tier does not name a market: it may have moved to the other tier."""
+_ENDED_WORDS = frozenset({"finalized"})
 _OPEN_WORDS = frozenset({"active", "inactive", ""})
 
 
@@ -100,13 +101,15 @@ class Tracked:
         """Whether trades may appear: it trades, will within seconds, or nobody has asked yet."""
         if self.api_status == "initialized":
             return to_microseconds(self.unit.open_time) <= now_us + _SOON_US
+        if self.api_status == MISSING:
+            return now_us < to_microseconds(self.unit.close_time)
         return self.api_status in _OPEN_WORDS
 
     def heard(self, pulse: Pulse, began: float, began_us: int) -> bool:
         """Take in how far the exchange says it got when it was asked at `began`; whether the lists have to be read."""
         went_on = self.api_status not in (pulse.api_status, "")
         self.api_status, self._listed, self._listed_at = pulse.api_status, pulse.volume, began
-        if self._agrees():
+        if self._agrees() and pulse.volume is not None:  # a volume that is not stated proves nothing
             self._confirm(began, began_us)
         if went_on or pulse.api_status not in _ENDED_WORDS:
             self._lists_asked = 0
@@ -115,7 +118,7 @@ class Tracked:
 
     def missed(self, began: float) -> bool:
         """The live tier did not name it when it was asked; whether the lists have to be read."""
-        self.api_status = _MISSING
+        self.api_status, self._listed = MISSING, None
         return self._should_be_gone(began)
 
     def _should_be_gone(self, now: float) -> bool:
@@ -148,7 +151,8 @@ class Tracked:
         if self.known is None or self.known.state != "open" or self._claims or not self._settled_in_sum():
             return self._not_before
         patience = UNSTATED_SECONDS if self._listed is None else RECHECK_SECONDS
-        return max(self._not_before, self.walked_at + patience) if self.api_status in _OPEN_WORDS else math.inf
+        asked_anyway = self.api_status in _OPEN_WORDS or self.api_status == MISSING
+        return max(self._not_before, self.walked_at + patience) if asked_anyway else math.inf
 
     def walked(self, checkpoint: Checkpoint, began: float, began_us: int, now: float) -> None:
         """A walk that began at `began` ended so."""

@@ -25,7 +25,7 @@ _SETTLED = timedelta(days=1, hours=20)
 """After midnight of the last event date: by then every market of it has settled."""
 _MAINTENANCE_SECONDS = 6.0
 """What a window of two hours takes at least, in real time: long enough to be noticed."""
-_SLOW_SECONDS, _SLOW_SPEED = 4.0, 60.0
+_SLOW_SECONDS, _SLOW_SPEED = 3.0, 60.0
 _WEEKLY = Maintenance(weekly=True)
 _STEP = timedelta(minutes=30)
 
@@ -130,9 +130,8 @@ class ExchangeTime:
         closed = False
         try:
             while True:
-                now_closed = _WEEKLY.resumes(self.now) is not None
-                self.windows += now_closed and not closed
-                closed = now_closed
+                self.windows += self.closed and not closed
+                closed = self.closed
                 pace = min(self._speed, 7200 / _MAINTENANCE_SECONDS) if closed else self._speed
                 self._clock.speed = 0 if self._held else min(pace, self._most)
                 await asyncio.sleep(0.02)
@@ -140,10 +139,17 @@ class ExchangeTime:
             self._clock.speed = 0
 
     async def slowly(self) -> None:
-        """Go on for some real seconds as a service at ordinary times sees it."""
+        """Go on for some real seconds, to the end of a five-minute period, as a service at ordinary times sees it."""
         self._most = _SLOW_SPEED
         await asyncio.sleep(_SLOW_SECONDS)
+        passed = self.now.timestamp() % 300
+        await self.until(self.now + timedelta(seconds=(285 - passed) % 300))
         self._most = self._speed
+
+    @property
+    def closed(self) -> bool:
+        """Whether the exchange is in maintenance."""
+        return _WEEKLY.resumes(self.now) is not None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[datetime]:
@@ -200,6 +206,8 @@ class Life:
                 await self._die_often()
                 await self._live_until(self.course.ends)
                 await asyncio.gather(*troubles)
+                if self.service.has_ended:
+                    await self._start_again()
             finally:
                 running.cancel()
         await self._settle()
@@ -217,7 +225,7 @@ class Life:
         for life, outage in zip(lives, outages, strict=True):
             if not life:
                 self._calm.clear()
-                while self._away:
+                while self._away or self.time.closed:
                     await asyncio.sleep(0.02)
             await self.service.start()
             await (self._live_until(self.time.now + life) if life else self.time.slowly())

@@ -135,7 +135,7 @@ def test_every_fourth_piece_of_work_is_a_proof() -> None:
     assert found[3] == "S1"
     assert found[7] == "S2"
     assert sorted(found) == ["M0", "M1", "M2", "M3", "M4", "M5", "S1", "S2", "S3"]
-    assert at.book.proving == 3, "they are being walked"
+    assert not at.book.caught_up, "they are being walked"
 
 
 def test_a_settled_market_that_is_listed_again_is_not_walked_twice() -> None:
@@ -147,7 +147,7 @@ def test_a_settled_market_that_is_listed_again_is_not_walked_twice() -> None:
     assert at.book.tracks("S")
     at.end(order, state="complete")
     assert not at.book.tracks("S")
-    assert at.book.proving == 0
+    assert at.book.caught_up
 
 
 def test_a_market_that_settles_is_proved_with_all_its_candles() -> None:
@@ -243,18 +243,20 @@ def test_fresh_as_the_least_confirmed_of_those_that_trade() -> None:
     assert at.book.fresh_at("KXHIGHMIA") == (False, None)
 
 
-def test_a_failing_market_is_left_out_and_so_is_one_that_does_not_trade() -> None:
+def test_a_failing_market_is_not_vouched_for_and_one_that_does_not_trade_does_not_count() -> None:
     at = desk()
     at.put("A", "B", "C")
     at.hear(A=0, B=3)
     at.book.heard(["C"], {"C": Pulse("closed", 3)}, 0.0, OPENS_US)
     at.clocks.now = 5
+    assert not at.book.caught_up
     for _ in range(2):
         order = at.next()
         assert order is not None
         at.end(order, state="failed")
     at.hear(A=0)
-    assert at.book.fresh_at(SERIES) == (True, 7)
+    assert at.book.fresh_at(SERIES) == (True, None)
+    assert at.book.caught_up, "waiting for it would be waiting for ever"
 
 
 # Candles.
@@ -266,7 +268,7 @@ def paged(at: Desk, name: str, *seconds: float, closed: float = 0) -> None:
     at.book.page(Task(unit_of(at, name), None), rows, OPENS_US + round(closed * 1_000_000))
 
 
-def due(at: Desk) -> tuple[frozenset[int], int] | None:
+def due(at: Desk) -> tuple[AbstractSet[int], int] | None:
     order = at.next()
     if order is None:
         return None
@@ -350,7 +352,8 @@ def test_buckets_that_waited_when_the_service_started_are_written() -> None:
     assert due(at) == ({OPENS_US}, OPENS_US + BUCKET_US)
     order = at.next()
     assert order is not None
-    assert (order.task.unit.ticker, order.task.unwritten) == ("S", {OPENS_US})
+    assert order.task.unit.ticker == "S"
+    assert order.task.unwritten == {OPENS_US}
 
 
 # Announcements.

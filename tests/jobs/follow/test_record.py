@@ -1,0 +1,216 @@
+"""The service's rows in the ingestion log: a run a day, with what it did, whatever became of the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from kalshi_ingest.jobs.follow.record import Record
+from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.store.database import Database
+from tests.jobs.follow.following import LivingWorld, after, following, serving
+from tests.jobs.harness import CHICAGO, fetch, trade_row
+
+TWO = (*CHICAGO, Wanted("KXHIGHMIA", "miami"))
+EVENING = datetime(2025, 7, 1, 23, 59, 30, tzinfo=UTC)
+FIRST = date(2025, 6, 30)
+
+_LOG = """
+select series_ticker, status, trades_fetched, candles_1m, candles_5m, requests, markets_fetched, error_message
+from ingestion_log order by started_at, series_ticker
+"""
+
+
+@dataclass
+class Clock:
+    now: datetime = EVENING
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def record() -> tuple[Record, FollowState]:
+    state = FollowState({each.series_ticker: SeriesState(each) for each in TWO}, EVENING)
+    return Record(TWO, "follow in a test", state), state
+
+
+def work(kept: Record, ticker: str = "KXHIGHCHI") -> None:
+    """Some work is done."""
+    progress = kept.progress[ticker]
+    progress.trades += 10
+    progress.candles_1m += 5
+    progress.candles_5m += 2
+    progress.tally.requests += 3
+    progress.tally.retries += 1
+    progress.walked += 1
+    progress.verdicts["exact"] += 1
+
+
+@asynccontextmanager
+async def kept_current(kept: Record, database: Database, clock: Clock) -> AsyncIterator[None]:
+    keeping = asyncio.create_task(kept.keep(database, clock, 0.01))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
+
+
+async def rows(url: str, query: str = _LOG) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in await fetch(url, query)]
+
+
+async def until(url: str, expected: list[tuple[Any, ...]], query: str = _LOG) -> None:
+    async with asyncio.timeout(10):
+        while await rows(url, query) != expected:
+            await asyncio.sleep(0.01)
+
+
+MIAMI = ("KXHIGHMIA", "running", 0, 0, 0, 0, 0, None)
+
+
+async def test_the_rows_show_what_was_done_so_far(database_url: str, database: Database) -> None:
+    kept, state = record()
+    clock = Clock()
+    await kept.begin(database, clock(), FIRST)
+    assert await rows(database_url) == [("KXHIGHCHI", "running", 0, 0, 0, 0, 0, None), MIAMI]
+    dates = await rows(database_url, "select distinct min_event_date, max_event_date, started_at from ingestion_log")
+    assert dates == [(FIRST, date(2025, 7, 1), EVENING)]
+    async with kept_current(kept, database, clock):
+        work(kept)
+        await until(database_url, [("KXHIGHCHI", "running", 10, 5, 2, 3, 1, None), MIAMI])
+    kept.tell()
+    chicago = state.series["KXHIGHCHI"]
+    assert (chicago.trades, chicago.candles_1m, chicago.candles_5m, chicago.requests) == (10, 5, 2, 3)
+    assert (chicago.retries, chicago.verdicts) == (1, {"exact": 1})
+
+
+async def test_a_run_for_each_day_of_the_exchange_and_counters_that_go_on(
+    database_url: str, database: Database
+) -> None:
+    kept, state = record()
+    clock = Clock()
+    await kept.begin(database, clock(), FIRST)
+    first = kept.run_id
+    async with kept_current(kept, database, clock):
+        work(kept)
+        work(kept)
+        clock.now += timedelta(minutes=1)
+        await until(
+            database_url,
+            [
+                ("KXHIGHCHI", "success", 20, 10, 4, 6, 2, None),
+                ("KXHIGHMIA", "success", 0, 0, 0, 0, 0, None),
+                ("KXHIGHCHI", "running", 0, 0, 0, 0, 0, None),
+                MIAMI,
+            ],
+        )
+        assert kept.run_id != first
+        work(kept)
+        kept.tell()
+    chicago = state.series["KXHIGHCHI"]
+    assert (chicago.trades, chicago.candles_1m, chicago.candles_5m) == (30, 15, 6), "since the process started"
+    assert (chicago.requests, chicago.retries, chicago.verdicts) == (9, 3, {"exact": 3})
+    await kept.close(database, clock(), None)
+    assert (await rows(database_url))[2] == ("KXHIGHCHI", "success", 10, 5, 2, 3, 1, None)
+    assert state.series["KXHIGHCHI"].trades == 30
+    durations = await rows(database_url, "select duration_seconds::int from ingestion_log order by started_at limit 1")
+    assert durations == [(60,)]
+
+
+async def test_a_session_that_was_lost_goes_on_in_the_run_of_the_day(database_url: str, database: Database) -> None:
+    kept, state = record()
+    clock = Clock()
+    await kept.begin(database, clock(), FIRST)
+    first = kept.run_id
+    work(kept)
+    await kept.close(database, clock(), "the exchange is out of reach")
+    assert [row[1] for row in await rows(database_url)] == ["interrupted", "interrupted"]
+    assert (await rows(database_url))[0][-1] == "the exchange is out of reach"
+    await kept.begin(database, clock(), FIRST)
+    assert kept.run_id == first
+    async with kept_current(kept, database, clock):
+        work(kept)
+        await until(database_url, [("KXHIGHCHI", "running", 20, 10, 4, 6, 2, None), MIAMI])
+    kept.tell()
+    assert state.series["KXHIGHCHI"].trades == 20, "nothing is counted twice"
+    await kept.close(database, clock(), "lost again")
+    clock.now += timedelta(days=2)
+    await kept.begin(database, clock(), FIRST)
+    assert kept.run_id != first
+    assert len(await rows(database_url)) == 4
+    kept.tell()
+    assert state.series["KXHIGHCHI"].trades == 20
+
+
+async def test_what_fails_at_the_end_of_a_day_makes_its_run_partial(database_url: str, database: Database) -> None:
+    kept, state = record()
+    clock = Clock()
+    await kept.begin(database, clock(), FIRST)
+    kept.progress["KXHIGHCHI"].failed["M1"] = "a page breaks its contract"
+    kept.lists_failed["KXHIGHMIA"]["KXHIGHMIA"] = "the list is incomplete"
+    kept.progress["KXHIGHMIA"].warnings.append("M2 is short")
+    kept.tell()
+    assert state.series["KXHIGHCHI"].failed == {"M1": "a page breaks its contract"}
+    assert state.series["KXHIGHMIA"].failed == {"KXHIGHMIA": "the list is incomplete"}
+    async with kept_current(kept, database, clock):
+        clock.now += timedelta(minutes=1)
+        query = "select status, error_message, details ->> 'warnings' from ingestion_log order by 1, series_ticker"
+        await until(
+            database_url,
+            [
+                ("partial", "1 failing; the first: M1: a page breaks its contract", "[]"),
+                ("partial", "1 failing; the first: KXHIGHMIA: the list is incomplete", '["M2 is short"]'),
+                ("running", None, None),
+                ("running", None, None),
+            ],
+            query,
+        )
+        assert kept.failed("KXHIGHCHI") == {"M1": "a page breaks its contract"}, "it fails still"
+        del kept.progress["KXHIGHCHI"].failed["M1"]
+        kept.lists_failed["KXHIGHMIA"].clear()
+    await kept.close(database, clock(), None)
+    assert [row[1] for row in await rows(database_url)] == ["partial", "partial", "success", "success"]
+
+
+async def test_a_database_that_is_away_does_not_keep_the_service_from_ending(database_url: str) -> None:
+    opened = Database(database_url, patience=30)
+    await opened.open()
+    kept, _ = record()
+    await kept.begin(opened, EVENING, FIRST)
+    opened.abort()
+    async with asyncio.timeout(3):
+        await kept.close(opened, EVENING, None)
+    await opened.close()
+
+
+async def test_rows_of_a_service_that_was_killed_are_corrected_by_the_next(database_url: str) -> None:
+    world = LivingWorld(after())
+    world.add(trade_row(world.market_tickers()[0], after(-5), 1))
+    async with serving(world) as simulator:
+        async with following(simulator.url, database_url) as service:
+            await service.up_to_date()
+        run = "insert into ingestion_log (run_id, command, series_ticker, status, started_at, asked_by) "
+        killed = f"values (gen_random_uuid(), 'follow', 'KXHIGHCHI', 'running', '{after(-60)}', 'somebody')"
+        await fetch(database_url, run + killed)
+        async with following(simulator.url, database_url) as service:
+            await service.up_to_date()
+    statuses = "select status, error_message from ingestion_log order by 1, started_at"
+    assert await rows(database_url, statuses) == [
+        ("interrupted", "the process ended without a word"),
+        ("success", None),
+        ("success", None),
+    ]
