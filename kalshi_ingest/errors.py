@@ -10,6 +10,7 @@
     │   └── BadPayload          an answer breaks its contract; names the field
     ├── Unusable                stops the run: the user has to change something (exit 2)
     └── OutOfReach              stops the run: exchange or database gone after all retries (exit 3)
+        └── DatabaseAway        it is the database
 
 `Transient` and `Permanent` concern one request or one market: the others go on.
 `Unusable` and `OutOfReach` concern the whole run.
@@ -63,3 +64,7 @@ class Unusable(IngestError):
 
 class OutOfReach(IngestError):
     """The exchange or the database stayed away through every retry, or can take no more data."""
+
+
+class DatabaseAway(OutOfReach):
+    """The database stayed away through every retry, or can take no more data."""

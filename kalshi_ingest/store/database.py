@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.errors import DatabaseAway, IngestError, Unusable
 
 LOCK_CLASS = 0x4B414C53
 """First key of the advisory locks ("KALS"); the second is `lock_key` of the series that a run works on."""
@@ -131,7 +131,7 @@ class Database:
                         self._give_up()
                         raise asyncio.CancelledError from error
                     if self._aborted:
-                        raise OutOfReach("the database did not answer in time") from error
+                        raise DatabaseAway("the database did not answer in time") from error
                     if not self._lost(error):
                         meaning = translated(error)
                         raise meaning from (None if meaning is error else error)
@@ -144,12 +144,12 @@ class Database:
         """Do `work(connection)` outside a transaction, once."""
         async with self._turn:
             if self._connection is None:
-                raise OutOfReach("the database connection is closed")
+                raise DatabaseAway("the database connection is closed")
             try:
                 return await work(self._connection)
             except Exception as error:
                 if self._lost(error):
-                    raise OutOfReach(f"lost the database at {self.place}: {_first_line(error)}") from None
+                    raise DatabaseAway(f"lost the database at {self.place}: {_first_line(error)}") from None
                 raise
 
     def _give_up(self) -> None:
@@ -167,7 +167,7 @@ class Database:
         if lost_at is None:
             return now
         if now - lost_at > self._patience:
-            raise OutOfReach(f"the database at {self.place} breaks off every attempt: {_first_line(error)}") from None
+            raise DatabaseAway(f"the database at {self.place} breaks off every attempt: {_first_line(error)}") from None
         await asyncio.sleep(self._random.uniform(0, min(1.0, (now - lost_at) / 2)))
         return lost_at
 
@@ -185,7 +185,7 @@ class Database:
         for series_ticker in self._locked:
             while not await _try_lock(self._connection, series_ticker):
                 if asyncio.get_running_loop().time() > deadline:
-                    raise OutOfReach(f"lost the database, and another program now works on {series_ticker}")
+                    raise DatabaseAway(f"lost the database, and another program now works on {series_ticker}")
                 await asyncio.sleep(0.1)
         return self._connection
 
@@ -201,7 +201,7 @@ class Database:
                 )
             except _AWAY as error:
                 if asyncio.get_running_loop().time() + delay > deadline:
-                    raise OutOfReach(f"the database at {self.place} is out of reach: {_first_line(error)}") from None
+                    raise DatabaseAway(f"the database at {self.place} is out of reach: {_first_line(error)}") from None
                 await asyncio.sleep(self._random.uniform(delay / 2, delay))
                 delay = min(delay * 2, 2.0)
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -244,7 +244,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
         return Unusable(f"the schema is missing or old: {_first_line(error)}; run `kalshi-ingest migrate`")
     if isinstance(error, _NO_ROOM):
-        return OutOfReach(f"the database can take no more data: {_first_line(error)}; free some room, then run again")
+        return DatabaseAway(f"the database can take no more data: {_first_line(error)}; free some room, then run again")
     return error
 
 

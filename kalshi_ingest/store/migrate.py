@@ -18,7 +18,7 @@ from pathlib import Path
 
 import asyncpg
 
-from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.errors import DatabaseAway, Unusable
 
 LOCK_KEY = 7737584877727997804
 """Key of the session advisory lock that lets one process migrate at a time (`kalshi_l` as eight bytes)."""
@@ -205,7 +205,7 @@ async def _explained(connection: asyncpg.Connection) -> AsyncIterator[None]:
     except asyncpg.InsufficientPrivilegeError as error:
         raise Unusable(await _missing_right(connection, error)) from error
     except _GONE as error:
-        raise OutOfReach(
+        raise DatabaseAway(
             f"the database failed while its schema was read or changed: {error}; what was not finished was "
             "undone, so run `kalshi-ingest migrate` again when it is back"
         ) from error

@@ -11,7 +11,7 @@ import aiohttp
 import asyncpg
 import structlog
 
-from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, Unusable
+from kalshi_ingest.errors import DatabaseAway, IngestError, Permanent, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
@@ -22,7 +22,6 @@ from kalshi_ingest.jobs.follow.session import FollowSession
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, migrated, opened
-from kalshi_ingest.store.database import Database
 
 RETRY = RetryPolicy(attempts=4, first_delay=0.3, longest_delay=3.0, read_timeout=10.0, total_timeout=30.0)
 """Less patient than a backfill: an outage has to be seen soon, and what failed comes again by itself."""
@@ -77,7 +76,8 @@ class FollowService:
                     await self._session(stop)
                     continue
             except (IngestError, asyncpg.PostgresError) as error:
-                if not self._proved_usable and not await self._may_be_waited_for(error):
+                # At the start an exchange that does not answer may be in maintenance; a database is there or it is not.
+                if not self._proved_usable and (_is_of_database(error) or isinstance(error, Unusable)):
                     raise
                 await self._lost(error)
             with suppress(TimeoutError):
@@ -115,12 +115,8 @@ class FollowService:
         self._state.phase, self._state.reason = Phase.MAINTENANCE, "the exchange says that it is closed"
         return False
 
-    async def _may_be_waited_for(self, error: Exception) -> bool:
-        """At the start an exchange that does not answer may be in maintenance; a database is there or it is not."""
-        return isinstance(error, IngestError) and not isinstance(error, Unusable) and await self._database_answers()
-
     async def _lost(self, error: Exception) -> None:
-        what = "exchange" if await self._database_answers() else "database"
+        what = "database" if _is_of_database(error) else "exchange"
         phase = Phase.EXCHANGE_AWAY if what == "exchange" else Phase.DATABASE_AWAY
         if self._state.phase not in (phase, Phase.MAINTENANCE):
             self._state.losses[what] += 1
@@ -131,14 +127,9 @@ class FollowService:
                 await asyncio.to_thread(self.revive)
         self._state.phase, self._state.reason = phase, str(error)
 
-    async def _database_answers(self) -> bool:
-        database = Database(self._database_url)
-        try:
-            await database.open(patience=0.5)
-        except (OutOfReach, Unusable):
-            return False
-        await database.close()
-        return True
+
+def _is_of_database(error: Exception) -> bool:
+    return isinstance(error, DatabaseAway | asyncpg.PostgresError)
 
 
 def _local_clock() -> datetime:

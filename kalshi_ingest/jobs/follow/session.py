@@ -11,7 +11,7 @@ import structlog
 
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import Checkpoint
-from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, Unusable
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.jobs.failures import first_of
@@ -144,7 +144,7 @@ class FollowSession:
             if seen_at is not None and self._state.clock() - max(seen_at, began) > self._rhythm.database_silence:
                 self._tools.writing.abort()
                 self._tools.planning.abort()
-                raise OutOfReach("the database does not answer")
+                raise DatabaseAway("the database does not answer")
 
     async def _keep_telling(self, writer: Writer) -> None:
         told_at = self._state.clock()

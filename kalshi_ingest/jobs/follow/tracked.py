@@ -22,6 +22,7 @@ _TRIES = 3
 _SOON_US = 15_000_000
 MISSING = "missing"
 """In the place of the wire's word, when the live tier does not name a market: it may have moved to the other tier."""
+_BEFORE_WORDS = frozenset({"initialized", "active", "inactive", ""})
 _ENDED_WORDS = frozenset({"finalized"})
 _OPEN_WORDS = frozenset({"active", "inactive", ""})
 
@@ -107,7 +108,8 @@ class Tracked:
 
     def heard(self, pulse: Pulse, began: float, began_us: int) -> bool:
         """Take in how far the exchange says it got when it was asked at `began`; whether the lists have to be read."""
-        went_on = self.api_status not in (pulse.api_status, "")
+        # At the first look, what has closed meanwhile has moved on from what the lists said a moment before.
+        went_on = pulse.api_status != self.api_status if self.api_status else pulse.api_status not in _BEFORE_WORDS
         self.api_status, self._listed, self._listed_at = pulse.api_status, pulse.volume, began
         if self._agrees() and pulse.volume is not None:  # a volume that is not stated proves nothing
             self._confirm(began, began_us)

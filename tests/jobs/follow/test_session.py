@@ -107,6 +107,7 @@ async def test_a_market_whose_life_went_on_is_read_at_once(database_url: str) ->
     world = LivingWorld(after())
     async with serving(world) as simulator, following(simulator.url, database_url) as service:
         await service.up_to_date()
+        await service.looked_again(simulator)  # the first look cannot tell what changed
         world.change(TICKER, status="closed")
         await service.until_rows(database_url, _STATUSES, [("closed", 1), ("open", 5)])
         world.settle()
