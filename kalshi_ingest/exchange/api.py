@@ -12,7 +12,7 @@ from kalshi_ingest.domain.model import Cutoff, Pulse, Series, Tier, Trade, to_mi
 from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
 from kalshi_ingest.exchange import parse_candles
 from kalshi_ingest.exchange import parse_markets as parse
-from kalshi_ingest.exchange.client import Client, Tally
+from kalshi_ingest.exchange.client import STATUS_PATH, Client, Tally
 from kalshi_ingest.exchange.parse_trades import TradeParser
 
 TOKENS_PER_REQUEST = 10
@@ -105,6 +105,7 @@ class Api:
         """
         asked = frozenset(tickers)
         found: dict[str, Pulse] = {}
+        pages = 0
         filters = {"tickers": ",".join(tickers)}
         async for rows in self._pages("/markets", "markets", filters, (MARKETS_PER_PAGE, MARKETS_PER_PAGE), tally):
             for row in rows:
@@ -113,13 +114,14 @@ class Api:
                         found[row["ticker"]] = parse.pulse(row)
                     except BadPayload:
                         found[row["ticker"]] = Pulse("", None)
-            if len(found) == len(asked):
+            pages += 1
+            if len(found) == len(asked) or pages == 2:  # an exchange that ignores the filter lists all it has
                 break
         return found
 
     async def is_trading(self) -> bool:
         """Whether the exchange says that it is open; false in its maintenance."""
-        return await self._client.get("/exchange/status", {}, _trading)
+        return await self._client.get(STATUS_PATH, {}, _trading)
 
     async def trades(
         self, ticker: str, tier: Tier, cursor: str | None, tally: Tally, since_us: int | None = None

@@ -30,6 +30,8 @@ from kalshi_ingest.exchange.signing import Signer
 MAX_BODY_BYTES = 16 * 2**20
 """The largest honest answer, 1,000 markets, is about 2.5 MB."""
 
+STATUS_PATH = "/exchange/status"
+
 T = TypeVar("T")
 
 _ALIVE_SECONDS = 5.0
@@ -143,8 +145,8 @@ class Client:
         if asyncio.get_running_loop().time() - self._answered_at < _ALIVE_SECONDS:
             return type(error)(advice)
         try:
-            if path != "/exchange/status":
-                await self._once("/exchange/status", {}, Tally())
+            if path != STATUS_PATH:
+                await self._once(STATUS_PATH, {}, Tally())
         except (Transient, Permanent):
             return OutOfReach(f"the exchange is out of reach: {advice}; run again later, nothing is lost")
         return type(error)(advice)
@@ -159,11 +161,14 @@ class Client:
             async with self._session.get(
                 self._base_url + path, params=params, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
-                if "Age" not in response.headers:  # a cache's answer tells when it was made, not what time it is
-                    self.clock.heard(response.headers.get("Date"))
                 body = await _bounded(response, path)
                 if response.status == 200:
-                    return _decoded(body, path)
+                    told = _decoded(body, path)
+                    if "Age" not in response.headers:  # a cache tells when its answer was made, not what time it is
+                        self.clock.heard(response.headers.get("Date"))
+                    return told
+                if path == STATUS_PATH and (told := _told_while_closed(body)) is not None:
+                    return told
                 error = _refusal(response, body, path)
         except TimeoutError:
             raise Disconnected(f"GET {path}: no complete answer within the time allowed") from None
@@ -173,6 +178,15 @@ class Client:
             self.rate_limited += 1
             self.pacer.slow_down(sent_at, error.retry_after)
         raise error
+
+
+def _told_while_closed(body: bytes) -> Any:
+    """The exchange's status, which may come with a server error while it is closed; None for any other body."""
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return told if isinstance(told, dict) and "exchange_active" in told else None
 
 
 async def _bounded(response: aiohttp.ClientResponse, path: str) -> bytes:

@@ -28,7 +28,7 @@ class Taking(Protocol):
     """Whoever takes the markets that are left to walk."""
 
     def tracks(self, ticker: str) -> bool:
-        """Whether this market's checkpoint is written by somebody else while the plan is made."""
+        """Whether somebody else writes this market's checkpoint while the plan is made."""
 
     def put(self, series_ticker: str, tasks: Iterable[Task]) -> None:
         """Take tasks of one series."""
@@ -68,7 +68,8 @@ class SeriesPlan:
         self._listed = Listed(self._series)
         self._own_events: dict[str, bool] = {}
         self._warned: set[str] = set()
-        self._rejected: list[Checkpoint] = []
+        self._rejected: dict[str, tuple[date, str]] = {}
+        """Markets whose rows cannot be read → their event date and the reason."""
         self._known: Mapping[str, Checkpoint] = {}
 
     async def run(self, feed: Taking, *, recent: bool = False) -> None:
@@ -158,10 +159,7 @@ class SeriesPlan:
         if not isinstance(ticker, str) or not isinstance(event_ticker, str):
             return
         self._listed.market(event_ticker)
-        day = parse_event_ticker(event_ticker).event_date
-        known = self._known.get(ticker) or Checkpoint(ticker, self._series, day)
-        if known.state != "complete":
-            self._rejected.append(known.failed(str(error)))
+        self._rejected[ticker] = (parse_event_ticker(event_ticker).event_date, str(error))
 
     def _fail(self, ticker: object, reason: str) -> None:
         self._progress.markets += 1
@@ -186,18 +184,18 @@ class SeriesPlan:
         return self._own_events[market.event_ticker]
 
     async def _store_markets(self, markets: Sequence[Market], feed: Taking) -> None:
-        rejected, self._rejected = self._rejected, []
+        rejected, self._rejected = self._rejected, {}
         if not markets and not rejected:
             return
         resolved = list(zip(markets, _strikes(markets), strict=True))
         quiet = [market for market in markets if self._proved_empty(market) and not feed.tracks(market.ticker)]
-        rejected = [known for known in rejected if not feed.tracks(known.ticker)]
         finished = [self._empty_checkpoint(market) for market in quiet]
 
         async def work(connection: asyncpg.Connection, _: bool) -> None:
             now = self._clock()
             await catalog.store_markets(connection, self._series, self._city, resolved, now)
-            await checkpoints.store(connection, finished + rejected, self._run_id, now)
+            failed = await self._failed(connection, rejected, feed)
+            await checkpoints.store(connection, finished + failed, self._run_id, now)
 
         await self._database.run(work)
         self._progress.markets += len(markets)
@@ -214,6 +212,18 @@ class SeriesPlan:
             elif market.ticker not in done:
                 tasks.append(Task(self._unit(market), known))
         feed.put(self._series, tasks)
+
+    async def _failed(
+        self, connection: asyncpg.Connection, rejected: Mapping[str, tuple[date, str]], feed: Taking
+    ) -> list[Checkpoint]:
+        """The checkpoints of markets whose rows cannot be read: what is stored stays, and so does what is proved."""
+        known = await checkpoints.of_tickers(connection, list(rejected)) if rejected else {}
+        now = [known.get(ticker) or Checkpoint(ticker, self._series, day) for ticker, (day, _) in rejected.items()]
+        return [
+            each.failed(rejected[each.ticker][1])
+            for each in now
+            if each.state != "complete" and not feed.tracks(each.ticker)
+        ]
 
     def _proved_empty(self, market: Market) -> bool:
         """A settled market's volume of 0, read after it settled, proves that there is nothing to ask for."""

@@ -129,9 +129,9 @@ class Walker:
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
         resumed = walk.checkpoint.cursor is not None
+        closed_us = self._closed_us(walk)
         answered: set[Tier] = set()
         while (position := walk.position) is not None:
-            closed_us = None if unit.settled else to_microseconds(self._clock()) - GUARD_US
             try:
                 page = await self._page(walk.checkpoint, position, answered, progress)
             except Rejected as error:
@@ -160,6 +160,15 @@ class Walker:
             progress.candles_5m += written.candles_5m
             if self.on_page is not None:
                 self.on_page(task, page.trades, closed_us)
+
+    def _closed_us(self, walk: Walk) -> int | None:
+        """Up to when candles may be written: what is made after this moment, this walk does not see."""
+        if walk.checkpoint.settled_first:
+            return None
+        now_us = to_microseconds(self._clock()) - GUARD_US
+        newest_us = walk.checkpoint.newest_us
+        broken_off = walk.checkpoint.cursor is not None and newest_us is not None
+        return min(now_us, newest_us or now_us) if broken_off else now_us
 
     async def _page(
         self, at: Checkpoint, position: tuple[Tier, str | None], answered: set[Tier], progress: SeriesProgress

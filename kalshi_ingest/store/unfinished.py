@@ -17,6 +17,11 @@ left join checkpoints known using (ticker)
 group by held.series_ticker
 """
 
+# Lists come newest first and are stored page by page; what they should hold is written once they were read to the end.
+_LISTED = """
+select series_ticker, max(event_date) as listed from listings where series_ticker = any($1::text[]) group by 1
+"""
+
 # A five-minute candle is written no sooner than the minutes in it, so where it is there, they are.
 _UNWRITTEN = """
 with traded as (
@@ -34,9 +39,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def first_dates(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> dict[str, date]:
-    """Per series the first event date with a market that is not complete, else the newest held; others are left out."""
+    """Per series the event date from which on something may be missing; series of which nothing is held are left out.
+
+    It is the first date with a market that is not complete, else the newest held, and no later than the newest date up
+    to which the exchange's lists were read to their ends.
+    """
     rows = await connection.fetch(_DATES, list(series_tickers))
-    return {row["series_ticker"]: row["unfinished"] or row["newest"] for row in rows}
+    first = {row["series_ticker"]: row["unfinished"] or row["newest"] for row in rows}
+    for row in await connection.fetch(_LISTED, list(series_tickers)):
+        first[row["series_ticker"]] = min(row["listed"], first.get(row["series_ticker"], row["listed"]))
+    return first
 
 
 async def unwritten_buckets(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> dict[str, set[int]]:

@@ -93,7 +93,7 @@ class Followed:
         walk = Walk(market, self._tiers(market, since_us), known, since_us=since_us, unwritten=self.tables.unwritten())
         if walk.cut_bucket is not None:
             walk.restore(self.tables.stored_candles(walk.cut_bucket, walk.cut_bucket + BUCKET_US))
-        if walk.checkpoint.pages == (0 if known is None else known.pages) and walk.checkpoint.cursor is None:
+        if known is None or known.state != "walking":  # else it goes on, maybe with the other tier's first page
             self.promised = set(self.visible)
         for _ in range(pages):
             if walk.position is None:

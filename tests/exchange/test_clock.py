@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_ingest.errors import Rejected
+from kalshi_ingest.errors import IngestError
 from kalshi_ingest.exchange.clock import ExchangeClock
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
@@ -127,15 +127,18 @@ def test_the_time_is_aware_and_in_utc_from_the_first_moment() -> None:
     assert abs(clock() - datetime(2020, 11, 22, 12, tzinfo=UTC)) < timedelta(seconds=5)
 
 
-@pytest.mark.parametrize("status", [200, 404])
-def test_the_client_hears_the_time_with_every_answer(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "more", "heard"), [(200, {}, True), (404, {}, False), (503, {}, False), (200, {"Age": "70"}, False)]
+)
+def test_the_client_hears_the_time_with_every_good_answer(status: int, more: dict[str, str], heard: bool) -> None:
+    """A gateway's error page and a cache's answer have times of their own."""
     there = datetime(2031, 5, 1, tzinfo=UTC)
-    script = Script(thing=[Reply(status, headers={"Date": header(there)})])
+    script = Script(thing=[Reply(status, headers={"Date": header(there)} | more)] * 9)
 
     async def scenario() -> datetime:
         async with serving(script.answer) as url, asking(url) as client:
-            with nullcontext() if status == 200 else pytest.raises(Rejected):
+            with nullcontext() if status == 200 else pytest.raises(IngestError):
                 await client.get("/thing", {}, lambda answer: answer)
             return client.clock()
 
-    assert abs(virtual_clock.run(scenario(), grace=GRACE) - there) < timedelta(seconds=5)
+    assert (abs(virtual_clock.run(scenario(), grace=GRACE) - there) < timedelta(seconds=5)) is heard

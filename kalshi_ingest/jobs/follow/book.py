@@ -154,10 +154,10 @@ class Book:
 
     @property
     def caught_up(self) -> bool:
-        """Whether nothing waits for its proof, and every market that trades was confirmed once or is known to fail."""
-        now_us = self._exchange_us()
-        trading = [each for each in self._tracked.values() if each.is_open(now_us)]
-        return not self._proving and all(each.confirmed_at is not None or each.failing for each in trading)
+        """Whether nothing waits for its proof, and every other market was confirmed once or is known to fail."""
+        return not self._proving and all(
+            each.confirmed_at is not None or each.failing for each in self._tracked.values()
+        )
 
     def counts(self, series_ticker: str) -> tuple[int, int, int]:
         """Of one series: markets that trade, that have not settled, and that wait for a walk or are being walked."""
@@ -191,7 +191,7 @@ class Book:
         waiting = [each for each in self._tracked.values() if each.waits_until(now) <= now]
         if waiting:
             first = min(waiting, key=lambda each: each.walked_at)
-            first.working = True
+            first.begin()
             task = Task(first.unit, first.known, only_new=not first.whole, unwritten=first.unwritten.all())
             return Order(task, now, now_us)
         for each in self._tracked.values():

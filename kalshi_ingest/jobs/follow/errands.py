@@ -10,7 +10,6 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.model import to_microseconds
-from kalshi_ingest.errors import IngestError
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState
 from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
@@ -93,10 +92,12 @@ class Errands:
                 await database.close()
             if known.error is None and whole:
                 self._whole_us[name] = to_microseconds(now)
-        except IngestError as error:
-            known.error = str(error)
-        known.ran_at = self._state.clock()
-        self._ran_us[name] = to_microseconds(clock())
+        except Exception as error:
+            # Whatever it is, the markets have nothing to do with it.
+            known.error = str(error) or type(error).__name__
+        finally:
+            known.ran_at = self._state.clock()
+            self._ran_us[name] = to_microseconds(clock())
         if known.error is None:
             known.succeeded_at = known.ran_at
         else:

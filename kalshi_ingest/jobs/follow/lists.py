@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from kalshi_ingest.domain.model import to_microseconds
+from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.book import Book
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
@@ -34,11 +35,13 @@ class _Read:
     """When the lists of one series were read last."""
 
     at: float
-    whole_at: float
-    """The last time that nothing in them failed."""
     at_us: int
-    deep_us: int
-    whole: bool
+    to_the_end: bool
+    ended_at: float = -math.inf
+    """When a reading that came to the end began."""
+    deep_at: float = -math.inf
+    deep_us: int = 0
+    """The same, of one from the first unfinished date on."""
 
 
 class Lists:
@@ -48,7 +51,7 @@ class Lists:
         self, tools: Tools, book: Book, border: Border, record: Record, state: FollowState, rhythm: Rhythm
     ) -> None:
         self.first_round = asyncio.Event()
-        """Set once the lists of every series were read since the last loss."""
+        """Set once the lists of every series were read to their ends since the last loss."""
         self._tools = tools
         self._book = book
         self._border = border
@@ -56,7 +59,8 @@ class Lists:
         self._state = state
         self._rhythm = rhythm
         self._turn = asyncio.Semaphore(1)
-        self._read: dict[str, _Read] = {}
+        self._read = {ticker: _Read(-math.inf, 0, False) for ticker in state.series}
+        self._begin_at: dict[str, date | None] = {}
         self._asked: set[str] = set()
         self._woken = asyncio.Event()
 
@@ -68,23 +72,25 @@ class Lists:
     def quiet_at(self, ticker: str) -> float | None:
         """The moment that a series without a market that trades is vouched for: now, as long as its lists are read.
 
-        They would show a market that opens. None: not since the last loss, or not whole for too long.
+        They would show a market that opens. None: not since the last loss, or not to the end for too long.
         """
-        read = self._read.get(ticker)
         now = self._state.clock()
-        return now if read is not None and now - read.whole_at < 2 * self._rhythm.lists else None
+        return now if now - self._read[ticker].ended_at < 2 * self._rhythm.lists else None
 
-    async def run(self, start: date | None) -> None:
-        """Read everything from `start` on (None: from what is unfinished), then whatever is due, without an end."""
-        for ticker in self._state.series:
-            await self._read_series(ticker, start, deep=True)
-        self.first_round.set()
+    async def run(self, start: date | None, *, strict: bool = False) -> None:
+        """Read everything from `start` on (None: from what is unfinished), then whatever is due, without an end.
+
+        `strict`: an unknown series is an error (`Unusable`); else one that the exchange denies is reported and asked
+        for again, and the others go on.
+        """
+        self._begin_at = dict.fromkeys(self._state.series, start)
         while True:
             for ticker in self._state.series:
                 if self._is_due(ticker):
                     self._asked.discard(ticker)
-                    deep = self._now_us() - self._read[ticker].deep_us >= self._rhythm.deep * 1e6
-                    await self._read_series(ticker, None, deep=deep)
+                    await self._read_series(ticker, strict=strict)
+            if not self._begin_at:
+                self.first_round.set()
             self._woken.clear()
             try:
                 async with asyncio.timeout(min(1.0, self._rhythm.lists_pause)):
@@ -97,32 +103,51 @@ class Lists:
         passed = self._state.clock() - read.at
         if passed < self._rhythm.lists_pause:
             return False
-        interval = self._rhythm.lists if read.whole else self._rhythm.lists_again
-        by_exchange = (self._now_us() - read.at_us) / 1e6 >= interval and read.whole
+        interval = self._rhythm.lists if read.to_the_end else self._rhythm.lists_again
+        by_exchange = read.to_the_end and (self._now_us() - read.at_us) / 1e6 >= interval
         return ticker in self._asked or passed >= interval or by_exchange
 
-    async def _read_series(self, ticker: str, start: date | None, *, deep: bool) -> None:
-        today = self._tools.clock().date()
-        first = (await self._first_dates([ticker])).get(ticker, today - timedelta(days=1))
-        first = min(first, today - timedelta(days=1))
-        dates = Dates(min(start or first, first) if deep else max(first, today - _USUAL), today + _AHEAD)
+    def _is_deep(self, ticker: str) -> bool:
+        """Whether to begin at the first unfinished date: until that succeeded once, and then once a day."""
+        read = self._read[ticker]
+        passed = max(self._state.clock() - read.deep_at, (self._now_us() - read.deep_us) / 1e6)
+        return ticker in self._begin_at or passed >= self._rhythm.deep
+
+    async def _read_series(self, ticker: str, *, strict: bool) -> None:
+        read, deep = self._read[ticker], self._is_deep(ticker)
+        read.at, read.at_us = self._state.clock(), self._now_us()
+        progress = self._record.progress[ticker]
+        done = SeriesProgress(progress.wanted, tally=progress.tally)
+        try:
+            await self._list(done, await self._dates(ticker, deep=deep))
+        except Unusable as error:
+            if strict:
+                raise
+            done.failed[ticker] = str(error)
+        read.to_the_end = done.listed
+        if done.listed:
+            read.ended_at = self._state.series[ticker].listed_at = read.at
+            if deep:
+                read.deep_at, read.deep_us = read.at, read.at_us
+                self._begin_at.pop(ticker, None)
+        self._tell(ticker, done.failed)
+        progress.warnings.extend(each for each in done.warnings if each not in progress.warnings)
+
+    async def _list(self, done: SeriesProgress, dates: Dates) -> None:
         await self._border.refresh()
         cutoff = self._border.known
         recent = cutoff is not None and cutoff.markets.date() + _MARGIN <= dates.start
-        began, began_us = self._state.clock(), self._now_us()
-        progress = self._record.progress[ticker]
-        read = SeriesProgress(progress.wanted, tally=progress.tally)
-        plan = SeriesPlan(self._tools, read, dates, run_id=self._record.run_id, turn=self._turn)
+        plan = SeriesPlan(self._tools, done, dates, run_id=self._record.run_id, turn=self._turn)
         await plan.run(self._book, recent=recent)
-        known = self._read.get(ticker)
-        deep_us = began_us if deep or known is None else known.deep_us
-        whole = not read.failed
-        whole_at = began if whole else -math.inf if known is None else known.whole_at
-        self._read[ticker] = _Read(began, whole_at, began_us, deep_us, whole)
-        if read.listed:
-            self._state.series[ticker].listed_at = began
-        self._tell(ticker, read.failed)
-        progress.warnings.extend(each for each in read.warnings if each not in progress.warnings)
+
+    async def _dates(self, ticker: str, *, deep: bool) -> Dates:
+        today = self._tools.clock().date()
+        yesterday = today - timedelta(days=1)
+        first = min(yesterday, (await self._first_dates([ticker])).get(ticker, yesterday))
+        start = self._begin_at.get(ticker)
+        if deep:
+            return Dates(min(start or first, first), today + _AHEAD)
+        return Dates(max(first, today - _USUAL), today + _AHEAD)
 
     def _tell(self, ticker: str, failed: Mapping[str, str]) -> None:
         for what, reason in failed.items():

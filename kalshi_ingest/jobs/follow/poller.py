@@ -14,6 +14,7 @@ from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.tools import Tools
 
+_SHORTEST = 0.05
 _COMPLAINT_SECONDS = 60.0
 
 log = structlog.get_logger()
@@ -43,13 +44,15 @@ class Poller:
             began = self._state.clock()
             self._woken.clear()
             await self._look(trading=True)
-            if began - quiet_at >= self._rhythm.quiet:
+            catching_up = self._state.phase is Phase.CATCHING_UP
+            if began - quiet_at >= (self._rhythm.poll if catching_up else self._rhythm.quiet):
                 await self._look(trading=False)
                 quiet_at = began
             self._tell()
             channel = self._state.channel
             announced = channel is not None and channel.connected
             pause = self._rhythm.poll_with_channel if announced else self._rhythm.poll
+            await asyncio.sleep(_SHORTEST)  # whatever the channel tells
             await self._sleep(began + pause - self._state.clock())
 
     async def _sleep(self, seconds: float) -> None:

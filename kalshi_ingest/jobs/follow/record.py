@@ -78,7 +78,8 @@ class Record:
     async def close(self, database: Database, now: datetime, error: str | None) -> None:
         """End the run as well as it can be done."""
         with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            await asyncio.wait_for(self._end(database, now, error), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._end(database, now, error)
 
     def failed(self, series_ticker: str) -> dict[str, str]:
         """What is failing now, of a series: in its lists, and markets."""

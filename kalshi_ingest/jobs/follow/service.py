@@ -57,7 +57,7 @@ class FollowService:
         if asked.weather is not None:
             self._errands = Errands(asked.weather, database_url, state, self._rhythm)
         self.revive: Callable[[], None] | None = None
-        """Starts a database that is this program's own again; blocks, and may raise `Unusable`."""
+        """Starts a database that is this program's own again; blocks, and may fail."""
         self._random = Random()
         self._start = asked.start
         self._proved_usable = False
@@ -81,13 +81,15 @@ class FollowService:
                     raise
                 await self._lost(error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._rhythm.away * self._random.uniform(0.5, 1.0))
+                async with asyncio.timeout(self._rhythm.away * self._random.uniform(0.5, 1.0)):
+                    await stop.wait()
         self._state.phase = Phase.STOPPING
 
     async def _session(self, stop: asyncio.Event) -> None:
         async with opened(self._exchange, self._database_url, _local_clock) as session:
             self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
-            following = FollowSession(session, self._record, self._state, self._rhythm)
+            usable = self._proved_usable
+            following = FollowSession(session, self._record, self._state, self._rhythm, proved_usable=usable)
             following.on_first_round = self._begun
             await following.run(self._start, stop, self._errands)
 
@@ -123,7 +125,7 @@ class FollowService:
         if (self._state.phase, self._state.reason) != (phase, str(error)):
             log.warning("waiting", what=what, reason=str(error))
         if what == "database" and self.revive is not None:
-            with suppress(Unusable):
+            with suppress(IngestError, OSError):
                 await asyncio.to_thread(self.revive)
         self._state.phase, self._state.reason = phase, str(error)
 

@@ -39,7 +39,11 @@ _STOP_SECONDS = 5.0
 class FollowSession:
     """Everything between opening exchange and database and losing one of them."""
 
-    def __init__(self, session: Session, record: Record, state: FollowState, rhythm: Rhythm) -> None:
+    def __init__(
+        self, session: Session, record: Record, state: FollowState, rhythm: Rhythm, *, proved_usable: bool
+    ) -> None:
+        """`proved_usable`: everything asked for was there once, so that nothing but a stop ends the service."""
+        self._strict = not proved_usable
         self.on_first_round: Callable[[], None] | None = None
         """Called once the lists of every series were read."""
         self._session = session
@@ -95,7 +99,7 @@ class FollowSession:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(writer.run())
                 jobs = [group.create_task(_work(book, walker, tools.writing)) for _ in range(tools.workers)]
-                jobs.append(group.create_task(lists.run(start)))
+                jobs.append(group.create_task(lists.run(start, strict=self._strict)))
                 jobs.append(group.create_task(poller.run()))
                 jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
                 jobs.append(group.create_task(self._keep_telling(writer)))

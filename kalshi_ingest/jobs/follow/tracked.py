@@ -14,7 +14,7 @@ from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint
 
 RECHECK_SECONDS = 600.0
 """A market that trades is asked for its trades this often even when its volume stands still: one was seen frozen."""
-UNSTATED_SECONDS = 30.0
+UNSTATED_SECONDS = 10.0
 """The same for a market whose volume the exchange does not state."""
 _CLAIM_SECONDS = 10.0
 """How long a trade that was announced is looked for."""
@@ -86,9 +86,12 @@ class Tracked:
     """The same moment in the exchange's time."""
     failing: bool = False
     _listed: int | None = field(init=False)
-    _listed_at: float = -math.inf
+    _moved: bool = False
+    """The volume rose since the last walk began."""
     _explained: int = 0
     """By how much the exchange's volume exceeds its trades, as far as a whole walk showed."""
+    _deficit_before: int = 0
+    """The deficit that the walk before left."""
     _tries: int = 0
     _not_before: float = -math.inf
     _claims: dict[bytes, float] = field(default_factory=dict)
@@ -110,7 +113,9 @@ class Tracked:
         """Take in how far the exchange says it got when it was asked at `began`; whether the lists have to be read."""
         # At the first look, what has closed meanwhile has moved on from what the lists said a moment before.
         went_on = pulse.api_status != self.api_status if self.api_status else pulse.api_status not in _BEFORE_WORDS
-        self.api_status, self._listed, self._listed_at = pulse.api_status, pulse.volume, began
+        if pulse.volume is not None and self._listed is not None and pulse.volume > self._listed:
+            self._moved = True
+        self.api_status, self._listed = pulse.api_status, pulse.volume
         if self._agrees() and pulse.volume is not None:  # a volume that is not stated proves nothing
             self._confirm(began, began_us)
         if went_on or pulse.api_status not in _ENDED_WORDS:
@@ -156,6 +161,11 @@ class Tracked:
         asked_anyway = self.api_status in _OPEN_WORDS or self.api_status == MISSING
         return max(self._not_before, self.walked_at + patience) if asked_anyway else math.inf
 
+    def begin(self) -> None:
+        """Somebody begins to work on it."""
+        self.working = True
+        self._moved = False
+
     def walked(self, checkpoint: Checkpoint, began: float, began_us: int, now: float) -> None:
         """A walk that began at `began` ended so."""
         self.known = checkpoint
@@ -166,15 +176,21 @@ class Tracked:
             self._not_before = now + min(RECHECK_SECONDS, 10.0 * 2**self._tries)
             return
         self.walked_at = began
-        if self._agrees() or self._listed_at > began:
+        deficit = self._deficit()
+        if self._agrees():
             self._tries, self.whole = 0, False
-            self._not_before = now + 0.2 if self._claims else -math.inf
+            self._not_before = -math.inf
+        elif self._claims:
+            self._not_before = now + 0.2
+        elif self._moved and deficit != self._deficit_before:
+            self._not_before = -math.inf  # there is news, so the walk did not fail to find it
         elif self.whole:
-            self._explained, self._tries, self.whole = self._deficit(), 0, False
+            self._explained, self._tries, self.whole = deficit, 0, False
         else:
             self._tries += 1
             self._not_before = now + 0.3 * 2**self._tries
             self.whole = self._tries >= _TRIES
+        self._deficit_before = deficit
         if self._agrees():
             self._confirm(began, began_us)
 
@@ -187,8 +203,9 @@ class Tracked:
         return 0 if self._listed is None else self._listed - stored
 
     def _settled_in_sum(self) -> bool:
-        # A list that lags behind the trades says less than is stored: no reason to ask.
-        return self._deficit() <= 0 or self._deficit() == self._explained
+        # A list that lags behind the trades says less than is stored: no reason to ask, unless it goes on.
+        deficit = self._deficit()
+        return deficit in (0, self._explained) or (deficit < 0 and not self._moved)
 
     def _agrees(self) -> bool:
         walked = self.known is not None and self.known.state == "open"

@@ -41,6 +41,13 @@ def due(market: Tracked, now: float) -> bool:
     return market.waits_until(now) <= now
 
 
+def walk(market: Tracked, checkpoint: Checkpoint, began: float, began_us: int, ended: float) -> None:
+    """A walk from its beginning to its end, with nothing heard meanwhile."""
+    market.begin()
+    market.walked(checkpoint, began, began_us, ended)
+    market.working = False
+
+
 def test_a_market_that_nobody_walked_is_asked_for_at_once() -> None:
     assert due(Tracked(UNIT, None), 0.0)
     assert due(Tracked(UNIT, replace(OPEN, state="walking")), 0.0), "a walk that broke off goes on"
@@ -70,7 +77,7 @@ def test_nobody_asks_twice_at_the_same_time() -> None:
 def test_a_walk_that_brings_the_sum_to_the_volume_confirms_as_of_its_beginning() -> None:
     market = confirmed()
     market.heard(active(300), 20.0, 20_000_000)
-    market.walked(stored(300), 21.0, 21_000_000, 22.0)
+    walk(market, stored(300), 21.0, 21_000_000, 22.0)
     assert (market.confirmed_at, market.confirmed_us) == (21.0, 21_000_000)
     assert not due(market, 22.0)
 
@@ -78,7 +85,7 @@ def test_a_walk_that_brings_the_sum_to_the_volume_confirms_as_of_its_beginning()
 def test_a_list_that_lags_behind_the_trades_is_no_reason() -> None:
     market = confirmed()
     market.heard(active(200), 20.0, 20_000_000)
-    market.walked(stored(300), 21.0, 21_000_000, 22.0)
+    walk(market, stored(300), 21.0, 21_000_000, 22.0)
     market.heard(active(200), 22.0, 22_000_000)
     assert not due(market, 22.0)
     assert market.confirmed_at == 22.0
@@ -91,8 +98,10 @@ def test_a_list_that_lags_behind_the_trades_is_no_reason() -> None:
 def test_what_was_heard_after_a_walk_began_is_a_reason_to_walk_again_at_once() -> None:
     market = confirmed()
     market.heard(active(200), 20.0, 20_000_000)
+    market.begin()
     market.heard(active(300), 22.0, 22_000_000)
     market.walked(stored(200), 21.0, 21_000_000, 23.0)
+    market.working = False
     assert due(market, 23.0)
     assert not market.whole
     assert market.confirmed_at == 10.0, "neither the walk nor the pulse is matched by the other"
@@ -111,17 +120,17 @@ def test_a_late_trade_is_looked_for_a_few_times_then_in_everything_and_then_acce
     now = 20.0
     for pause in (0.6, 1.2, 2.4):
         assert not market.whole
-        market.walked(stored(200), now, round(now * 1e6), now)
+        walk(market, stored(200), now, round(now * 1e6), now)
         now = waits(market, now, pause)
     assert market.whole, "the last resort asks for everything"
-    market.walked(stored(200), now, round(now * 1e6), now + 1)
+    walk(market, stored(200), now, round(now * 1e6), now + 1)
     assert (market.confirmed_at, market.whole) == (now, False), "what a whole walk does not show is not there"
     market.heard(active(300), 30.0, 30_000_000)
     assert not due(market, 30.0), "the same difference is no reason again"
     assert market.confirmed_at == 30.0
     market.heard(active(301), 31.0, 31_000_000)
     assert due(market, 31.0)
-    market.walked(stored(200), 31.0, 31_000_000, 31.0)
+    walk(market, stored(200), 31.0, 31_000_000, 31.0)
     waits(market, 31.0, 0.6)
     assert not market.whole, "it begins anew"
 
@@ -129,11 +138,11 @@ def test_a_late_trade_is_looked_for_a_few_times_then_in_everything_and_then_acce
 def test_a_late_trade_that_a_second_look_finds_is_the_end_of_it() -> None:
     market = confirmed()
     market.heard(active(300), 20.0, 20_000_000)
-    market.walked(stored(200), 20.0, 20_000_000, 20.0)
-    market.walked(stored(300), 21.0, 21_000_000, 21.0)
+    walk(market, stored(200), 20.0, 20_000_000, 20.0)
+    walk(market, stored(300), 21.0, 21_000_000, 21.0)
     assert not due(market, 21.0)
     market.heard(active(400), 22.0, 22_000_000)
-    market.walked(stored(300), 22.0, 22_000_000, 22.0)
+    walk(market, stored(300), 22.0, 22_000_000, 22.0)
     waits(market, 22.0, 0.6)
 
 
@@ -141,7 +150,7 @@ def test_a_deficit_that_was_accepted_and_then_shrinks_is_looked_into() -> None:
     market = confirmed()
     market.heard(active(300), 20.0, 20_000_000)
     for _ in range(4):
-        market.walked(stored(200), 20.5, 20_500_000, 21.0)
+        walk(market, stored(200), 20.5, 20_500_000, 21.0)
     assert not due(market, 25.0)
     market.heard(active(250), 26.0, 26_000_000)
     assert due(market, 26.0)
@@ -152,16 +161,16 @@ def test_a_market_that_fails_is_asked_less_and_less_often_and_comes_back() -> No
     market.heard(active(200), 20.0, 20_000_000)
     now, pauses = 20.0, []
     for _ in range(8):
-        market.walked(stored(100).failed("a page breaks its contract"), now, round(now * 1e6), now)
+        walk(market, stored(100).failed("a page breaks its contract"), now, round(now * 1e6), now)
         assert market.failing
         pauses.append(market.waits_until(now) - now)
         now += pauses[-1]
     assert pauses == [20, 40, 80, 160, 320, 600, 600, 600]
-    market.walked(stored(200), now, round(now * 1e6), now)
+    walk(market, stored(200), now, round(now * 1e6), now)
     assert not market.failing
     assert market.confirmed_at == now
     market.heard(active(300), now + 1, round(now * 1e6))
-    market.walked(stored(300).failed("again"), now + 1, round(now * 1e6), now + 1)
+    walk(market, stored(300).failed("again"), now + 1, round(now * 1e6), now + 1)
     assert market.waits_until(0.0) == now + 21, "it begins anew"
 
 
@@ -169,11 +178,11 @@ def test_a_market_that_stands_still_is_looked_into_now_and_then() -> None:
     """A volume was seen that stood still while trades went on."""
     market = confirmed()
     assert market.waits_until(0.0) == 10.0 + RECHECK_SECONDS
-    market.walked(stored(100), 700.0, 700_000_000, 701.0)
+    walk(market, stored(100), 700.0, 700_000_000, 701.0)
     assert market.waits_until(0.0) == 700.0 + RECHECK_SECONDS
 
 
-def test_a_market_without_a_stated_volume_is_asked_every_half_minute() -> None:
+def test_a_market_without_a_stated_volume_is_asked_more_often() -> None:
     market = Tracked(replace(UNIT, volume=None), stored(100), walked_at=10.0)
     market.heard(active(None), 11.0, 11_000_000)
     assert market.waits_until(0.0) == 10.0 + UNSTATED_SECONDS
@@ -194,10 +203,10 @@ def test_an_announced_trade_has_to_be_found() -> None:
     assert due(market, 20.0)
     market.heard(active(100), 20.5, 20_500_000)
     assert market.confirmed_at == 10.0, "not while one is known to be missing"
-    market.walked(stored(100), 21.0, 21_000_000, 21.0)
+    walk(market, stored(100), 21.0, 21_000_000, 21.0)
     assert due(market, 21.0 + 0.6), "it was not there yet"
     market.found([trade(2), trade(1)])
-    market.walked(stored(200), 22.0, 22_000_000, 22.0)
+    walk(market, stored(200), 22.0, 22_000_000, 22.0)
     assert not due(market, 22.0)
     assert market.confirmed_at == 22.0
 
@@ -205,9 +214,9 @@ def test_an_announced_trade_has_to_be_found() -> None:
 def test_an_announced_trade_that_nobody_finds_is_forgotten_after_ten_seconds() -> None:
     market = confirmed()
     market.claim(trade(1).trade_id, 20.0)
-    market.walked(stored(100), 29.0, 29_000_000, 29.9)
+    walk(market, stored(100), 29.0, 29_000_000, 29.9)
     assert market.confirmed_at == 10.0
-    market.walked(stored(100), 30.0, 30_000_000, 30.0)
+    walk(market, stored(100), 30.0, 30_000_000, 30.0)
     assert market.confirmed_at == 30.0
     assert not due(market, 40.0)
 
@@ -223,7 +232,7 @@ def test_what_was_found_before_it_was_announced_does_not_count() -> None:
 
 def test_an_announcement_does_not_bring_a_failing_market_back_early() -> None:
     market = confirmed()
-    market.walked(stored(100).failed("why"), 20.0, 20_000_000, 20.0)
+    walk(market, stored(100).failed("why"), 20.0, 20_000_000, 20.0)
     market.claim(trade(1).trade_id, 21.0)
     assert market.waits_until(21.0) == 40.0
 
@@ -273,3 +282,31 @@ def test_a_bucket_found_after_a_restart_waits_with_all_its_minutes() -> None:
     unwritten.written(START + 4 * MINUTE_US)
     assert unwritten.due(START + 4 * MINUTE_US) == frozenset()
     assert unwritten.due(START + BUCKET_US) == {START}
+
+
+def test_a_deficit_that_stays_while_the_volume_moves_is_accepted_too() -> None:
+    """A market that is short of its volume while it trades: it must not be walked for ever."""
+    market = confirmed()
+    walks, volume = 0, 300
+    for second in range(20, 60):
+        volume += 100
+        market.heard(active(volume), float(second), second * 1_000_000)
+        for part in (0.1, 0.3, 0.5, 0.7, 0.9):
+            if due(market, second + part):
+                walks += 1
+                walk(market, stored(volume - 2), second + part, 0, second + part)
+    assert walks <= 40 + 5
+    assert market.confirmed_at is not None
+    assert market.confirmed_at > 50.0
+
+
+def test_a_volume_that_rises_below_what_is_stored_is_a_reason_once() -> None:
+    market = Tracked(replace(UNIT, volume=100), stored(150), walked_at=0.0)
+    market.heard(active(100), 1.0, 1_000_000)
+    assert not due(market, 1.0)
+    market.heard(active(110), 2.0, 2_000_000)
+    assert due(market, 2.0)
+    assert market.confirmed_at == 1.0
+    walk(market, stored(160), 3.0, 3_000_000, 3.0)
+    assert not due(market, 3.0)
+    assert market.confirmed_at == 3.0
