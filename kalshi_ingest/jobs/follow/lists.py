@@ -80,15 +80,15 @@ class Lists:
     async def run(self, start: date | None, *, strict: bool = False) -> None:
         """Read everything from `start` on (None: from what is unfinished), then whatever is due, without an end.
 
-        `strict`: an unknown series is an error (`Unusable`); else one that the exchange denies is reported and asked
-        for again, and the others go on.
+        `strict`: a series that is unknown at the first reading is an error (`Unusable`). One that the exchange denies
+        later is reported and asked for again, and the others go on.
         """
         self._begin_at = dict.fromkeys(self._state.series, start)
         while True:
             for ticker in self._state.series:
                 if self._is_due(ticker):
                     self._asked.discard(ticker)
-                    await self._read_series(ticker, strict=strict)
+                    await self._read_series(ticker, strict=strict and not self.first_round.is_set())
             if not self._begin_at:
                 self.first_round.set()
             self._woken.clear()
