@@ -13,7 +13,7 @@ demo: $(VENV)/run  ## simulated exchange, embedded PostgreSQL, backfill and its 
 	$(BIN)/kalshi-ingest demo
 
 test: check  ## every check and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
