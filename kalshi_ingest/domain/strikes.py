@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeVar
 
+from kalshi_ingest.domain.model import Market
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.errors import BadPayload
 
@@ -194,3 +195,15 @@ def _range(strike: Strike) -> tuple[Decimal, Decimal]:
 
 def _without(items: Sequence[_T], n: int) -> list[_T]:
     return [*items[:n], *items[n + 1 :]]
+
+
+def of_markets(markets: Sequence[Market]) -> list[Strike]:
+    """Each market's strikes, in their order, told from its own row or from the other markets of its event."""
+    found: dict[str, Strike] = {}
+    for event_ticker in {market.event_ticker for market in markets}:
+        bins = [market for market in markets if market.event_ticker == event_ticker]
+        rows = [
+            BinRow(each.ticker, each.strike_type, each.floor_strike, each.cap_strike, each.subtitle) for each in bins
+        ]
+        found |= {each.ticker: strike for each, strike in zip(bins, resolve(rows), strict=True)}
+    return [found[market.ticker] for market in markets]

@@ -187,7 +187,7 @@ class SeriesPlan:
         rejected, self._rejected = self._rejected, {}
         if not markets and not rejected:
             return
-        resolved = list(zip(markets, _strikes(markets), strict=True))
+        resolved = list(zip(markets, strikes.of_markets(markets), strict=True))
         quiet = [market for market in markets if self._proved_empty(market) and not feed.tracks(market.ticker)]
         finished = [self._empty_checkpoint(market) for market in quiet]
 
@@ -286,19 +286,6 @@ class SeriesPlan:
         if warning not in self._warned:
             self._warned.add(warning)
             self._progress.warnings.append(warning)
-
-
-def _strikes(markets: Sequence[Market]) -> list[strikes.Strike]:
-    """Each market's strikes, told from its own row or from the other markets of its event."""
-    found: dict[str, strikes.Strike] = {}
-    for event_ticker in {market.event_ticker for market in markets}:
-        bins = [market for market in markets if market.event_ticker == event_ticker]
-        rows = [
-            strikes.BinRow(each.ticker, each.strike_type, each.floor_strike, each.cap_strike, each.subtitle)
-            for each in bins
-        ]
-        found |= {each.ticker: strike for each, strike in zip(bins, strikes.resolve(rows), strict=True)}
-    return [found[market.ticker] for market in markets]
 
 
 def _unique(events: Sequence[Event]) -> list[Event]:
