@@ -15,12 +15,12 @@ from kalshi_ingest.commands.common import (
     now,
     say,
     stop_on_signals,
-    unless_stopped,
 )
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.jobs.export import export as write_archive
 from kalshi_ingest.jobs.load import load as read_archive
 from kalshi_ingest.jobs.session import migrated, with_database
+from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.grid import refresh
 

@@ -19,7 +19,6 @@ from kalshi_ingest.commands.common import (
     now,
     say,
     stop_on_signals,
-    unless_stopped,
 )
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import Unusable
@@ -28,6 +27,7 @@ from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, opened
+from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.jobs.summary import is_complete, summary
 from kalshi_ingest.settings import Settings
 

@@ -3,11 +3,11 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from types import FrameType
-from typing import Any, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 import structlog
 
@@ -92,22 +92,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` gives; None when `stop` came first, and `work` was cancelled."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        working.cancel()
-        await asyncio.wait([working])
-        if not working.cancelled() and (error := working.exception()):
-            log.debug("gave up opening", reason=str(error))
-        return None
-    finally:
-        stopping.cancel()
 
 
 def stop_on_signals(notice: str = "") -> asyncio.Event:

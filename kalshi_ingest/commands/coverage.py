@@ -20,7 +20,6 @@ from kalshi_ingest.commands.common import (
     now,
     say,
     stop_on_signals,
-    unless_stopped,
 )
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.domain.coverage.cases import Scope
@@ -40,6 +39,7 @@ from kalshi_ingest.jobs.coverage.examine import (
 from kalshi_ingest.jobs.coverage.report_json import as_json
 from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.jobs.session import migrated, opened, with_database
+from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.audit import Scope as AuditScope
 

@@ -18,7 +18,6 @@ from kalshi_ingest.commands.common import (
     now,
     say,
     stop_on_signals,
-    unless_stopped,
 )
 from kalshi_ingest.domain.cities import CITIES, City, active_city
 from kalshi_ingest.errors import Unusable
@@ -29,6 +28,7 @@ from kalshi_ingest.jobs.minutes_report import plan_text, report
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
 from kalshi_ingest.jobs.settlement_fetch import services
+from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from random import Random
@@ -22,6 +22,7 @@ from kalshi_ingest.jobs.follow.session import FollowSession
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, migrated, opened
+from kalshi_ingest.jobs.stopping import unless_stopped
 
 RETRY = RetryPolicy(attempts=4, first_delay=0.3, longest_delay=3.0, read_timeout=10.0, total_timeout=30.0)
 """Less patient than a backfill: an outage has to be seen soon, and what failed comes again by itself."""
@@ -71,8 +72,7 @@ class FollowService:
         """
         while not stop.is_set():
             try:
-                await migrated(self._database_url)
-                if await self._exchange_is_open():
+                if await unless_stopped(stop, self._is_there()):
                     await self._session(stop)
                     continue
             except (IngestError, asyncpg.PostgresError) as error:
@@ -85,8 +85,17 @@ class FollowService:
                     await stop.wait()
         self._state.phase = Phase.STOPPING
 
+    async def _is_there(self) -> bool:
+        """Whether the database is there, with the schema brought up to date, and the exchange says that it is open."""
+        await migrated(self._database_url)
+        return await self._exchange_is_open()
+
     async def _session(self, stop: asyncio.Event) -> None:
-        async with opened(self._exchange, self._database_url, _local_clock) as session:
+        async with AsyncExitStack() as stack:
+            opening = stack.enter_async_context(opened(self._exchange, self._database_url, _local_clock))
+            session = await unless_stopped(stop, opening)
+            if session is None:
+                return
             self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
             usable = self._proved_usable
             following = FollowSession(session, self._record, self._state, self._rhythm, proved_usable=usable)
