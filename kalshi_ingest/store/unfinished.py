@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 
+from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.model import to_microseconds
 
 _DATES = """
@@ -19,7 +20,11 @@ group by held.series_ticker
 
 # Lists come newest first and are stored page by page; what they should hold is written once they were read to the end.
 _LISTED = """
-select series_ticker, max(event_date) as listed from listings where series_ticker = any($1::text[]) group by 1
+select series_ticker, asked.first as asked, listed.first, listed.last
+from (select series_ticker, min(min_event_date) as first from ingestion_log
+      where series_ticker = any($1::text[]) and command not like 'weather %' group by 1) as asked
+full join (select series_ticker, min(event_date) as first, max(event_date) as last from listings
+           where series_ticker = any($1::text[]) group by 1) as listed using (series_ticker)
 """
 
 # A five-minute candle is written no sooner than the minutes in it, so where it is there, they are.
@@ -41,14 +46,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 async def first_dates(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> dict[str, date]:
     """Per series the event date from which on something may be missing; series of which nothing is held are left out.
 
-    It is the first date with a market that is not complete, else the newest held, and no later than the newest date up
-    to which the exchange's lists were read to their ends.
+    It is the first date with a market that is not complete, else the newest held; no later than the newest date up to
+    which the exchange's lists were read to their ends; and where they were never read so from the first date that a
+    run asked for, that one.
     """
     rows = await connection.fetch(_DATES, list(series_tickers))
-    first = {row["series_ticker"]: row["unfinished"] or row["newest"] for row in rows}
-    for row in await connection.fetch(_LISTED, list(series_tickers)):
-        first[row["series_ticker"]] = min(row["listed"], first.get(row["series_ticker"], row["listed"]))
-    return first
+    found = {row["series_ticker"]: [row["unfinished"] or row["newest"]] for row in rows}
+    for ticker, asked, first, last in await connection.fetch(_LISTED, list(series_tickers)):
+        dates = found.setdefault(ticker, [])
+        if last is not None:
+            dates.append(last)
+        city = city_of_series(ticker)
+        if asked is not None and city is not None:
+            asked = max(asked, city.first_event_date)
+        if asked is not None and (first is None or asked < first):
+            dates.append(asked)
+    return {ticker: min(dates) for ticker, dates in found.items() if dates}
 
 
 async def unwritten_buckets(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> dict[str, set[int]]:

@@ -125,3 +125,25 @@ async def test_only_markets_that_are_not_complete_and_were_asked_for_count(conne
     for ticker in (failed, complete, other):
         await store(connection, ticker, 1)
     assert await unwritten_buckets(connection, [CHICAGO, MIAMI]) == {failed: {START}}
+
+
+async def test_what_was_asked_for_and_never_listed_counts(database_url: str) -> None:
+    """A first reading that broke off leaves the newest markets; the log knows what was asked for."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(
+            "insert into series values ('KXHIGHCHI', 'chicago', '', '', '', null, '{}', now());"
+            "insert into ingestion_log (run_id, command, series_ticker, status, started_at, min_event_date,"
+            " max_event_date, asked_by) values"
+            " (gen_random_uuid(), 'follow', 'KXHIGHCHI', 'interrupted', now(), '2025-07-01', '2025-07-20', 'a'),"
+            " (gen_random_uuid(), 'weather settlement', 'KXHIGHCHI', 'success', now(), '2020-01-01', '2025-07-20',"
+            " 'a')"
+        )
+        assert await first_dates(connection, ["KXHIGHCHI"]) == {"KXHIGHCHI": date(2025, 7, 1)}
+        listed = "insert into listings values ('KXHIGHCHI', $1, 1, 6, gen_random_uuid(), now())"
+        await connection.execute(listed, date(2025, 7, 10))
+        assert await first_dates(connection, ["KXHIGHCHI"]) == {"KXHIGHCHI": date(2025, 7, 1)}
+        await connection.execute(listed, date(2025, 7, 1))
+        assert await first_dates(connection, ["KXHIGHCHI"]) == {"KXHIGHCHI": date(2025, 7, 10)}
+    finally:
+        await connection.close()
