@@ -52,14 +52,15 @@ async def first_dates(connection: asyncpg.Connection, series_tickers: Sequence[s
     """
     rows = await connection.fetch(_DATES, list(series_tickers))
     found = {row["series_ticker"]: [row["unfinished"] or row["newest"]] for row in rows}
-    for ticker, asked, first, last in await connection.fetch(_LISTED, list(series_tickers)):
+    for row in await connection.fetch(_LISTED, list(series_tickers)):
+        ticker, asked = row["series_ticker"], row["asked"]
         dates = found.setdefault(ticker, [])
-        if last is not None:
-            dates.append(last)
+        if row["last"] is not None:
+            dates.append(row["last"])
         city = city_of_series(ticker)
         if asked is not None and city is not None:
             asked = max(asked, city.first_event_date)
-        if asked is not None and (first is None or asked < first):
+        if asked is not None and (row["first"] is None or asked < row["first"]):
             dates.append(asked)
     return {ticker: min(dates) for ticker, dates in found.items() if dates}
 

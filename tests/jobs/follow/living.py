@@ -214,6 +214,7 @@ class Life:
 
     async def stop(self) -> int:
         """Stop the service in order: its exit code."""
+        await self.service.is_up()
         self.service.send(signal.SIGTERM)
         return await self.service.ended()
 

@@ -31,14 +31,22 @@ class Service:
         self._process = process
         self._order = {"words": list(words), "environment": dict(environment), "log": str(log)}
         self.pid = 0
+        self._logged = 0
+        """How long its log was when it was started last."""
         self._ended: asyncio.Task[int] | None = None
 
     async def start(self) -> None:
         """Start it; what ran before has ended."""
         assert self._process.stdin is not None
+        self._logged = self.log.stat().st_size if self.log.exists() else 0
         self._process.stdin.write(json.dumps(self._order).encode() + b"\n")
         self.pid = await self._number()
         self._ended = asyncio.create_task(self._number())
+
+    async def is_up(self) -> None:
+        """Wait until it listens, so that it takes a signal as it should."""
+        while not self.has_ended and b'"service"' not in self.log.read_bytes()[self._logged :]:
+            await asyncio.sleep(0.02)
 
     @property
     def has_ended(self) -> bool:
