@@ -44,8 +44,8 @@ class Service:
         self._ended = asyncio.create_task(self._number())
 
     async def is_up(self) -> None:
-        """Wait until it listens, so that it takes a signal as it should."""
-        while not self.has_ended and b'"service"' not in self.log.read_bytes()[self._logged :]:
+        """Wait until it has caught up: what a killed one left in the log is put right by then."""
+        while not self.has_ended and b'"up to date"' not in self.log.read_bytes()[self._logged :]:
             await asyncio.sleep(0.02)
 
     @property
