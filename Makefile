@@ -21,7 +21,7 @@ check: $(VENV)/dev  ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev  ## the figures of docs/benchmarks.md, measured here (about forty minutes)
+bench: $(VENV)/dev  ## the figures of docs/benchmarks.md, measured here (about eighty minutes)
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove what the other targets made
