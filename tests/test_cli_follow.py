@@ -5,14 +5,18 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import aiohttp
 import orjson
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
-from tests.jobs.harness import fetch
+from kalshi_ingest.simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_ingest.simulator.channel_faults import ChannelFaults
+from tests.jobs.harness import assert_holds_all, fetch
 from tests.test_cli import NOWHERE, Ended, ended, one_line, run, started
 
 NOON = datetime(2026, 6, 10, 18, tzinfo=UTC)
@@ -197,3 +201,71 @@ async def test_a_series_nobody_knows(exchange: Simulator, database_url: str) -> 
 async def test_an_address_that_is_no_exchange(exchange: Simulator, database_url: str) -> None:
     known = settings(exchange, database_url, API_URL=exchange.url.replace("/trade-api", "/other/trade-api"))
     one_line(await run(*FOLLOW, **known), code=2, saying="check KALSHI_INGEST_API_URL")
+
+
+def a_key(folder: Path) -> tuple[Path, bytes]:
+    """A private key in a file, and its public half."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    path = folder / "key.pem"
+    nothing = serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, nothing))
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return path, key.public_key().public_bytes(serialization.Encoding.PEM, form)
+
+
+async def measured(known: dict[str, str], name: str) -> float:
+    """One number of /metrics; 0 while it is not there."""
+    lines = (await asked(known, "/metrics"))[1].splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " ")), 0.0)
+
+
+async def test_with_a_key_trades_are_announced_and_what_is_lost_is_asked_for(tmp_path: Path, database_url: str) -> None:
+    """Every fifth message is dropped: REST fills what the WebSocket loses, and only REST's times are stored."""
+    path, public = a_key(tmp_path)
+    config = WorldConfig(start=date(2026, 6, 9), end=date(2026, 6, 11), now=NOON, cities=("KXHIGHCHI", "KXHIGHDEN"))
+    world = SyntheticWorld(config)
+    limits = Limits(public_key_pem=public, authenticated_requests_per_second=100)
+    async with Simulator(world, limits, Faults(channel=ChannelFaults(drop_every=5))) as exchange:
+        known = settings(exchange, database_url, API_KEY_ID="key", PRIVATE_KEY_PATH=str(path))
+        known["REQUESTS_PER_SECOND"] = "80"
+        async with following(known, "--start", "2026-06-09") as process:
+            await until_ready(known)
+            world.clock.speed = 300
+
+            async def announced_and_lost() -> bool:
+                gaps = await measured(known, "kalshi_ingest_channel_gaps_total")
+                return gaps >= 3 and await measured(known, "kalshi_ingest_channel_messages_total") >= 30
+
+            await until(announced_and_lost)
+            world.clock.speed = 0
+
+            async def all_there() -> bool:
+                held = await fetch(database_url, "select count(*) from trades")
+                return int(held[0][0]) == sum(world.trade_count(ticker) for ticker in world.market_tickers())
+
+            await until(all_there)
+            result = await stopped(process)
+    assert result.code == 0, result.err
+    await assert_holds_all(database_url, world)
+    assert exchange.stats.throttled == 0
+
+
+async def test_a_machine_that_slept_says_so_and_catches_up(exchange: Simulator, database_url: str) -> None:
+    """Stopped by the kernel for longer than the bound, as in a suspended machine."""
+    assert isinstance(exchange.world, SyntheticWorld)
+    known = settings(exchange, database_url)
+    async with following(known, "--stale-after", "2", "--start", "2026-06-08") as process:
+        await until_ready(known)
+        process.send_signal(signal.SIGSTOP)
+        exchange.world.now = NOON + timedelta(hours=30)  # markets closed and settled, new ones opened
+        await asyncio.sleep(3)
+        process.send_signal(signal.SIGCONT)
+        await until_ready(known)
+
+        async def proved() -> bool:
+            rows = await fetch(database_url, "select count(*) from checkpoints where state = 'complete'")
+            settled = [each for each in exchange.world.entries(None) if each.status == "finalized"]
+            return int(rows[0][0]) == len(settled)
+
+        await until(proved)
+        assert (await stopped(process)).code == 0
