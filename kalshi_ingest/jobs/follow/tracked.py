@@ -132,7 +132,7 @@ class Tracked:
         """The lists should have taken it from here. They may be unable to; then they are asked ever more rarely."""
         if now < self._lists_not_before:
             return False
-        self._lists_not_before = now + min(3_600.0, 5.0 * 2**self._lists_asked)
+        self._lists_not_before = now + _doubled(5.0, self._lists_asked, 3_600.0)
         self._lists_asked += 1
         return True
 
@@ -173,7 +173,7 @@ class Tracked:
         self.failing = checkpoint.state == "failed"
         if self.failing:
             self._tries += 1
-            self._not_before = now + min(RECHECK_SECONDS, 10.0 * 2**self._tries)
+            self._not_before = now + _doubled(10.0, self._tries, RECHECK_SECONDS)
             return
         self.walked_at = began
         deficit = self._deficit()
@@ -188,7 +188,7 @@ class Tracked:
             self._explained, self._tries, self.whole = deficit, 0, False
         else:
             self._tries += 1
-            self._not_before = now + 0.3 * 2**self._tries
+            self._not_before = now + _doubled(0.3, self._tries, 10.0)
             self.whole = self._tries >= _TRIES
         self._deficit_before = deficit
         if self._agrees():
@@ -210,3 +210,8 @@ class Tracked:
     def _agrees(self) -> bool:
         walked = self.known is not None and self.known.state == "open"
         return walked and not self._claims and self._settled_in_sum()
+
+
+def _doubled(seconds: float, times: int, most: float) -> float:
+    """A pause that doubles each time. After weeks of it the power itself would be too large for a float."""
+    return min(most, seconds * 2.0 ** min(times, 16))
