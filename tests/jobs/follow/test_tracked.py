@@ -314,9 +314,9 @@ def test_a_volume_that_rises_below_what_is_stored_is_a_reason_once() -> None:
 
 def test_a_market_that_fails_for_weeks_is_still_asked() -> None:
     """Twelve hundred failures in a row: a pause that only doubled would be too large for a float."""
-    market = confirmed()
-    for number in range(1_200):
-        now = 20.0 + number * RECHECK_SECONDS
+    market, now = confirmed(), 20.0
+    for _ in range(1_200):
+        now += RECHECK_SECONDS
         walk(market, stored(100).failed("a page breaks its contract"), now, round(now * 1e6), now)
         market.missed(now)
     assert market.waits_until(now) == now + RECHECK_SECONDS
