@@ -25,6 +25,9 @@ _USUAL = timedelta(days=10)
 """How far back an errand looks; once a day, and at the start, it looks back to the first day held."""
 _DAY_US = 86_400_000_000
 
+Errand = Callable[[Database, date, Callable[[], datetime], asyncio.Event], Awaitable[str | None]]
+"""(database, first day, the exchange's time, stop) → why not all that can be had is there, or None."""
+
 log = structlog.get_logger()
 
 
@@ -52,9 +55,7 @@ class Errands:
 
     async def run(self, clock: Callable[[], datetime], stop: asyncio.Event) -> None:
         """Run what is due, without an end; `clock` is the exchange's time, `stop` lets one end in order."""
-        errands: dict[str, tuple[float, Callable[..., Awaitable[str | None]]]] = {
-            "settlement": (self._rhythm.settlement, self._settlement)
-        }
+        errands: dict[str, tuple[float, Errand]] = {"settlement": (self._rhythm.settlement, self._settlement)}
         if self._weather.minutes is not None:
             errands["minutes"] = (self._rhythm.minutes, partial(self._minutes, self._weather.minutes))
         while True:
@@ -74,34 +75,40 @@ class Errands:
     async def _do(
         self,
         name: str,
-        work: Callable[[Database, date, Callable[[], datetime], asyncio.Event], Awaitable[str | None]],
+        work: Errand,
         clock: Callable[[], datetime],
         stop: asyncio.Event,
     ) -> None:
-        known = self._state.errands[name]
         now = clock()
+        whole = to_microseconds(now) - self._whole_us.get(name, 0) >= _DAY_US
+        error: str | None
         try:
-            database = await with_database(self._database_url)
-            try:
-                start = (now - _USUAL).date()
-                whole = to_microseconds(now) - self._whole_us.get(name, 0) >= _DAY_US
-                if whole:
-                    start = min(start, await first_day(database, self._weather.cities, now))
-                known.error = await work(database, start, clock, stop)
-            finally:
-                await database.close()
-            if known.error is None and whole:
-                self._whole_us[name] = to_microseconds(now)
-        except Exception as error:
+            error = await self._with_database(work, whole, clock, stop)
+        except Exception as failure:
             # Whatever it is, the markets have nothing to do with it.
-            known.error = str(error) or type(error).__name__
+            error = str(failure) or type(failure).__name__
+        known = self._state.errands[name]
+        known.error, known.ran_at = error, self._state.clock()
+        self._ran_us[name] = to_microseconds(clock())
+        if error is not None:
+            log.warning("errand failed; it comes again", errand=name, reason=error)
+            return
+        known.succeeded_at = known.ran_at
+        if whole:
+            self._whole_us[name] = to_microseconds(now)
+
+    async def _with_database(
+        self, work: Errand, whole: bool, clock: Callable[[], datetime], stop: asyncio.Event
+    ) -> str | None:
+        now = clock()
+        start = (now - _USUAL).date()
+        database = await with_database(self._database_url)
+        try:
+            if whole:
+                start = min(start, await first_day(database, self._weather.cities, now))
+            return await work(database, start, clock, stop)
         finally:
-            known.ran_at = self._state.clock()
-            self._ran_us[name] = to_microseconds(clock())
-        if known.error is None:
-            known.succeeded_at = known.ran_at
-        else:
-            log.warning("errand failed; it comes again", errand=name, reason=known.error)
+            await database.close()
 
     async def _settlement(
         self, database: Database, start: date, clock: Callable[[], datetime], stop: asyncio.Event
