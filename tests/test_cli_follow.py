@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import orjson
+import psutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -250,15 +251,19 @@ async def test_with_a_key_trades_are_announced_and_what_is_lost_is_asked_for(tmp
     assert exchange.stats.throttled == 0
 
 
-async def test_a_machine_that_slept_says_so_and_catches_up(exchange: Simulator, database_url: str) -> None:
-    """Stopped by the kernel for longer than the bound, as in a suspended machine."""
+async def is_frozen(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+
+
+async def test_a_frozen_process_catches_up(exchange: Simulator, database_url: str) -> None:
+    """As in a suspended machine: meanwhile markets closed and settled, and new ones opened."""
     assert isinstance(exchange.world, SyntheticWorld)
     known = settings(exchange, database_url)
     async with following(known, "--stale-after", "2", "--start", "2026-06-08") as process:
         await until_ready(known)
         process.send_signal(signal.SIGSTOP)
-        exchange.world.now = NOON + timedelta(hours=30)  # markets closed and settled, new ones opened
-        await asyncio.sleep(3)
+        await until(lambda: is_frozen(process.pid))
+        exchange.world.now = NOON + timedelta(hours=30)
         process.send_signal(signal.SIGCONT)
         await until_ready(known)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from types import FrameType
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 import structlog
 
@@ -18,8 +18,6 @@ from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
 
 COMPLETE, INCOMPLETE, INTERRUPTED = 0, 1, 130
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 

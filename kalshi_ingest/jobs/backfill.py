@@ -142,17 +142,7 @@ class Backfill:
         return runs.Outcome("success", warnings=warnings)
 
     def _counts(self) -> dict[str, runs.SeriesCount]:
-        return {
-            ticker: runs.SeriesCount(
-                markets=progress.walked,
-                trades=progress.trades,
-                candles_1m=progress.candles_1m,
-                candles_5m=progress.candles_5m,
-                requests=progress.tally.requests,
-                retries=progress.tally.retries,
-            )
-            for ticker, progress in self.progress.items()
-        }
+        return {ticker: progress.counted for ticker, progress in self.progress.items()}
 
     async def _record(self, write: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
         async def work(connection: asyncpg.Connection, _: bool) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.store.runs import SeriesCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,18 @@ class SeriesProgress:
     failed: dict[str, str] = field(default_factory=dict)
     """Ticker (or what else could not be read) to reason."""
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def counted(self) -> SeriesCount:
+        """What the ingestion log keeps of it."""
+        return SeriesCount(
+            markets=self.walked,
+            trades=self.trades,
+            candles_1m=self.candles_1m,
+            candles_5m=self.candles_5m,
+            requests=self.tally.requests,
+            retries=self.tally.retries,
+        )
 
     @property
     def done(self) -> int:

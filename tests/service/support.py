@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState, steady
@@ -17,7 +16,6 @@ NOW = datetime(2025, 7, 20, 20, 14, 33, tzinfo=UTC)
 CHICAGO, MIAMI = Wanted("KXHIGHCHI", "chicago"), Wanted("KXHIGHMIA", "miami")
 FIRST, TODAY, TOMORROW = date(2025, 7, 17), date(2025, 7, 20), date(2025, 7, 21)
 SECRET = "correct-horse-battery"
-_VOID = {"meta", "br", "link", "img"}
 
 
 def following(*wanted: Wanted) -> FollowState:
@@ -62,44 +60,3 @@ def with_password(url: str) -> str:
     parts = urlsplit(url)
     user = (parts.username or "") + f":{SECRET}"
     return parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}").geturl()
-
-
-class Page(HTMLParser):
-    """The tags and texts of a page; a tag that is closed wrongly fails the test."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.pieces: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in _VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in {"style", "script"}:
-            self.pieces.append(data)
-
-    @property
-    def words(self) -> str:
-        """All that can be read, with single spaces."""
-        return " ".join(" ".join(self.pieces).split())
-
-    def all_of(self, tag: str, kind: str | None = None) -> list[dict[str, str | None]]:
-        """The attributes of every such tag, of one class if asked."""
-        return [
-            attrs
-            for name, attrs in self.tags
-            if name == tag and (kind is None or kind in (attrs.get("class") or "").split())
-        ]

@@ -118,7 +118,6 @@ class Record:
             return
         outcome = {ticker: self._outcome(ticker, error) for ticker in self.progress}
         await _write(database, lambda connection: runs.update(connection, run, self._counts(), outcome, now))
-        self._run = None if error is None else self._run
 
     def _outcome(self, ticker: str, error: str | None) -> runs.Outcome:
         failed, warnings = self.failed(ticker), self.progress[ticker].warnings
@@ -130,17 +129,7 @@ class Record:
         return runs.Outcome("success", warnings=warnings)
 
     def _counts(self) -> dict[str, runs.SeriesCount]:
-        return {
-            ticker: runs.SeriesCount(
-                markets=progress.walked,
-                trades=progress.trades,
-                candles_1m=progress.candles_1m,
-                candles_5m=progress.candles_5m,
-                requests=progress.tally.requests,
-                retries=progress.tally.retries,
-            )
-            for ticker, progress in self.progress.items()
-        }
+        return {ticker: progress.counted for ticker, progress in self.progress.items()}
 
 
 async def _write(database: Database, write: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
