@@ -129,7 +129,7 @@ class Walker:
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
         resumed = walk.checkpoint.cursor is not None
-        closed_us = self._closed_us(walk)
+        closed_us = self._closed_us(walk, task.known)
         answered: set[Tier] = set()
         while (position := walk.position) is not None:
             try:
@@ -161,14 +161,17 @@ class Walker:
             if self.on_page is not None:
                 self.on_page(task, page.trades, closed_us)
 
-    def _closed_us(self, walk: Walk) -> int | None:
-        """Up to when candles may be written: what is made after this moment, this walk does not see."""
+    def _closed_us(self, walk: Walk, known: Checkpoint | None) -> int | None:
+        """Up to when candles may be written: what is made after this moment, this walk does not see.
+
+        A walk that goes on where it broke off saw nothing newer than what its first page held.
+        """
         if walk.checkpoint.settled_first:
             return None
         now_us = to_microseconds(self._clock()) - GUARD_US
         newest_us = walk.checkpoint.newest_us
-        broken_off = walk.checkpoint.cursor is not None and newest_us is not None
-        return min(now_us, newest_us or now_us) if broken_off else now_us
+        goes_on = known is not None and known.state == "walking" and newest_us is not None
+        return min(now_us, newest_us or now_us) if goes_on else now_us
 
     async def _page(
         self, at: Checkpoint, position: tuple[Tier, str | None], answered: set[Tier], progress: SeriesProgress
