@@ -4,16 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := kalshi_ingest tests benchmarks
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-long check bench clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/run  ## simulated exchange, embedded PostgreSQL, backfill and its proof, offline, within a minute
 	$(BIN)/kalshi-ingest demo
 
-test: check  ## every check and every test
+test: check  ## every check and every test but the long ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (about an hour)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m long --timeout 3600
 
 check: $(VENV)/dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
@@ -28,10 +31,12 @@ clean:  ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/run: pyproject.toml constraints.txt
+	@echo "Making a virtual environment in $(VENV) and installing what kalshi-ingest needs; this can take some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
 $(VENV)/dev: $(VENV)/run
+	@echo "Installing what the checks and tests need; this can take some minutes."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
