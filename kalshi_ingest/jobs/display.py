@@ -59,8 +59,8 @@ class Display:
         done = sum(each.done for each in self._progress)
         left = sum(each.markets - each.done for each in self._progress)
         known = all(each.listed for each in self._progress) and done > 0
-        walked = sum(each.walked for each in self._progress)
-        speed = walked / seconds
+        ended = sum(len(each.ended) for each in self._progress)
+        speed = ended / seconds
         return Rates(
             seconds=seconds,
             requests_per_second=pace,

@@ -162,8 +162,9 @@ class SeriesPlan:
         self._rejected[ticker] = (parse_event_ticker(event_ticker).event_date, str(error))
 
     def _fail(self, ticker: object, reason: str) -> None:
-        self._progress.markets += 1
-        self._progress.walked += 1
+        if str(ticker) not in self._progress.ended:
+            self._progress.markets += 1
+            self._progress.ended.add(str(ticker))
         self._progress.failed[str(ticker)] = reason
 
     def _asked(self, event_ticker: str) -> bool:
@@ -199,7 +200,7 @@ class SeriesPlan:
 
         await self._database.run(work)
         self._progress.markets += len(markets)
-        self._progress.walked += len(quiet)
+        self._progress.ended |= {market.ticker for market in quiet}
         self._progress.verdicts["exact"] += len(quiet)
         done = {market.ticker for market in quiet}
         tasks: list[Task] = []

@@ -33,8 +33,9 @@ class SeriesProgress:
     """Markets of the asked dates found so far."""
     proved_before: int = 0
     """Complete before this run asked anything."""
-    walked: int = 0
-    """Walks that ended in this run, failed ones included."""
+    ended: set[str] = field(default_factory=set)
+    """Tickers of the markets that this run is done with, each once however often it was walked: walked to the end,
+    proved empty, or failed."""
     trades: int = 0
     candles_1m: int = 0
     candles_5m: int = 0
@@ -50,7 +51,7 @@ class SeriesProgress:
     def counted(self) -> SeriesCount:
         """What the ingestion log keeps of it."""
         return SeriesCount(
-            markets=self.walked,
+            markets=len(self.ended),
             trades=self.trades,
             candles_1m=self.candles_1m,
             candles_5m=self.candles_5m,
@@ -61,7 +62,7 @@ class SeriesProgress:
     @property
     def done(self) -> int:
         """Markets that need nothing more from this run."""
-        return self.proved_before + self.walked
+        return self.proved_before + len(self.ended)
 
     @property
     def complete(self) -> int:

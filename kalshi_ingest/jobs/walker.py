@@ -95,7 +95,7 @@ class Walker:
         else:
             progress.failed.pop(task.unit.ticker, None)
             self._count(walk.checkpoint, progress)
-        progress.walked += 1
+        progress.ended.add(task.unit.ticker)
         return walk.checkpoint
 
     async def close(self, task: Task, known: Checkpoint, closed_us: int) -> Checkpoint:

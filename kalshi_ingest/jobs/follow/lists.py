@@ -131,6 +131,7 @@ class Lists:
                 read.deep_at, read.deep_us = read.at, read.at_us
                 self._begin_at.pop(ticker, None)
         self._tell(ticker, done.failed)
+        progress.ended |= done.ended
         progress.warnings.extend(each for each in done.warnings if each not in progress.warnings)
 
     async def _list(self, done: SeriesProgress, dates: Dates) -> None:

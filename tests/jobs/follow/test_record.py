@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.store.database import Database
-from tests.jobs.follow.following import LivingWorld, after, following, serving
+from tests.jobs.follow.following import TICKER, TICKERS, LivingWorld, after, following, serving
 from tests.jobs.harness import CHICAGO, fetch, trade_row
 
 TWO = (*CHICAGO, Wanted("KXHIGHMIA", "miami"))
@@ -55,7 +56,7 @@ def work(kept: Record, ticker: str = "KXHIGHCHI") -> None:
     progress.candles_5m += 2
     progress.tally.requests += 3
     progress.tally.retries += 1
-    progress.walked += 1
+    progress.ended.add(f"{ticker}-{len(progress.ended)}")
     progress.verdicts["exact"] += 1
 
 
@@ -214,3 +215,22 @@ async def test_rows_of_a_service_that_was_killed_are_corrected_by_the_next(datab
         ("success", None),
         ("success", None),
     ]
+
+
+async def test_a_market_that_is_walked_again_and_again_counts_once(database_url: str) -> None:
+    world = LivingWorld(after())
+    world.add(*(trade_row(ticker, after(-5), number) for number, ticker in enumerate(TICKERS)))
+    async with serving(world) as simulator, following(simulator.url, database_url) as service:
+        await service.up_to_date()
+        for number in range(4):
+            world.add(trade_row(TICKER, after(seconds=number), 100 + number))
+            await service.until_rows(database_url, "select count(*) from trades", [(7 + number,)])
+        assert sum(simulator.stats.trade_pages.values()) > len(TICKERS), "one of them was walked more than once"
+    assert await rows(database_url, "select markets_fetched from ingestion_log") == [(len(TICKERS),)]
+    opened = Database(database_url)
+    await opened.open()
+    try:
+        told = (await history.newest_runs(opened))[0]
+    finally:
+        await opened.close()
+    assert told.markets_fetched == len(TICKERS)
