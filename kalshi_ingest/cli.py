@@ -14,7 +14,7 @@ from kalshi_ingest import logs
 from kalshi_ingest.errors import IngestError, Unusable
 from kalshi_ingest.jobs.simulation import add_simulate_options
 from kalshi_ingest.settings import Settings, load_settings
-from kalshi_ingest.store.database import translated
+from kalshi_ingest.store.sqlstate import translated
 
 Handler = Callable[[argparse.Namespace, Settings], int]
 Command = Callable[[str, str, str], argparse.ArgumentParser]

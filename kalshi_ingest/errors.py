@@ -9,11 +9,15 @@
     │   ├── Rejected            the exchange answered another 4xx
     │   └── BadPayload          an answer breaks its contract; names the field
     ├── Unusable                stops the run: the user has to change something (exit 2)
+    │   └── DatabaseUnusable    it is the database: its address, a right, its schema
+    │       └── SeriesTaken     another run works on the series
     └── OutOfReach              stops the run: exchange or database gone after all retries (exit 3)
-        └── DatabaseAway        it is the database
+        └── DatabaseAway        it is the database: away, read-only, locked or full, all of which passes
 
 `Transient` and `Permanent` concern one request or one market: the others go on.
 `Unusable` and `OutOfReach` concern the whole run.
+
+Everything else that is raised, an error of SQL included, is a fault of the program (exit 70, with its traceback).
 """
 
 
@@ -62,9 +66,17 @@ class Unusable(IngestError):
     """Wrong usage or configuration: the run cannot start until the user changes something."""
 
 
+class DatabaseUnusable(Unusable):
+    """The database cannot be used until somebody changes its address, a right or its schema."""
+
+
+class SeriesTaken(DatabaseUnusable):
+    """Another run holds the lock of a series. `follow` waits for it; other commands say who it is, and end."""
+
+
 class OutOfReach(IngestError):
     """The exchange or the database stayed away through every retry, or can take no more data."""
 
 
 class DatabaseAway(OutOfReach):
-    """The database stayed away through every retry, or can take no more data."""
+    """The database stayed away, read-only or locked through every retry, or can take no more data."""

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
-from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.errors import IngestError, SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.failures import first_of
 from kalshi_ingest.jobs.feed import Feed
@@ -56,7 +56,7 @@ class Backfill:
         tickers = list(self.progress)
         taken = await self._tools.writing.lock_series(tickers)
         if taken is not None:
-            raise Unusable(
+            raise SeriesTaken(
                 f"another run is working on {taken} in this database: wait for it to end, or ask for other cities"
             )
         await self._record(lambda connection: runs.begin(connection, self._run, tickers))

@@ -22,7 +22,8 @@ from kalshi_ingest.jobs.labels import Labelled, labelled
 from kalshi_ingest.jobs.tables import table as text_table
 from kalshi_ingest.store import reading
 from kalshi_ingest.store.city_facts import city_facts
-from kalshi_ingest.store.database import Database, translated
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.sqlstate import translated
 
 _AT_A_TIME = 4
 """Files that are published together: each waits for the disk or for the network."""

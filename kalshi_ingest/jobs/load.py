@@ -30,7 +30,7 @@ from kalshi_ingest.archive.schema import (
     TRADES,
 )
 from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.errors import IngestError, SeriesTaken, Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.tables import table
@@ -179,7 +179,7 @@ async def _in_steps(steps: Steps) -> ArchivedCity:
 async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: Callable[[], datetime]) -> Loaded:
     taken = await database.lock_series(city.series_tickers)
     if taken is not None:
-        raise Unusable(f"another run is working on {taken} in this database: load {city.label} when it has ended")
+        raise SeriesTaken(f"another run is working on {taken} in this database: load {city.label} when it has ended")
     small = (SERIES, EVENTS, MARKETS, CHECKPOINTS, LISTINGS)
     large = {table.name: table for table in (TRADES, CANDLES_1M, CANDLES_5M)}
     rows = CityRows(

@@ -14,7 +14,7 @@ import structlog
 from kalshi_ingest.domain.calendar import climate_day_of, event_dates
 from kalshi_ingest.domain.cities import City, active_city
 from kalshi_ingest.domain.minutes import is_late
-from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, Unusable
+from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, SeriesTaken, Unusable
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
 from kalshi_ingest.store import runs
@@ -127,7 +127,7 @@ class MinuteRun:
         locks = {f"weather minutes {series_ticker}": city.key for city, series_ticker in self._names.items()}
         taken = await self._database.lock_series(locks)
         if taken is not None:
-            raise Unusable(f"another run is fetching minutes of {locks[taken]} here: wait for it to end")
+            raise SeriesTaken(f"another run is fetching minutes of {locks[taken]} here: wait for it to end")
         await self._record(lambda connection: runs.begin(connection, self._run, names))
         outcome = runs.Outcome("interrupted", "stopped by the user")
         try:

@@ -17,7 +17,7 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Reported, Source
-from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.errors import IngestError, SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
 from kalshi_ingest.jobs.settlement_plan import days_of, due
@@ -79,7 +79,7 @@ class SettlementJob:
         locks = {f"weather settlement {city.series_ticker}": city.key for city in self._asked.cities}
         taken = await self._database.lock_series(locks)
         if taken is not None:
-            raise Unusable(f"another run is fetching settlements of {locks[taken]} here: wait for it to end")
+            raise SeriesTaken(f"another run is fetching settlements of {locks[taken]} here: wait for it to end")
         await self._in_transaction(lambda connection: runs.begin(connection, self._run, self._series))
         error: str | None = None
         try:

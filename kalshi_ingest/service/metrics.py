@@ -11,7 +11,7 @@ from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, FollowState, Lag, Phase,
 
 _PREFIX = "kalshi_ingest_"
 _VERDICTS = ("exact", "short", "over", "unknown")
-_LOSSES = ("exchange", "database")
+_LOSSES = ("exchange", "database", "series")
 
 
 def registry_of(state: FollowState, version: str) -> CollectorRegistry:

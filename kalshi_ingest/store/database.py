@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from kalshi_ingest.errors import DatabaseAway, IngestError, Unusable
+from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
+from kalshi_ingest.store.sqlstate import Kind, first_line, kind_of, translated
 
 LOCK_CLASS = 0x4B414C53
 """First key of the advisory locks ("KALS"); the second is `lock_key` of the series that a run works on."""
@@ -32,19 +33,6 @@ _SESSION = {
 }
 
 T = TypeVar("T")
-
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-)
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-"""Undone by the server because of somebody else's transaction: the same work can succeed when done again."""
-_NO_ROOM = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
 
 
 def lock_key(series_ticker: str) -> int:
@@ -149,7 +137,7 @@ class Database:
                 return await work(self._connection)
             except Exception as error:
                 if self._lost(error):
-                    raise DatabaseAway(f"lost the database at {self.place}: {_first_line(error)}") from None
+                    raise DatabaseAway(f"lost the database at {self.place}: {first_line(error)}") from None
                 raise
 
     def _give_up(self) -> None:
@@ -167,17 +155,19 @@ class Database:
         if lost_at is None:
             return now
         if now - lost_at > self._patience:
-            raise DatabaseAway(f"the database at {self.place} breaks off every attempt: {_first_line(error)}") from None
+            raise DatabaseAway(f"the database at {self.place} breaks off every attempt: {first_line(error)}") from None
         await asyncio.sleep(self._random.uniform(0, min(1.0, (now - lost_at) / 2)))
         return lost_at
 
     def _lost(self, error: Exception) -> bool:
         # A session that ends while nobody is reading leaves asyncpg confused about what it was doing, hence the
         # last two: on a connection that one task at a time uses they can have no other cause.
-        if isinstance(error, (*_AWAY, *_AGAIN, asyncpg.InterfaceError, asyncpg.InternalClientError)):
+        if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError):
             return True
+        if not isinstance(error, asyncpg.PostgresError):
+            return False
         closed = self._connection is None or self._connection.is_closed()
-        return closed and isinstance(error, asyncpg.PostgresError)
+        return closed or kind_of(error) in (Kind.LOST, Kind.AGAIN, Kind.MOVED)
 
     async def _reconnect(self) -> asyncpg.Connection:
         deadline = asyncio.get_running_loop().time() + self._patience
@@ -199,15 +189,19 @@ class Database:
                     timeout=10,
                     server_settings=_SESSION,
                 )
-            except _AWAY as error:
+            except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+                if isinstance(error, asyncpg.PostgresError) and kind_of(error) is Kind.FULL:
+                    raise translated(error) from None
+                if isinstance(error, asyncpg.PostgresError) and kind_of(error) in (Kind.REFUSED, Kind.FAULT):
+                    raise DatabaseUnusable(f"cannot use the database at {self.place}: {first_line(error)}") from None
                 if asyncio.get_running_loop().time() + delay > deadline:
-                    raise DatabaseAway(f"the database at {self.place} is out of reach: {_first_line(error)}") from None
+                    raise DatabaseAway(f"the database at {self.place} is out of reach: {first_line(error)}") from None
                 await asyncio.sleep(self._random.uniform(delay / 2, delay))
                 delay = min(delay * 2, 2.0)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                raise Unusable(f"cannot use the database at {self.place}: {_first_line(error)}") from None
+            except asyncpg.InterfaceError as error:
+                raise DatabaseUnusable(f"cannot use the database at {self.place}: {first_line(error)}") from None
             except ValueError:  # its text may quote the password
-                raise Unusable(
+                raise DatabaseUnusable(
                     "the database's address cannot be read: write :, / and @ inside a password as %3A, %2F and %40"
                 ) from None
 
@@ -231,23 +225,3 @@ def _is_cancelled() -> bool:
 async def _try_lock(connection: asyncpg.Connection, series_ticker: str) -> bool:
     query = "select pg_try_advisory_lock($1, $2)"
     return bool(await connection.fetchval(query, LOCK_CLASS, lock_key(series_ticker)))
-
-
-def translated(error: Exception) -> Exception:
-    """What a failed statement means to the user; errors of other kinds come back as they are."""
-    if isinstance(error, IngestError):
-        return error
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return Unusable(f"the database user lacks a right: {_first_line(error)}")
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return Unusable("the database is read-only (a standby?): point KALSHI_INGEST_DATABASE_URL at the primary")
-    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
-        return Unusable(f"the schema is missing or old: {_first_line(error)}; run `kalshi-ingest migrate`")
-    if isinstance(error, _NO_ROOM):
-        return DatabaseAway(f"the database can take no more data: {_first_line(error)}; free some room, then run again")
-    return error
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]

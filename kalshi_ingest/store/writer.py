@@ -12,7 +12,8 @@ from kalshi_ingest.domain.walk import Checkpoint, Step
 from kalshi_ingest.errors import BadPayload, IngestError, Permanent
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy, woven
-from kalshi_ingest.store.database import Database, translated
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.sqlstate import translated
 from kalshi_ingest.store.staging import merge_step
 
 _BATCH_TRADES = 20_000

@@ -12,7 +12,7 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.domain.coverage.remedies import work_left
-from kalshi_ingest.errors import Unusable
+from kalshi_ingest.errors import SeriesTaken, Unusable
 from kalshi_ingest.jobs.coverage.report_page import as_page
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
@@ -50,7 +50,7 @@ async def forget_distrusted(database: Database, report: Report) -> None:
     holes = [hole for hole in report.at(Level.HOLE) if hole.remedy is Remedy.REFETCH]
     taken = await database.lock_series({hole.series_ticker for hole in holes})
     if taken is not None:
-        raise Unusable(f"another run is working on {taken} in this database: check again when it has ended")
+        raise SeriesTaken(f"another run is working on {taken} in this database: check again when it has ended")
 
     async def work(connection: asyncpg.Connection, _: bool) -> None:
         await forget(connection, tickers)

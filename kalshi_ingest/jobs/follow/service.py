@@ -11,7 +11,7 @@ import aiohttp
 import asyncpg
 import structlog
 
-from kalshi_ingest.errors import DatabaseAway, IngestError, Permanent, Unusable
+from kalshi_ingest.errors import IngestError, Permanent, SeriesTaken, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
@@ -23,6 +23,7 @@ from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, migrated, opened
 from kalshi_ingest.jobs.stopping import unless_stopped
+from kalshi_ingest.store.sqlstate import is_of_database
 
 RETRY = RetryPolicy(attempts=4, first_delay=0.3, longest_delay=3.0, read_timeout=10.0, total_timeout=30.0)
 """Less patient than a backfill: an outage has to be seen soon, and what failed comes again by itself."""
@@ -77,7 +78,9 @@ class FollowService:
                     continue
             except (IngestError, asyncpg.PostgresError) as error:
                 # At the start an exchange that does not answer may be in maintenance; a database is there or it is not.
-                if not self._proved_usable and (_is_of_database(error) or isinstance(error, Unusable)):
+                # Another run on the same series ends some day, be it only a dead session that its server still keeps.
+                fatal = is_of_database(error) or isinstance(error, Unusable)
+                if not self._proved_usable and fatal and not isinstance(error, SeriesTaken):
                     raise
                 await self._lost(error)
             with suppress(TimeoutError):
@@ -127,8 +130,10 @@ class FollowService:
         return False
 
     async def _lost(self, error: Exception) -> None:
-        what = "database" if _is_of_database(error) else "exchange"
+        what = "database" if is_of_database(error) else "exchange"
         phase = Phase.EXCHANGE_AWAY if what == "exchange" else Phase.DATABASE_AWAY
+        if isinstance(error, SeriesTaken):
+            what, phase = "series", Phase.STANDBY
         if self._state.phase not in (phase, Phase.MAINTENANCE):
             self._state.losses[what] += 1
         if (self._state.phase, self._state.reason) != (phase, str(error)):
@@ -137,10 +142,6 @@ class FollowService:
             with suppress(IngestError, OSError):
                 await asyncio.to_thread(self.revive)
         self._state.phase, self._state.reason = phase, str(error)
-
-
-def _is_of_database(error: Exception) -> bool:
-    return isinstance(error, DatabaseAway | asyncpg.PostgresError)
 
 
 def _local_clock() -> datetime:

@@ -11,7 +11,7 @@ import structlog
 
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import Checkpoint
-from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, Unusable
+from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.jobs.failures import first_of
@@ -65,7 +65,7 @@ class FollowSession:
         tools, tickers = self._tools, list(self._state.series)
         taken = await tools.writing.lock_series(tickers)
         if taken is not None:
-            raise Unusable(
+            raise SeriesTaken(
                 f"another run is working on {taken} in this database: wait for it to end, or ask for other cities"
             )
         if not await tools.api.is_trading():  # and the exchange's time is known from here on

@@ -39,6 +39,7 @@ class Phase(StrEnum):
     MAINTENANCE = "exchange maintenance"
     EXCHANGE_AWAY = "exchange away"
     DATABASE_AWAY = "database away"
+    STANDBY = "standby"
     STOPPING = "stopping"
 
 
@@ -125,7 +126,8 @@ class FollowState:
     """Why the exchange or the database is away, in words for the user; never with a secret."""
     database_seen_at: float | None = None
     losses: Counter[str] = field(default_factory=Counter)
-    """Times that everything had to be opened again, by what was lost: `exchange`, `database`."""
+    """Times that everything had to be opened again, by what was lost: `exchange`, `database`; `series`: another run had
+    one of them."""
     requests: int = 0
     retries: int = 0
     rate_limited: int = 0
@@ -156,6 +158,8 @@ class FollowState:
         reasons: list[str] = []
         if self.phase is Phase.STOPPING:
             reasons.append("the service is stopping")
+        if self.phase is Phase.STANDBY:
+            reasons.append(self.reason)
         if self.database_seen_at is None or self.clock() - self.database_seen_at > DATABASE_SECONDS:
             reasons.append("the database does not answer")
         if self.phase is Phase.MAINTENANCE:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.simulator import Faults
@@ -265,11 +264,19 @@ async def test_what_was_acknowledged_before_a_stop_is_stored(pages: int, databas
     assert stored == wanted
 
 
-async def test_two_do_not_follow_one_series_in_one_database(database_url: str) -> None:
+async def test_a_second_service_waits_until_the_first_has_ended(database_url: str) -> None:
     world = LivingWorld(after(2, 30))
+    world.add(trade_row(TICKER, after(1), 1))
     async with serving(world) as simulator, following(simulator.url, database_url) as service:
         await service.up_to_date()
-        with pytest.raises(Unusable, match=f"another run is working on {SERIES}"):
-            async with following(simulator.url, database_url) as other:
-                await other.up_to_date()
-        await service.looked_again(simulator)
+        async with following(simulator.url, database_url) as standby:
+            await standby.until(lambda: standby.state.phase is Phase.STANDBY)
+            assert standby.state.losses == {"series": 1}
+            assert f"another run is working on {SERIES}" in standby.state.not_ready()[0]
+            await service.looked_again(simulator)
+            assert standby.state.phase is Phase.STANDBY
+            await service.end()
+            world.add(trade_row(TICKER, after(2), 2))
+            await standby.up_to_date()
+            await standby.until_rows(database_url, "select count(*)::int from trades", [(2,)])
+            assert not any("another run" in reason for reason in standby.state.not_ready())
