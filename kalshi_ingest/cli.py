@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from kalshi_ingest import logs
+from kalshi_ingest import logs, terminal
 from kalshi_ingest.errors import IngestError, Unusable
 from kalshi_ingest.jobs.simulation import add_simulate_options
 from kalshi_ingest.settings import Settings, load_settings
@@ -25,6 +25,7 @@ _UNUSABLE, _OUT_OF_REACH, _INTERRUPTED = 2, 3, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every foreseen error is one line on stderr."""
+    terminal.prepare()
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     arguments.passed_on = [word for word in unknown if word != "--"]
@@ -52,9 +53,6 @@ def _told() -> Iterator[list[int]]:
         yield outcome
     except KeyboardInterrupt:
         outcome.append(_INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        outcome.append(_INTERRUPTED)
     except Exception as error:
         meaning = translated(error)
         if isinstance(meaning, Unusable):
@@ -63,7 +61,11 @@ def _told() -> Iterator[list[int]]:
             outcome.append(_OUT_OF_REACH)
         else:
             raise
-        sys.stderr.write(f"kalshi-ingest: {logs.redact(str(meaning) or type(meaning).__name__)}\n")
+        _complain(logs.redact(str(meaning) or type(meaning).__name__))
+
+
+def _complain(text: str) -> None:
+    terminal.write(sys.stderr, terminal.safe(f"kalshi-ingest: {text}") + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,14 +8,18 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from kalshi_ingest import terminal
+from kalshi_ingest.terminal import Stream
 
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -58,14 +62,6 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 _SECRET_FIELD = re.compile(rf"{_GUARDED}|KALSHI-ACCESS-.*|authorization|private_key|dsn", re.IGNORECASE)
 
 
-class Stream(Protocol):
-    """What log lines are written to: any text file."""
-
-    def write(self, text: str, /) -> object: ...
-    def flush(self) -> object: ...
-    def isatty(self) -> bool: ...
-
-
 def configure(format: LogFormat = "auto", level: LogLevel = "info", stream: Stream | None = None) -> None:
     """Send this program's events from `level` on, and the libraries' from warning on, to `stream`.
 
@@ -78,13 +74,12 @@ def configure(format: LogFormat = "auto", level: LogLevel = "info", stream: Stre
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     as_json = format == "json" or (format == "auto" and not out.isatty())
+    rendering: list[Processor] = [_as_json] if as_json else [_without_escapes, _for_a_person(terminal.colours(out))]
     ending: list[Processor] = [
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         mask_secrets,
-        _as_json
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback),
+        *rendering,
     ]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -157,7 +152,26 @@ def _text(value: object) -> str:
 
 def _as_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
     first = {"timestamp": event.pop("timestamp", None), "level": event.pop("level", None)}
-    return orjson.dumps({**first, "event": event.pop("event", None), **event}).decode()
+    return terminal.safe(orjson.dumps({**first, "event": event.pop("event", None), **event}).decode())
+
+
+def _for_a_person(colours: bool) -> Processor:
+    return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
+
+
+def _without_escapes(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Nothing in a field obeys the terminal or looks like a line of its own; only a traceback has lines."""
+    return {
+        terminal.safe_line(name): _one_line(value, lines=name in ("exception", "stack"))
+        for name, value in event.items()
+    }
+
+
+def _one_line(value: object, *, lines: bool) -> object:
+    """Text made safe; containers are shown by `repr`, which escapes by itself."""
+    if not isinstance(value, str):
+        return value
+    return terminal.safe(value) if lines else terminal.safe_line(value)
 
 
 class _LibraryHandler(logging.StreamHandler[Stream]):
@@ -165,14 +179,18 @@ class _LibraryHandler(logging.StreamHandler[Stream]):
 
 
 class _Lines:
-    """The innermost logger: each message is one line, written in one call."""
+    """The innermost logger: each message is one line, written in one call.
+
+    A log that nobody reads any more, or a full disk under it, does not end the work that it tells about.
+    """
 
     def __init__(self, out: Stream) -> None:
         self._out = out
 
     def line(self, message: str) -> None:
-        self._out.write(message + "\n")
-        self._out.flush()
+        with suppress(OSError, ValueError):  # the latter: a stream that was closed
+            self._out.write(message + "\n")
+            self._out.flush()
 
     debug = info = warning = error = critical = line
 

@@ -207,3 +207,10 @@ def test_a_line_of_the_env_file_that_cannot_be_read(tmp_path: Path, capfd: pytes
 
 def test_an_empty_option_is_refused() -> None:
     assert complaint(data_dir="") == "KALSHI_INGEST_DATA_DIR: is empty."
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read_from_its_first_line() -> None:
+    """Windows' editors write one; python-dotenv before 1.2.3 took it for a part of the first name."""
+    Path(".env").write_bytes(b"\xef\xbb\xbfKALSHI_INGEST_WORKERS=7\r\nKALSHI_INGEST_HTTP_PORT=1234\r\n")
+    settings = load_settings({})
+    assert (settings.workers, settings.http_port) == (7, 1234)

@@ -11,6 +11,7 @@ from typing import TextIO
 
 import structlog
 
+from kalshi_ingest import terminal
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.session import Exchange
@@ -71,11 +72,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def say(text: str, out: TextIO | None = None) -> None:
-    """A result, to standard output unless told otherwise."""
-    out = out or sys.stdout
-    out.write(text + "\n")
-    out.flush()
+def say(text: str, out: TextIO | None = None, *, painted: bool = False) -> None:
+    """A result, to standard output unless told otherwise; `painted`: with this program's own colours in it."""
+    terminal.write(out or sys.stdout, terminal.safe(text, painted=painted) + "\n")
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import orjson
 
+from kalshi_ingest import terminal
 from kalshi_ingest.commands.backfill import run_backfill
 from kalshi_ingest.commands.common import (
     COMPLETE,
@@ -127,7 +127,8 @@ def _print(report: Report, audited: AuditReport | None, *, as_object: bool) -> N
             told["candles_audit"] = audited.as_dict()
         say(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
         return
-    say(as_text(report, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+    colour = terminal.colours(sys.stdout)
+    say(as_text(report, colour=colour), painted=colour)
     if audited is not None:
         say("\n" + audited.as_text())
 

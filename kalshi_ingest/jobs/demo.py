@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 
+from kalshi_ingest import terminal
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.errors import OutOfReach
@@ -61,7 +62,8 @@ async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunB
     await _show(url)
     _say("\n5. What `kalshi-ingest coverage` says: what should be there, against what is:\n")
     judged = await examine(url, Scope(now, dates.start, dates.end))
-    _say(as_text(judged, colour=sys.stdout.isatty()))
+    colour = terminal.colours(sys.stdout)
+    _say(as_text(judged, colour=colour), painted=colour)
     _say(f"\nLook around with: {_program()} database psql --data-dir {shlex.quote(str(data_dir))}")
     return code or (0 if judged.complete else 1)
 
@@ -136,6 +138,5 @@ async def _show(url: str) -> None:
         await database.close()
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def _say(text: str, *, painted: bool = False) -> None:
+    terminal.write(sys.stdout, terminal.safe(text, painted=painted) + "\n")

@@ -10,7 +10,9 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from kalshi_ingest import terminal
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.jobs.progress import SeriesProgress
 
@@ -43,7 +45,7 @@ class Display:
 
     async def run(self) -> None:
         """Refresh for ever."""
-        if not self._stream.isatty():
+        if not terminal.obeys(self._stream):
             while True:
                 await asyncio.sleep(_LOG_SECONDS)
                 self._log()
@@ -95,7 +97,7 @@ class Display:
         for each in self._progress:
             share = each.done / each.markets if each.markets else 0.0
             table.add_row(
-                each.wanted.label,
+                Text(terminal.safe_line(each.wanted.label)),  # and no markup either
                 f"{each.done:,}",
                 f"{each.markets:,}" if each.listed else f"{each.markets:,}+",
                 f"{share:.0%}",

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from datetime import timedelta
 
+from kalshi_ingest import terminal
 from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.server import Simulator
 from kalshi_ingest.simulator.world import Tier, World, in_tier
@@ -23,8 +24,7 @@ async def serve(simulator: Simulator, *, host: str, port: int, stop: asyncio.Eve
             _services(simulator),
             *_clock(world.clock),
         ]
-        sys.stdout.write("".join(line + "\n" for line in lines))
-        sys.stdout.flush()
+        terminal.write(sys.stdout, "".join(line + "\n" for line in lines))
         await stop.wait()
     finally:
         await simulator.stop()
