@@ -215,6 +215,11 @@ def _add_looking(command: Command) -> None:
     status.add_argument(
         "--run", metavar="ID", help="the whole story of one run; the first characters of its id suffice"
     )
+    status.add_argument(
+        "--forget",
+        metavar="ID",
+        help="take back what this run asked for, so that coverage does not expect its dates; what is held stays",
+    )
 
     command("migrate", "database.migrate", "Bring the database schema up to date.")
 

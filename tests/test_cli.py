@@ -358,19 +358,23 @@ async def test_stopping(exchange: Simulator, database_url: str, signals: int) ->
 
 async def test_a_killed_run_is_not_called_running(exchange: Simulator, database_url: str) -> None:
     settings = healthy(exchange, database_url)
-    process = await started(*backfill(), settings=settings | {"REQUESTS_PER_SECOND": "20"})
-    reached = asyncio.Event()
+    process = await started(*backfill(), settings=settings)
+    reached, killed = asyncio.Event(), asyncio.Event()
 
     async def on_request(route: str, ticker: str | None) -> None:
         if len(exchange.stats.trade_pages) > 10:
             reached.set()
+            await killed.wait()
 
     exchange.on_request = on_request
-    await asyncio.wait_for(reached.wait(), 30)
-    during = orjson.loads((await run("status", "--json", **settings)).out)["series"]
-    assert {row["last_run"]["status"] for row in during} == {"running"}
-    process.kill()
-    await ended(process)
+    try:
+        await asyncio.wait_for(reached.wait(), 30)
+        during = orjson.loads((await run("status", "--json", **settings)).out)["series"]
+        assert {row["last_run"]["status"] for row in during} == {"running"}
+    finally:
+        process.kill()
+        await ended(process)
+        killed.set()
     after = orjson.loads((await run("status", "--json", **settings)).out)["series"]
     assert {row["last_run"]["status"] for row in after} == {"interrupted"}
     assert sum(row["left"] for row in after) > 0
@@ -379,3 +383,17 @@ async def test_a_killed_run_is_not_called_running(exchange: Simulator, database_
 async def test_the_simulator_says_when_its_port_is_taken(exchange: Simulator) -> None:
     port = exchange.url.split(":")[2].split("/")[0]
     one_line(await run("simulate", "--port", port), code=2, saying=f"port {port}")
+
+
+async def test_a_run_is_forgotten_by_the_first_characters_of_its_id(database_url: str) -> None:
+    await postgres.execute(
+        database_url,
+        "insert into ingestion_log (run_id, command, series_ticker, status, started_at, min_event_date, max_event_date)"
+        " values ('0badc0de-0000-4000-8000-000000000000', 'backfill', 'KXHIGHCHI', 'failed', now(), '2025-01-01',"
+        " '2025-01-02')",
+    )
+    settings = {"DATABASE_URL": database_url}
+    one_line(await run("status", "--forget", "0badc0de", "--json", **settings), code=2, saying="--forget stands alone")
+    told = await run("status", "--forget", "0badc0de", **settings)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith("Run 0badc0de is forgotten: backfill\n")

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from kalshi_ingest.commands.common import COMPLETE, database_url, say
+from kalshi_ingest.commands.common import COMPLETE, database_url, now, say
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.session import migrated, with_database
@@ -15,7 +15,9 @@ from kalshi_ingest.store.database import Database
 
 
 def status(arguments: argparse.Namespace, settings: Settings) -> int:
-    """`status`: always 0; it tells, it does not judge."""
+    """`status`: always 0; it tells, it does not judge. With `--forget` it takes back what a run asked for."""
+    if arguments.forget is not None and (arguments.run or arguments.runs or arguments.json):
+        raise Unusable("--forget stands alone: leave out --run, --runs and --json")
 
     async def read(url: str) -> int:
         if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
@@ -32,6 +34,8 @@ def status(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _told(database: Database, arguments: argparse.Namespace) -> str:
+    if arguments.forget is not None:
+        return await history.forget_run(database, arguments.forget, now())
     if arguments.run is not None:
         told = await history.one_run(database, arguments.run)
         return history.as_json(told) if arguments.json else history.run_text(told)

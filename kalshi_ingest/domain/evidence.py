@@ -132,7 +132,8 @@ class Evidence:
     series: Mapping[str, str | None]
     """Series ticker → city key, of every series that is held or was ever asked for."""
     asked: tuple[date, date] | None
-    """First and last event date that any run asked for or that any row has; None in an empty database."""
+    """First and last event date that a run asked for, or that any row has; None in an empty database. A run that the
+    exchange answered with other dates only, or that was forgotten, is left out."""
     listed: Mapping[tuple[str, date], Listed]
     events: Sequence[HeldEvent]
     markets: Sequence[HeldMarket]

@@ -3,14 +3,14 @@
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import asyncpg
 import orjson
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.tables import table
-from kalshi_ingest.store import history
+from kalshi_ingest.store import evidence, history
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.history import SeriesRun
 
@@ -31,15 +31,59 @@ async def one_run(database: Database, prefix: str) -> list[SeriesRun]:
     """The run whose id begins with `prefix`. Raises `Unusable` when there is none, or more than one."""
 
     async def work(connection: asyncpg.Connection, _: bool) -> list[SeriesRun]:
-        return await history.named(connection, prefix)
+        return _only(await history.named(connection, prefix), prefix)
 
-    found = await database.run(work)
-    ids = {run.run_id for run in found}
+    return await database.run(work)
+
+
+async def forget_run(database: Database, prefix: str, now: datetime) -> str:
+    """Take back what a run asked for, and say what that changes: coverage no longer expects its dates because of it.
+
+    Raises `Unusable` when no run or more than one is meant, when it is still at work, and for a run of the weather.
+    """
+
+    async def work(connection: asyncpg.Connection, _: bool) -> str:
+        run = _only(await history.named(connection, prefix), prefix)
+        first = run[0]
+        if first.of_weather:
+            raise Unusable(f"run {first.run_id[:8]} fetched weather: coverage expects no event date because of it")
+        if any(each.status == "running" for each in run):
+            raise Unusable(f"run {first.run_id[:8]} is still at work: stop it before it is forgotten")
+        before = await evidence.expected_dates(connection)
+        await history.forget(connection, first.run_id, now)
+        return _forgotten(run, before, await evidence.expected_dates(connection))
+
+    return await database.run(work)
+
+
+def _only(found: list[SeriesRun], prefix: str) -> list[SeriesRun]:
+    """The rows of the one run that is meant."""
+    ids = {run.run_id for run in found if prefix and run.run_id.startswith(prefix)}
     if not ids:
         raise Unusable(f"no run's id begins with {prefix!r}: `kalshi-ingest status --runs` lists them")
     if len(ids) > 1:
         raise Unusable(f"{len(ids)} runs have an id that begins with {prefix!r}: give more of it")
     return found
+
+
+def _forgotten(run: Sequence[SeriesRun], before: tuple[date, date] | None, after: tuple[date, date] | None) -> str:
+    first = run[0]
+    labels = ", ".join(each.label for each in run)
+    lines = [
+        f"Run {first.run_id[:8]} is forgotten: {first.command}",
+        f"  It asked for event dates {first.min_event_date} to {first.max_event_date} of {labels}.",
+        "  Everything that it stored stays, and `status --runs` still shows it.",
+    ]
+    if first.forgotten_at is not None:
+        lines[0] = (
+            f"Run {first.run_id[:8]} was forgotten already, on {_minute(first.forgotten_at)} UTC: {first.command}"
+        )
+    if after is None:
+        told = "`coverage` expects no event date any more because of what was asked for or is held."
+    else:
+        told = f"`coverage` expects event dates {after[0]} to {after[1]}"
+        told += ", as before: other runs asked for them, or they are held." if after == before else "."
+    return "\n".join([*lines, told])
 
 
 def as_json(runs: Sequence[SeriesRun]) -> str:
@@ -80,6 +124,10 @@ def run_text(runs: Sequence[SeriesRun]) -> str:
     ]
     if first.min_event_date is not None and first.max_event_date is not None:
         lines.append(f"dates      {first.min_event_date} to {first.max_event_date}")
+    if first.forgotten_at is not None:
+        lines.append(
+            f"forgotten  {_minute(first.forgotten_at)} UTC: coverage does not expect these dates because of it"
+        )
     rows = [
         (
             run.label,
@@ -114,11 +162,10 @@ def _troubles(run: SeriesRun) -> list[str]:
 
 
 def _status(members: Sequence[SeriesRun]) -> str:
-    """One word when all series agree, else the counts."""
+    """One word when all series agree, else the counts; and whether the run was taken back."""
     words = [run.status for run in members]
-    if len(set(words)) == 1:
-        return words[0]
-    return ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words)))
+    told = words[:1] if len(set(words)) == 1 else [f"{words.count(word)} {word}" for word in sorted(set(words))]
+    return ", ".join([*told, "forgotten"] if members[0].forgotten_at else told)
 
 
 def _minute(moment: datetime) -> str:

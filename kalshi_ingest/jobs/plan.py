@@ -85,15 +85,23 @@ class SeriesPlan:
                 await self._list_markets(tier, feed)
             await self._list_events(recent=recent)
             self._progress.listed = True
+            self._progress.markets_listed = None if self._listed.first is None else self._progress.markets
             if not self._progress.markets:
-                # An empty list proves nothing: the exchange may not hold these dates yet, or not under this name.
-                self._progress.failed[self._series] = (
-                    f"the exchange lists no market with an event date from {self._dates.start} to {self._dates.end}"
-                )
+                self._nothing_listed()
         except (Permanent, Transient) as error:
             self._progress.failed[self._series] = f"the list is incomplete: {error}"
         finally:
             feed.close(self._series)
+
+    def _nothing_listed(self) -> None:
+        """Said as what it is: lists that hold other dates, or lists without a row, which prove nothing."""
+        asked = f"with an event date from {self._dates.start} to {self._dates.end}"
+        first, last = self._listed.first, self._listed.last
+        if first is None or last is None:
+            self._progress.failed[self._series] = f"the exchange lists no market {asked}, and none of any other date"
+            return
+        self._progress.absent = self._dates.end < last and not self._listed.events
+        self._progress.failed[self._series] = f"the exchange lists no market {asked}; it lists {first} to {last}"
 
     async def _store_series(self) -> None:
         try:
@@ -101,6 +109,7 @@ class SeriesPlan:
         except Rejected as error:
             if error.status != 404:
                 raise
+            self._progress.markets_listed = 0 if self._city is None else None  # a city's series there always was
             raise Unusable(f"the exchange knows no series {self._series}: check the ticker") from None
 
         async def work(connection: asyncpg.Connection, _: bool) -> dict[str, Checkpoint]:
@@ -169,10 +178,12 @@ class SeriesPlan:
 
     def _asked(self, event_ticker: str) -> bool:
         try:
-            return parse_event_ticker(event_ticker).event_date in self._dates
+            event = parse_event_ticker(event_ticker)
         except BadPayload:
             self._warn(f"event {event_ticker[:60]} of {self._series} was left out: its name tells no date")
             return False
+        self._listed.note(event)
+        return event.event_date in self._dates
 
     async def _is_own(self, market: Market) -> bool:
         """Whether a market is of this series: the exchange ignores filters it does not know."""

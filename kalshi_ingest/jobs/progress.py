@@ -29,6 +29,10 @@ class SeriesProgress:
     tally: Tally = field(default_factory=Tally)
     listed: bool = False
     """Whether every market of the asked dates is known."""
+    markets_listed: int | None = None
+    """How many these are, once it is known and as far as the lists prove it; see the column of the ingestion log."""
+    absent: bool = False
+    """Whether the lists go on to later dates and hold none of those asked for: asking again changes nothing."""
     markets: int = 0
     """Markets of the asked dates found so far."""
     proved_before: int = 0
@@ -57,6 +61,7 @@ class SeriesProgress:
             candles_5m=self.candles_5m,
             requests=self.tally.requests,
             retries=self.tally.retries,
+            listed=self.markets_listed,
         )
 
     @property

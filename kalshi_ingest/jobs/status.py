@@ -43,7 +43,7 @@ class Status:
 
     def _nothing_left(self) -> str:
         """What can be said when every market held is proved: a run that broke off may not have listed them all."""
-        ended = {ticker for ticker, run in self.runs.items() if run.status == "success"}
+        ended = {ticker for ticker, run in self.runs.items() if run.status == "success" or not run.is_expected}
         broken = [holding.label for holding in self.holdings if holding.series_ticker not in ended]
         if not broken:
             return "Every market is proved complete."

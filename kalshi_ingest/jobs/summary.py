@@ -78,7 +78,10 @@ def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: 
     reasons += [f"{waiting:,} markets have not settled yet"] if waiting else []
     unlisted = [each.wanted.label for each in progress if not each.listed]
     reasons += [f"the list of {', '.join(unlisted)} is incomplete"] if unlisted else []
-    return f"Incomplete {took}: {'; '.join(reasons) or 'not every market is proved'}. Run the same command again later."
+    said = f"Incomplete {took}: {'; '.join(reasons) or 'not every market is proved'}."
+    if all(each.absent or is_complete([each]) for each in progress):
+        return f"{said} Asking again changes nothing: check --start and --end."
+    return f"{said} Run the same command again later."
 
 
 def _duration(seconds: float) -> str:

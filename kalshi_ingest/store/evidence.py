@@ -15,31 +15,32 @@ from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.evidence_rows import RowsCheck, unknown_tickers
 from kalshi_ingest.store.evidence_weather import read_weather
+from kalshi_ingest.store.listings import NAMED
+from kalshi_ingest.store.runs import EXPECTED
 
-_SERIES = """
+_SERIES = f"""
 select asked.series_ticker, series.city
 from (
     select series_ticker from series
-    union select series_ticker from ingestion_log where command not like 'weather %'
+    union select series_ticker from {EXPECTED}
     union select series_ticker from checkpoints
     union select series_ticker from listings
 ) as asked
 left join series using (series_ticker)
 where $1::text[] is null or asked.series_ticker = any($1)
-"""
+"""  # noqa: S608
 
-_ASKED = """
+_ASKED = f"""
 select min(first) as first, max(last) as last
 from (
-    select series_ticker, min(min_event_date) as first, max(max_event_date) as last from ingestion_log
-    where command not like 'weather %' group by 1
-    union all select series_ticker, min(event_date), max(event_date) from listings group by 1
+    select series_ticker, min(min_event_date) as first, max(max_event_date) as last from {EXPECTED} group by 1
+    union all select series_ticker, min(event_date), max(event_date) from {NAMED} group by 1
     union all select series_ticker, min(event_date), max(event_date) from checkpoints group by 1
     union all select series_ticker, min(event_date), max(event_date) from markets group by 1
     union all select series_ticker, min(event_date), max(event_date) from events group by 1
 ) as dated
 where $1::text[] is null or series_ticker = any($1)
-"""
+"""  # noqa: S608
 
 _WITHIN = """
 where ($1::text[] is null or series_ticker = any($1))
@@ -82,6 +83,15 @@ class _Catalog:
     events: list[HeldEvent]
     markets: list[HeldMarket]
     claims: dict[str, Claim]
+
+
+async def expected_dates(connection: asyncpg.Connection, series: list[str] | None = None) -> tuple[date, date] | None:
+    """The first and last event date that `coverage` judges by itself: what runs asked for, and what is held.
+
+    Of some series, or of all (None). None in an empty database.
+    """
+    first, last = await connection.fetchrow(_ASKED, series) or (None, None)
+    return None if first is None or last is None else (first, last)
 
 
 async def read(
@@ -135,11 +145,10 @@ async def _read(
 async def _catalog(
     connection: asyncpg.Connection, series: list[str] | None, dates: tuple[date | None, date | None]
 ) -> _Catalog:
-    first, last = await connection.fetchrow(_ASKED, series) or (None, None)
     named = {row[0]: row[1] or _city(row[0]) for row in await connection.fetch(_SERIES, series)}
     return _Catalog(
         series=named,
-        asked=None if first is None or last is None else (first, last),
+        asked=await expected_dates(connection, series),
         listed={(row[0], row[1]): Listed(row[2], row[3]) for row in await connection.fetch(_LISTED, series, *dates)},
         events=[HeldEvent(*row) for row in await connection.fetch(_EVENTS, series, *dates)],
         markets=[HeldMarket(*row) for row in await connection.fetch(_MARKETS, series, *dates)],

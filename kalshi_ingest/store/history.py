@@ -13,7 +13,8 @@ from kalshi_ingest.store.database import LOCK_CLASS, lock_key
 _RUNS = """
 select run_id::text, series_ticker, coalesce(series.city, series_ticker) as label, command, asked_by, status,
        started_at, finished_at, duration_seconds::double precision as seconds, min_event_date, max_event_date,
-       markets_fetched, trades_fetched, candles_1m, candles_5m, requests, retries, error_message, details
+       markets_fetched, markets_listed, trades_fetched, candles_1m, candles_5m, requests, retries, error_message,
+       details, forgotten_at
 from ingestion_log left join series using (series_ticker)
 """
 _LATEST = """
@@ -26,6 +27,8 @@ where run_id in (select run_id from ingestion_log group by run_id order by max(s
 order by started_at desc, run_id, series_ticker
 """
 _NAMED = "where run_id::text like $1 || '%' order by started_at desc, run_id, series_ticker"
+
+_FORGET = "update ingestion_log set forgotten_at = $2 where run_id::text = $1 and forgotten_at is null"
 
 _LOCKS = """
 select objid::bigint as key from pg_locks
@@ -50,6 +53,8 @@ class SeriesRun:
     min_event_date: date | None
     max_event_date: date | None
     markets_fetched: int
+    markets_listed: int | None
+    """Markets that the exchange lists for the asked dates; None as long as the lists do not prove it."""
     trades_fetched: int
     candles_1m: int
     candles_5m: int
@@ -58,6 +63,18 @@ class SeriesRun:
     error_message: str | None
     details: Mapping[str, Any] | None
     """What failed and what was accepted with a warning; see the column's comment."""
+    forgotten_at: datetime | None
+    """When `status --forget` took it back; None: it was not."""
+
+    @property
+    def of_weather(self) -> bool:
+        """Whether it fetched weather, which has coverage of its own."""
+        return self.command.startswith("weather ")
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether coverage expects the event dates that it asked for; the same as `runs.EXPECTED` says in SQL."""
+        return not self.of_weather and self.forgotten_at is None and self.markets_listed != 0
 
 
 async def latest_of_each(connection: asyncpg.Connection) -> dict[str, SeriesRun]:
@@ -74,6 +91,11 @@ async def newest(connection: asyncpg.Connection, most: int) -> list[SeriesRun]:
 async def named(connection: asyncpg.Connection, prefix: str) -> list[SeriesRun]:
     """The runs whose id begins with `prefix`."""
     return await _read(connection, await connection.fetch(_RUNS + _NAMED, prefix))
+
+
+async def forget(connection: asyncpg.Connection, run_id: str, now: datetime) -> None:
+    """Mark a run as taken back; the row stays, and so does everything that the run stored."""
+    await connection.execute(_FORGET, run_id, now)
 
 
 async def _read(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> list[SeriesRun]:

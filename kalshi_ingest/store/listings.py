@@ -6,6 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
+NAMED = "listings where events > 0 or markets > 0"
+"""SQL: the event dates of which the exchange listed something; a date that was asked for in vain is none of them."""
+
 _STORE = """
 insert into listings as held (series_ticker, event_date, events, markets, run_id, listed_at)
 select $1, event_date, events, markets, $5, $6

@@ -22,9 +22,15 @@ where status = 'running' and series_ticker = any($1::text[]) and run_id <> $2
     and coalesce(substring(command from '^weather \\w+'), '') = coalesce(substring($3 from '^weather \\w+'), '')
 """
 
+EXPECTED = (
+    "ingestion_log where command not like 'weather %' and forgotten_at is null and markets_listed is distinct from 0"
+)
+"""SQL: the runs whose event dates should be held. One that the exchange answered with other dates only, or that a
+person took back, is none of them; one that failed before it could know is."""
+
 _UPDATE = """
-update ingestion_log set status = $3, markets_fetched = $4, trades_fetched = $5, candles_1m = $6, candles_5m = $7,
-    requests = $8, retries = $9, error_message = $10, finished_at = $11, details = $12::jsonb,
+update ingestion_log set status = $3, markets_listed = $13, markets_fetched = $4, trades_fetched = $5, candles_1m = $6,
+    candles_5m = $7, requests = $8, retries = $9, error_message = $10, finished_at = $11, details = $12::jsonb,
     duration_seconds = extract(epoch from $11::timestamptz - started_at)
 where run_id = $1 and series_ticker = $2
 """
@@ -42,6 +48,8 @@ class SeriesCount:
     candles_5m: int = 0
     requests: int = 0
     retries: int = 0
+    listed: int | None = None
+    """As the column `markets_listed` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +133,5 @@ async def update(
             ended.error,
             finished_at,
             ended.details(),
+            count.listed,
         )

@@ -7,6 +7,7 @@ import asyncpg
 
 from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.model import to_microseconds
+from kalshi_ingest.store.runs import EXPECTED
 
 _DATES = """
 select held.series_ticker,
@@ -19,13 +20,14 @@ group by held.series_ticker
 """
 
 # Lists come newest first and are stored page by page; what they should hold is written once they were read to the end.
-_LISTED = """
+_LISTED = f"""
 select series_ticker, asked.first as asked, listed.first, listed.last
-from (select series_ticker, min(min_event_date) as first from ingestion_log
-      where series_ticker = any($1::text[]) and command not like 'weather %' group by 1) as asked
-full join (select series_ticker, min(event_date) as first, max(event_date) as last from listings
-           where series_ticker = any($1::text[]) group by 1) as listed using (series_ticker)
-"""
+from (select series_ticker, min(min_event_date) as first from {EXPECTED}
+      and series_ticker = any($1::text[]) group by 1) as asked
+full join (select series_ticker, min(event_date) as first,
+                  max(event_date) filter (where events > 0 or markets > 0) as last
+           from listings where series_ticker = any($1::text[]) group by 1) as listed using (series_ticker)
+"""  # noqa: S608
 
 # A five-minute candle is written no sooner than the minutes in it, so where it is there, they are.
 _UNWRITTEN = """

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.jobs.listed import Listed
 from kalshi_ingest.jobs.plan import Dates
@@ -40,7 +41,12 @@ async def test_a_list_that_broke_off_counts_nothing(database_url: str) -> None:
 
 def test_no_event_is_told_only_of_days_that_are_over_and_not_before_the_first_one() -> None:
     listed = Listed("KXHIGHLAX")
-    counts = listed.counts(date(2025, 1, 4), date(2025, 1, 9), today=date(2025, 1, 7))
+    asked = (date(2025, 1, 4), date(2025, 1, 9))
+    assert listed.counts(*asked, today=date(2025, 1, 7)) == {}, "lists without a row prove nothing"
+    listed.note(parse_event_ticker("KXHIGHNY-25MAR01"))
+    assert listed.counts(*asked, today=date(2025, 1, 7)) == {}, "nor does another series' event"
+    listed.note(parse_event_ticker("HIGHLAX-25MAR01"))
+    counts = listed.counts(*asked, today=date(2025, 1, 7))
     assert sorted(counts) == [date(2025, 1, 5), date(2025, 1, 6)]
 
 

@@ -93,7 +93,8 @@ async def test_no_market_at_all_is_not_complete(database_url: str) -> None:
     async with Simulator(WORLD) as simulator:
         job = await Run(simulator.url, database_url, dates=Dates(date(2025, 7, 2), date(2025, 7, 3)))()
     failed = job.progress["KXHIGHCHI"].failed
-    assert failed == {"KXHIGHCHI": "the exchange lists no market with an event date from 2025-07-02 to 2025-07-03"}
+    told = "the exchange lists no market with an event date from 2025-07-02 to 2025-07-03"
+    assert failed == {"KXHIGHCHI": f"{told}; it lists 2025-07-01 to 2025-07-01"}
     assert await log_statuses(database_url) == ["partial"]
 
 
