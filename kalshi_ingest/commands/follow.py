@@ -18,6 +18,7 @@ from kalshi_ingest.jobs.minute_sources import Addresses
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.service.app import serving
+from kalshi_ingest.service.door import raise_file_limit
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
 
@@ -47,6 +48,7 @@ def follow(arguments: argparse.Namespace, settings: Settings) -> int:
     state = FollowState(
         {each.series_ticker: SeriesState(each) for each in wanted}, now(), stale_after=arguments.stale_after
     )
+    raise_file_limit()
     with database_url(settings) as url:
         service = FollowService(asked, exchange_of(settings), url, state)
         if settings.database_url is None:

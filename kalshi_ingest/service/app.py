@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.service.door import Door
 from kalshi_ingest.service.link import Away, Link
 from kalshi_ingest.service.metrics import registry_of
 from kalshi_ingest.service.pace import RecentPace
@@ -36,6 +37,8 @@ _HEADERS = {
     "Server": "kalshi_ingest",
 }
 
+_DOOR = web.AppKey("door", Door)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger(__name__)
@@ -56,24 +59,28 @@ async def serving(
     """
     pace, link = RecentPace(), Link(database_url, "page", _PAGE_SECONDS)
     app = _Endpoints(state, link, pace, now).application()
+    app[_DOOR] = door = Door()
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSING_SECONDS)
     await runner.setup()
     try:
-        await _listen(runner, host, port)
+        found = await _listen(door, runner, host, port)
         watching = asyncio.create_task(watch(state, database_url, pace), name="database watch")
         try:
-            yield _address(host, runner.addresses[0][1])
+            yield _address(host, found)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
     finally:
+        await door.close()
         await runner.cleanup()
         link.close()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+async def _listen(door: Door, runner: web.AppRunner, host: str, port: int) -> int:
+    if runner.server is None:
+        raise RuntimeError("the runner is not set up")
     try:
-        await web.TCPSite(runner, host, port).start()
+        return await door.open(runner.server, host, port)
     except OSError as error:
         settings = "choose another with KALSHI_INGEST_HTTP_HOST and KALSHI_INGEST_HTTP_PORT"
         if error.errno == errno.EADDRINUSE:
@@ -145,8 +152,12 @@ class _Endpoints:
 
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The same headers on every answer; refusals and mistakes in a few plain words that repeat nothing."""
+    """The same headers on every answer; refusals and mistakes in a few plain words that repeat nothing.
+
+    A connection is for one question: what stays open between two questions is what an attacker has most of.
+    """
     response: web.StreamResponse
+    request.app[_DOOR].heard(request.transport)
     try:
         response = await handler(request)
     except web.HTTPException as refused:
@@ -156,4 +167,5 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         log.exception("service_answer_failed", path=request.path[:100])
         response = web.Response(status=500, text="Internal Server Error\n")
     response.headers.update(_HEADERS)
+    response.force_close()
     return response
