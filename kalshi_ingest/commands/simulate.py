@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kalshi_ingest.commands.common import COMPLETE, date_of, now, stop_on_signals
+from kalshi_ingest.commands.common import COMPLETE, date_of, now, say, stop_on_signals
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.simulation import AHEAD, check_simulation, start_of_the_clock
 from kalshi_ingest.settings import Settings
@@ -27,7 +27,7 @@ def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     async def run() -> int:
         try:
             stop = stop_on_signals()
-            await serve(simulator, host=arguments.host, port=arguments.port, stop=stop)
+            await serve(simulator, host=arguments.host, port=arguments.port, stop=stop, announce=say)
         except OSError as error:
             raise Unusable(f"cannot listen on {arguments.host} port {arguments.port}: {error.strerror}") from None
         return COMPLETE

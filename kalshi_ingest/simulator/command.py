@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Callable
 from datetime import timedelta
 
-from kalshi_ingest import terminal
 from kalshi_ingest.simulator.clock import SimulatedClock
 from kalshi_ingest.simulator.server import Simulator
 from kalshi_ingest.simulator.world import Tier, World, in_tier
 
 
-async def serve(simulator: Simulator, *, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; once it listens, lines on stdout say where, what, and how its clock runs."""
+async def serve(
+    simulator: Simulator, *, host: str, port: int, stop: asyncio.Event, announce: Callable[[str], None]
+) -> None:
+    """Serve until `stop` is set; once it listens, `announce` gets lines that say where, what and how its clock runs."""
     world, limits = simulator.world, simulator.limits
     url = await simulator.start(host, port)
     try:
@@ -24,7 +25,7 @@ async def serve(simulator: Simulator, *, host: str, port: int, stop: asyncio.Eve
             _services(simulator),
             *_clock(world.clock),
         ]
-        terminal.write(sys.stdout, "".join(line + "\n" for line in lines))
+        announce("\n".join(lines))
         await stop.wait()
     finally:
         await simulator.stop()

@@ -110,17 +110,15 @@ async def test_control_over_http() -> None:
         assert simulator.stats.total == 0
 
 
-async def test_the_command_says_where_it_listens_and_stops(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_command_says_where_it_listens_and_stops() -> None:
     config = WorldConfig(
         start=date(2025, 11, 1), end=date(2025, 11, 2), now=datetime(2025, 11, 10, tzinfo=UTC), cutoff=CUTOFF
     )
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(Simulator(SyntheticWorld(config)), host="127.0.0.1", port=0, stop=stop))
-    said = ""
-    while not said:
-        await asyncio.sleep(0.01)
-        said = capsys.readouterr().out
-    line, tiers, weather, _ = said.split("\n")
+    said: asyncio.Queue[str] = asyncio.Queue()
+    simulator = Simulator(SyntheticWorld(config))
+    task = asyncio.create_task(serve(simulator, host="127.0.0.1", port=0, stop=stop, announce=said.put_nowait))
+    line, tiers, weather = (await said.get()).split("\n")
     assert tiers.startswith("historical tier: ")
     assert weather.startswith("weather: --iem-url http://127.0.0.1:")
     assert "settled before 2025-11-05" in tiers
