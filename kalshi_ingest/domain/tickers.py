@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
+from kalshi_ingest.domain.plausible import LONGEST_TICKER
 from kalshi_ingest.errors import BadPayload
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -21,6 +22,8 @@ _EVENT = (
     r"-(?P<year>[0-9]{2})(?P<month>" + "|".join(_MONTHS) + r")(?P<day>[0-9]{2})"
 )
 _EVENT_TICKER = re.compile(_EVENT)
+_ENDING = re.compile(r"(?:-[A-Za-z0-9._+-]+)?")
+"""What a market's ticker adds to its event's: a bin, a team, a number; nothing where an event has one market only."""
 _MARKET_TICKER = re.compile(
     rf"(?P<event>{_EVENT})(?:-(?:(?P<kind>[BT])(?P<number>-?[0-9]{{1,6}}(?:\.[0-9]{{1,6}})?)|[A-Z0-9.]+))?"
 )
@@ -58,9 +61,29 @@ def event_ticker(series_part: str, event_date: date) -> str:
 def parse_event_ticker(ticker: str) -> EventTicker:
     """Take an event ticker apart. Raises BadPayload for anything but a series part and a real YYMMMDD date."""
     match = _EVENT_TICKER.fullmatch(ticker)
-    if match is None:
+    if match is None or len(ticker) > LONGEST_TICKER:
         raise BadPayload(f"event_ticker {ticker[:80]!r} is not SERIES-YYMMMDD")
     return EventTicker(match["series"], _event_date(match, ticker))
+
+
+def check_market_ticker(ticker: str, event_ticker: str) -> None:
+    """Raises BadPayload unless `ticker` can be the name of a market of that event, which its name begins with."""
+    ending = ticker.removeprefix(event_ticker)
+    if not ticker.startswith(event_ticker) or len(ticker) > LONGEST_TICKER or _ENDING.fullmatch(ending) is None:
+        raise BadPayload(
+            f"ticker {ticker[:80]!r} is not {event_ticker[:80]!r}, its event's, with an ending like -B55.5"
+        )
+
+
+def event_date_of(ticker: object) -> date | None:
+    """The event date that a ticker tells, of an event or of a market; None when it tells none."""
+    match = _EVENT_TICKER.match(ticker) if isinstance(ticker, str) else None
+    if match is None or not isinstance(ticker, str) or ticker[match.end() : match.end() + 1] not in ("", "-"):
+        return None
+    try:
+        return _event_date(match, ticker)
+    except BadPayload:
+        return None
 
 
 def parse_market_ticker(ticker: str) -> MarketTicker:

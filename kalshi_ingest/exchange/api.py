@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.domain.candles import MINUTE_US
-from kalshi_ingest.domain.model import Cutoff, Pulse, Series, Tier, Trade, to_microseconds
+from kalshi_ingest.domain.model import Cutoff, Pulse, Series, Tier, Trade, Unit, to_microseconds
+from kalshi_ingest.domain.plausible import SLACK, trade_moments
 from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
 from kalshi_ingest.exchange import parse_candles
 from kalshi_ingest.exchange import parse_markets as parse
 from kalshi_ingest.exchange.client import STATUS_PATH, Client, Tally
-from kalshi_ingest.exchange.parse_trades import TradeParser
+from kalshi_ingest.exchange.parse_trades import TradeParser, check_moments
 
 TOKENS_PER_REQUEST = 10
 """The default cost of a request in the exchange's token bucket."""
@@ -29,6 +30,8 @@ CANDLES_PER_REQUEST = 5_000
 PULSES_PER_REQUEST = 100
 """Tickers in one address, which stays far below what servers take."""
 _LONGEST_LIST = 10_000
+_TOKENS = 0.01, 1_000_000
+"""The least and the most of what an account can get a second; the most that a request can cost."""
 
 _TRADE_PATHS: Mapping[Tier, str] = {Tier.LIVE: "/markets/trades", Tier.HISTORICAL: "/historical/trades"}
 _MARKET_PATHS: Mapping[Tier, str] = {Tier.LIVE: "/markets", Tier.HISTORICAL: "/historical/markets"}
@@ -51,7 +54,9 @@ class Api:
 
     async def cutoff(self) -> Cutoff:
         """The border between the live and the historical tier at this moment."""
-        return await self._client.get("/historical/cutoff", {}, parse.cutoff)
+        return await self._client.get(
+            "/historical/cutoff", {}, lambda answer: parse.cutoff(answer, self._client.clock())
+        )
 
     async def series(self, ticker: str, tally: Tally) -> Series:
         """One series; `Rejected` with status 404 when the exchange does not know it."""
@@ -109,11 +114,12 @@ class Api:
         filters = {"tickers": ",".join(tickers)}
         async for rows in self._pages("/markets", "markets", filters, (MARKETS_PER_PAGE, MARKETS_PER_PAGE), tally):
             for row in rows:
-                if isinstance(row, dict) and row.get("ticker") in asked:
+                ticker = row.get("ticker") if isinstance(row, dict) else None
+                if isinstance(ticker, str) and ticker in asked:
                     try:
-                        found[row["ticker"]] = parse.pulse(row)
+                        found[ticker] = parse.pulse(row)
                     except BadPayload:
-                        found[row["ticker"]] = Pulse("", None)
+                        found[ticker] = Pulse("", None)
             pages += 1
             if len(found) == len(asked) or pages == 2:  # an exchange that ignores the filter lists all it has
                 break
@@ -124,14 +130,16 @@ class Api:
         return await self._client.get(STATUS_PATH, {}, _trading)
 
     async def trades(
-        self, ticker: str, tier: Tier, cursor: str | None, tally: Tally, since_us: int | None = None
+        self, unit: Unit, tier: Tier, cursor: str | None, tally: Tally, since_us: int | None = None
     ) -> TradePage:
         """The page of a market's trades at `cursor` (None: the newest), newest page first.
 
+        A trade that cannot have been made then, because its market did not live or it is still to come, is refused.
         `since_us` spares the exchange what was created before that second. Its bound is not relied on: rows before it
         are passed on like any others.
         """
-        path = _TRADE_PATHS[tier]
+        path, ticker = _TRADE_PATHS[tier], unit.ticker
+        earliest, latest = trade_moments(unit.event_date, unit.open_time, unit.close_time)
         params = {"ticker": ticker, "limit": str(TRADES_PER_PAGE)}
         if since_us is not None:
             params["min_ts"] = str(since_us // 1_000_000)
@@ -140,6 +148,7 @@ class Api:
 
         def read(answer: Any) -> TradePage:
             trades = self._trades.page(parse.rows_of(answer, "trades", path), ticker)
+            check_moments(trades, ticker, earliest, min(latest, self._client.clock() + SLACK))
             following = parse.cursor_of(answer, path)
             if following is not None and not trades:
                 raise ServerFailed(f"GET {path} {ticker}: an empty page that promises more")
@@ -216,8 +225,8 @@ def _trading(answer: Any) -> bool:
 def _budget(answer: Any) -> float:
     read = answer.get("read") if isinstance(answer, dict) else None
     rate = read.get("refill_rate") if isinstance(read, dict) else None
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or rate <= 0:
-        raise BadPayload("GET /account/limits: read.refill_rate is no positive number")
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not _TOKENS[0] <= rate <= _TOKENS[1]:
+        raise BadPayload(f"GET /account/limits: read.refill_rate is {rate!r:.60}, not a number of tokens a second")
     return rate / TOKENS_PER_REQUEST
 
 
@@ -233,6 +242,6 @@ def _costs(answer: Any) -> tuple[float, dict[str, float]]:
 
 
 def _cost(tokens: object, what: str) -> float:
-    if not isinstance(tokens, int | float) or isinstance(tokens, bool) or tokens < 0:
+    if not isinstance(tokens, int | float) or isinstance(tokens, bool) or not 0 <= tokens <= _TOKENS[1]:
         raise BadPayload(f"GET /account/endpoint_costs: {what} is {tokens!r:.60}, not a number of tokens")
     return tokens / TOKENS_PER_REQUEST

@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 
 from kalshi_ingest.domain.model import COUNT_UNITS, EPOCH, MICROSECOND, PRICE_UNITS
+from kalshi_ingest.domain.plausible import MOST_IN_A_TRADE, MOST_IN_ALL
 from kalshi_ingest.errors import BadPayload
 
 _PRICE = re.compile(r"(\d{1,9})(?:\.(\d{1,6}))?", re.ASCII)
@@ -35,11 +36,18 @@ class Prices(dict[str, int]):
 class Counts(dict[str, int]):
     """Count string to hundredths of a contract; a string that is no count raises `BadPayload`. May be 0."""
 
+    def __init__(self, most: int = MOST_IN_A_TRADE) -> None:
+        """`most`: the largest count that can be, hundredths."""
+        super().__init__()
+        self._most = most
+
     def __missing__(self, text: object) -> int:
         matched = _COUNT.fullmatch(text) if isinstance(text, str) else None
         if matched is None or not isinstance(text, str):
             raise BadPayload(f"{text!r:.60} is no count: expected contracts with up to 2 decimals, as a string")
         count = int(matched[1]) * COUNT_UNITS + int((matched[2] or "").ljust(2, "0"))
+        if count > self._most:
+            raise BadPayload(f"count {text!r:.60} is impossible: more than {self._most // COUNT_UNITS:,} contracts")
         if len(self) < _REMEMBERED:
             self[text] = count
         return count
@@ -51,8 +59,8 @@ def price(text: object) -> int:
 
 
 def count(text: object) -> int:
-    """One count string in hundredths of a contract, 0 included; whatever is no count raises `BadPayload`."""
-    return Counts().__missing__(text)
+    """One count string in hundredths of a contract, 0 included, of any number of trades; else `BadPayload`."""
+    return Counts(MOST_IN_ALL).__missing__(text)
 
 
 def moment(text: object) -> datetime:

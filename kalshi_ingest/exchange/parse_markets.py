@@ -2,14 +2,23 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
 
 from kalshi_ingest.domain.model import Cutoff, Event, Market, Pulse, Series, Tier
-from kalshi_ingest.domain.tickers import parse_event_ticker
+from kalshi_ingest.domain.plausible import (
+    EXCHANGE_BEGAN,
+    LARGEST_ROW,
+    LONGEST_TEXT,
+    SLACK,
+    cleaned,
+    is_strike,
+    market_moments,
+)
+from kalshi_ingest.domain.tickers import check_market_ticker, parse_event_ticker
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange.numbers import count, moment, price
 
@@ -49,9 +58,9 @@ def series(row: object, ticker: str) -> Series:
 
 def event(row: object, series_ticker: str) -> Event:
     """One event of a list that was asked for `series_ticker`; its date comes from its ticker."""
-    fields = _Fields(row, "an event")
+    fields = _Fields(row, "an event", "event_ticker")
     ticker = fields.text("event_ticker")
-    fields.what = f"event {ticker}"
+    event_date = parse_event_ticker(ticker).event_date
     if fields.text("series_ticker") != series_ticker:
         raise BadPayload(
             f"asked for series {series_ticker}, got event {ticker} of {fields.text('series_ticker')!r:.60}"
@@ -59,7 +68,7 @@ def event(row: object, series_ticker: str) -> Event:
     return Event(
         ticker=ticker,
         series_ticker=series_ticker,
-        event_date=parse_event_ticker(ticker).event_date,
+        event_date=event_date,
         title=fields.text("title"),
         raw=fields.raw(without="markets"),
     )
@@ -68,30 +77,32 @@ def event(row: object, series_ticker: str) -> Event:
 def market(row: object, tier: Tier = Tier.LIVE) -> Market:
     """One market of a list of `tier`; whether it belongs to the series asked for is the plan's to check.
 
+    Raises `BadPayload`, naming market and field, for a broken contract and for what cannot be (`domain.plausible`).
     The historical tier says "0.00" for every market's open interest. That is no statement, so it counts as none.
     """
-    fields = _Fields(row, "a market")
+    fields = _Fields(row, "a market", "ticker")
     ticker = fields.text("ticker")
-    fields.what = f"market {ticker}"
     event_ticker = fields.text("event_ticker")
+    event_date = parse_event_ticker(event_ticker).event_date
+    check_market_ticker(ticker, event_ticker)
     api_status = fields.text("status")
     if api_status not in STATUSES:
         raise BadPayload(f"market {ticker}: status is {api_status!r:.60}, expected one of {', '.join(STATUSES)}")
     return Market(
         ticker=ticker,
         event_ticker=event_ticker,
-        event_date=parse_event_ticker(event_ticker).event_date,
+        event_date=event_date,
         title=fields.text("title", default=""),
         subtitle=fields.text("yes_sub_title", default="") or fields.text("subtitle", default=""),
-        strike_type=fields.text("strike_type", default="") or None,
-        floor_strike=fields.number("floor_strike"),
-        cap_strike=fields.number("cap_strike"),
-        open_time=fields.moment("open_time"),
-        close_time=fields.moment("close_time"),
-        settled_at=fields.moment("settlement_ts") if fields.get("settlement_ts") is not None else None,
+        strike_type=fields.word("strike_type"),
+        floor_strike=fields.strike("floor_strike"),
+        cap_strike=fields.strike("cap_strike"),
+        open_time=fields.moment("open_time", event_date),
+        close_time=fields.moment("close_time", event_date),
+        settled_at=fields.moment("settlement_ts", event_date) if fields.get("settlement_ts") is not None else None,
         status=STATUSES[api_status],
         api_status=api_status,
-        result=fields.text("result", default="") or None,
+        result=fields.word("result"),
         settlement_value=fields.price("settlement_value_dollars"),
         expiration_value=fields.text("expiration_value", default="") or None,
         volume=fields.count("volume_fp"),
@@ -104,15 +115,18 @@ def market(row: object, tier: Tier = Tier.LIVE) -> Market:
 
 def pulse(row: object) -> Pulse:
     """How far one market has got, from its row."""
-    fields = _Fields(row, "a market")
-    fields.what = f"market {fields.text('ticker')}"
+    fields = _Fields(row, "a market", "ticker")
     return Pulse(fields.text("status"), fields.count("volume_fp"))
 
 
-def cutoff(row: object) -> Cutoff:
-    """The border between the tiers, of GET /historical/cutoff."""
+def cutoff(row: object, now: datetime) -> Cutoff:
+    """The border between the tiers, of GET /historical/cutoff; `now` at the exchange: it does not lie after that."""
     fields = _Fields(row, "the historical cutoff")
-    return Cutoff(markets=fields.moment("market_settled_ts"), trades=fields.moment("trades_created_ts"))
+    found = Cutoff(markets=fields.moment("market_settled_ts"), trades=fields.moment("trades_created_ts"))
+    for field, value in (("market_settled_ts", found.markets), ("trades_created_ts", found.trades)):
+        if value > now + SLACK:
+            raise BadPayload(f"the historical cutoff: {field}: {value.isoformat()} lies in the future")
+    return found
 
 
 def rows_of(answer: object, key: str, path: str) -> list[Any]:
@@ -131,14 +145,21 @@ def cursor_of(answer: Mapping[str, Any], path: str) -> str | None:
     return cursor or None
 
 
+_WORD = re.compile(r"[a-z][a-z_]{0,39}", re.ASCII)
+_LONGEST_NUMBER = 40
+
+
 class _Fields:
     """One JSON object, read field by field; every error says what the object is and which field is wrong."""
 
-    def __init__(self, row: object, what: str) -> None:
+    def __init__(self, row: object, what: str, name: str = "") -> None:
+        """`name`: the field whose text tells which one of its kind it is."""
         if not isinstance(row, dict):
             raise BadPayload(f"{what} is {row!r:.60}, not an object")
         self._row: dict[str, Any] = row
-        self.what = what
+        told = row.get(name)
+        self.what = f"{what.partition(' ')[2]} {cleaned(told[:80])}" if isinstance(told, str) else what
+        self._written()  # before anything shows a value: what is nested too deeply cannot be shown either
 
     def get(self, field: str) -> Any:
         return self._row.get(field)
@@ -148,14 +169,30 @@ class _Fields:
         if value is None and default is not None:
             return default
         if not isinstance(value, str):
-            raise BadPayload(f"{self.what} has no {field}" if value is None else f"{self.what}: {field} is no text")
-        return value.replace("\0", "")  # PostgreSQL's text cannot hold it
+            raise BadPayload(
+                f"{self.what} has no {field}" if value is None else f"{self.what}: {field} is {value!r:.60}, not a text"
+            )
+        if len(value) > LONGEST_TEXT:
+            raise BadPayload(f"{self.what}: {field} is a text of {len(value):,} characters")
+        return cleaned(value)
 
-    def moment(self, field: str) -> datetime:
+    def word(self, field: str) -> str | None:
+        """One lower-case word of the API's vocabulary, be it a new one; None for an empty or absent one."""
+        value = self.text(field, default="")
+        if value and _WORD.fullmatch(value) is None:
+            raise BadPayload(f"{self.what}: {field} is {value!r:.60}, not one word")
+        return value or None
+
+    def moment(self, field: str, event_date: date | None = None) -> datetime:
+        """A moment since the exchange began; of a market, one that its `event_date` allows."""
+        earliest, latest = (EXCHANGE_BEGAN, None) if event_date is None else market_moments(event_date)
         try:
-            return moment(self._required(field))
+            found = moment(self._required(field))
         except BadPayload as error:
             raise BadPayload(f"{self.what}: {field}: {error}") from None
+        if found < earliest or (latest is not None and found > latest):
+            raise BadPayload(f"{self.what}: {field}: {found.isoformat()} is impossible")
+        return found
 
     def price(self, field: str) -> Decimal | None:
         value = self._row.get(field)
@@ -171,7 +208,7 @@ class _Fields:
         except BadPayload as error:
             raise BadPayload(f"{self.what}: {field}: {error}") from None
 
-    def number(self, field: str) -> Decimal | None:
+    def strike(self, field: str) -> Decimal | None:
         """A JSON number; its shortest decimal form is what the exchange wrote."""
         value = self._row.get(field)
         if value is None:
@@ -179,20 +216,27 @@ class _Fields:
         try:
             if isinstance(value, bool):
                 raise InvalidOperation
-            number = Decimal(str(value))
-            if not number.is_finite():
+            text = str(value)
+            number = Decimal(text if len(text) <= _LONGEST_NUMBER else "")
+            if not is_strike(number):
                 raise InvalidOperation
             return number
         except InvalidOperation:
-            raise BadPayload(f"{self.what}: {field} is {value!r:.60}, not a number") from None
+            raise BadPayload(f"{self.what}: {field} is {value!r:.60}, not a number that a strike can be") from None
 
     def raw(self, without: str = "") -> str:
         """The whole object as JSON, without the field `without` and without NUL, which PostgreSQL cannot hold."""
+        return _ESCAPED_NUL.sub(r"\1", self._written(without).decode())
+
+    def _written(self, without: str = "") -> bytes:
         kept = {key: value for key, value in self._row.items() if key != without}
         try:
-            return _ESCAPED_NUL.sub(r"\1", orjson.dumps(kept).decode())
+            written = orjson.dumps(kept)
         except orjson.JSONEncodeError as error:
             raise BadPayload(f"{self.what} cannot be kept as JSON: {error}") from None
+        if len(written) > LARGEST_ROW:
+            raise BadPayload(f"{self.what} is an object of {len(written):,} bytes")
+        return written
 
     def _required(self, field: str) -> Any:
         value = self._row.get(field)

@@ -1,12 +1,13 @@
 """A page of trades, from decoded JSON to exact records, each row checked against the request that fetched it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from kalshi_ingest.domain.model import PRICE_UNITS, Trade
+from kalshi_ingest.domain.model import PRICE_UNITS, Trade, to_datetime
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.exchange.numbers import Counts, Prices, count, microseconds, price
+from kalshi_ingest.exchange.numbers import Counts, Prices, microseconds, price
 
 _SIDES = {"yes": 1, "no": -1}
 _new = tuple.__new__
@@ -23,8 +24,9 @@ class TradeParser:
         """The trades of one page of `ticker`, each once, ascending by (created_us, trade_id).
 
         A row repeated with the same values counts once. Raises `BadPayload`, naming ticker, row and field, for a
-        row of another market, a missing field, a price outside [0, 1], a count of 0, yes + no other than 1, an id
-        or time in no known form, or one id with two sets of values.
+        row of another market, a missing field, a price outside [0, 1], a count of 0 or beyond all measure, yes + no
+        other than 1, an id or time in no known form, or one id with two sets of values. Whether the times can be is
+        for `check_moments`.
         """
         prices, counts = self._prices, self._counts
         trades: list[Trade] = []
@@ -62,6 +64,17 @@ class TradeParser:
         return trades
 
 
+def check_moments(trades: Sequence[Trade], ticker: str, earliest: datetime, latest: datetime) -> None:
+    """Raises `BadPayload` when one of some trades, in order of time, was made before `earliest` or after `latest`."""
+    for trade in (trades[0], trades[-1]) if trades else ():
+        created = to_datetime(trade.created_us)
+        if not earliest <= created <= latest:
+            raise BadPayload(
+                f"{ticker}: trade {trade.trade_id.hex()}: created_time: {created.isoformat()} is impossible: this "
+                f"market can have traded from {earliest:%Y-%m-%d} to {latest:%Y-%m-%d} only"
+            )
+
+
 def _each_once(trades: list[Trade], ticker: str) -> list[Trade]:
     unique = sorted(set(trades))
     by_id = sorted(trade.trade_id for trade in unique)
@@ -95,7 +108,7 @@ def _explained(row: Any, index: int, ticker: str, error: Exception) -> BadPayloa
 
 
 def _size(text: object) -> int:
-    size = count(text)
+    size = Counts().__missing__(text)
     if not size:
         raise BadPayload("is 0")
     return size

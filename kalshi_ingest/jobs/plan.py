@@ -10,8 +10,10 @@ from uuid import UUID
 import asyncpg
 
 from kalshi_ingest.domain import strikes
+from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.model import Event, Market, Tier, Unit
-from kalshi_ingest.domain.tickers import parse_event_ticker
+from kalshi_ingest.domain.plausible import cleaned, is_event_date
+from kalshi_ingest.domain.tickers import check_market_ticker, event_date_of, parse_event_ticker
 from kalshi_ingest.domain.walk import Checkpoint
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient, Unusable
 from kalshi_ingest.exchange import parse_markets as parse
@@ -147,11 +149,12 @@ class SeriesPlan:
             if isinstance(ticker, str) and ticker in self._seen:
                 continue
             event_ticker = row.get("event_ticker") if isinstance(row, dict) else None
-            if isinstance(event_ticker, str) and not self._asked(event_ticker):
+            # Either may be wrong: a market is passed over only when neither names a date that was asked for.
+            if isinstance(event_ticker, str) and not self._asked(event_ticker) and not self._is_dated(ticker):
                 continue
-            self._seen.add(str(ticker))
             try:
                 market = parse.market(row, tier)
+                self._seen.add(market.ticker)
                 if await self._is_own(market):
                     self._listed.market(market.event_ticker)
                     markets.append(market)
@@ -163,35 +166,68 @@ class SeriesPlan:
         return markets
 
     def _reject(self, ticker: object, event_ticker: object, error: BadPayload) -> None:
-        """A market whose row cannot be read: failed, with the reason, unless its trades are proved already."""
+        """A market whose row cannot be read: failed, with the reason, unless its trades are proved already.
+
+        Only a row whose two tickers agree tells which market it is about.
+        """
         self._fail(ticker, str(error))
         if not isinstance(ticker, str) or not isinstance(event_ticker, str):
             return
-        self._listed.market(event_ticker)
-        self._rejected[ticker] = (parse_event_ticker(event_ticker).event_date, str(error))
+        try:
+            event_date = parse_event_ticker(event_ticker).event_date
+            check_market_ticker(ticker, event_ticker)
+        except BadPayload:
+            return
+        if ticker not in self._seen and not self._is_foreign(event_ticker):
+            self._seen.add(ticker)
+            self._listed.market(event_ticker)
+            self._rejected[ticker] = (event_date, str(error))
 
     def _fail(self, ticker: object, reason: str) -> None:
-        if str(ticker) not in self._progress.ended:
+        name = _name(ticker)
+        if name not in self._progress.ended:
             self._progress.markets += 1
-            self._progress.ended.add(str(ticker))
-        self._progress.failed[str(ticker)] = reason
+            self._progress.ended.add(name)
+        self._progress.failed[name] = reason
+
+    def _is_dated(self, ticker: object) -> bool:
+        day = event_date_of(ticker)
+        return day is not None and day in self._dates
 
     def _asked(self, event_ticker: str) -> bool:
         try:
             event = parse_event_ticker(event_ticker)
         except BadPayload:
-            self._warn(f"event {event_ticker[:60]} of {self._series} was left out: its name tells no date")
+            self._warn(f"event {_name(event_ticker)} of {self._series} was left out: its name tells no date")
+            return False
+        if not is_event_date(event.event_date, self._clock().date()):
+            self._warn(f"event {event_ticker} of {self._series} was left out: its date is impossible")
             return False
         self._listed.note(event)
         return event.event_date in self._dates
 
+    def _is_foreign(self, event_ticker: str) -> bool:
+        """Whether an event is named like those of another city."""
+        named = city_of_series(parse_event_ticker(event_ticker).series_part.partition("-")[0])
+        return named is not None and named.series_ticker != self._series
+
     async def _is_own(self, market: Market) -> bool:
-        """Whether a market is of this series: the exchange ignores filters it does not know."""
+        """Whether a market is of this series: the exchange ignores filters it does not know.
+
+        Raises `BadPayload` when the exchange, asked about the event, does not tell.
+        """
         name = parse_event_ticker(market.event_ticker).series_part.partition("-")[0]
         if name in (self._series, self._series.removeprefix("KX")):
             return True
+        if self._is_foreign(market.event_ticker):
+            return False
         if market.event_ticker not in self._own_events:
-            series = await self._api.event_series(market.event_ticker, self._progress.tally)
+            try:
+                series = await self._api.event_series(market.event_ticker, self._progress.tally)
+            except (Permanent, Transient) as error:
+                raise BadPayload(
+                    f"market {market.ticker}: which series it belongs to cannot be told: {error}"
+                ) from None
             self._own_events[market.event_ticker] = series == self._series
         return self._own_events[market.event_ticker]
 
@@ -274,12 +310,15 @@ class SeriesPlan:
                 ticker = row.get("event_ticker") if isinstance(row, dict) else None
                 if isinstance(ticker, str) and not self._asked(ticker):
                     continue
+                if isinstance(ticker, str) and self._is_foreign(ticker):
+                    self._progress.failed[_name(ticker)] = f"asked for series {self._series}, got event {ticker}"
+                    continue
                 if isinstance(ticker, str):
                     self._listed.events.add(ticker)
                 try:
                     events.append(parse.event(row, self._series))
                 except BadPayload as error:
-                    self._progress.failed[str(ticker)] = str(error)
+                    self._progress.failed[_name(ticker)] = str(error)
 
         async def work(connection: asyncpg.Connection, _: bool) -> None:
             now = self._clock()
@@ -298,6 +337,11 @@ class SeriesPlan:
         if warning not in self._warned:
             self._warned.add(warning)
             self._progress.warnings.append(warning)
+
+
+def _name(ticker: object) -> str:
+    """What a row is called that may be called anything."""
+    return cleaned(ticker[:60]) if isinstance(ticker, str) else f"{ticker!r:.60}"
 
 
 def _unique(events: Sequence[Event]) -> list[Event]:

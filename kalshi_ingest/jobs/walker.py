@@ -133,7 +133,7 @@ class Walker:
         answered: set[Tier] = set()
         while (position := walk.position) is not None:
             try:
-                page = await self._page(walk.checkpoint, position, answered, progress)
+                page = await self._page(unit, walk.checkpoint.since_us, position, answered, progress)
             except Rejected as error:
                 if not (resumed and error.status == 400):
                     raise
@@ -174,12 +174,17 @@ class Walker:
         return min(now_us, newest_us or now_us) if goes_on else now_us
 
     async def _page(
-        self, at: Checkpoint, position: tuple[Tier, str | None], answered: set[Tier], progress: SeriesProgress
+        self,
+        unit: Unit,
+        since_us: int | None,
+        position: tuple[Tier, str | None],
+        answered: set[Tier],
+        progress: SeriesProgress,
     ) -> TradePage | None:
         """One page; None when the tier says that it holds no such market, so that the other one has to."""
         tier, cursor = position
         try:
-            page = await self._api.trades(at.ticker, tier, cursor, progress.tally, at.since_us)
+            page = await self._api.trades(unit, tier, cursor, progress.tally, since_us)
         except Rejected as error:
             if error.status == 404 and (tier is Tier.LIVE or Tier.LIVE in answered):
                 return None

@@ -16,8 +16,9 @@ from kalshi_ingest.exchange.parse_trades import TradeParser
 from kalshi_ingest.simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
+from tests.units import unit_of
 
-TICKER = "KXHIGHCHI-26JUL04-B80.5"
+TICKER = "KXHIGHCHI-26SEP04-B80.5"
 TRADE = {
     "count_fp": "3.12",
     "created_time": "2026-09-04T20:51:07.84776Z",
@@ -28,6 +29,9 @@ TRADE = {
     "trade_id": "0721d6db-b301-9900-70df-de2c1bc14463",
     "yes_price_dollars": "0.4100",
 }
+
+
+UNIT = unit_of(TICKER)
 
 
 def json(body: object) -> Reply:
@@ -53,9 +57,9 @@ def test_a_page_of_trades_is_asked_for_and_read(tier: Tier) -> None:
 
     async def ask(api: Api) -> None:
         tally = Tally()
-        page = await api.trades(TICKER, tier, None, tally)
+        page = await api.trades(UNIT, tier, None, tally)
         assert ([trade.size for trade in page.trades], page.cursor) == ([312], "next")
-        last = await api.trades(TICKER, tier, page.cursor, tally)
+        last = await api.trades(UNIT, tier, page.cursor, tally)
         assert (last.trades, last.cursor) == ([], None)
         assert tally.requests == 2
 
@@ -66,33 +70,59 @@ def test_a_page_of_trades_is_asked_for_and_read(tier: Tier) -> None:
     ]
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    "created", ["0001-01-01T00:00:00Z", "2025-09-04T12:00:00Z", "2027-09-04T12:00:00Z", "9999-12-31T23:59:59.999999Z"]
+)
+def test_a_trade_outside_its_markets_life_is_refused_by_name(created: str, place: int) -> None:
+    good = [TRADE, TRADE | {"trade_id": "0721d6db-b301-9900-70df-de2c1bc14464"}]
+    wrong = TRADE | {"trade_id": "ffffffff-b301-9900-70df-de2c1bc14465", "created_time": created}
+    script = Script(markets__trades=[json({"trades": [*good[:place], wrong, *good[place:]]})])
+    with pytest.raises(BadPayload, match=f"{TICKER}: trade ffffffffb301.*created_time: .*{created[:4]}.*impossible"):
+        talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally()))
+    assert len(script.seen) == 1
+
+
+def test_a_trade_of_tomorrow_is_refused_by_the_exchanges_own_date() -> None:
+    """The local clock is a year ahead of the exchange: what the exchange's `Date` says decides."""
+    body = orjson.dumps({"trades": [TRADE]})
+    for day, refused in ("2026-09-02", True), ("2026-09-04", False):
+        date_header = f"{datetime.fromisoformat(day):%a, %d %b %Y %H:%M:%S} GMT"
+        script = Script(markets__trades=[Reply(body=body, headers={"Date": date_header})])
+        if refused:
+            with pytest.raises(BadPayload, match=r"created_time.*impossible"):
+                talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally()))
+        else:
+            assert len(talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally())).trades) == 1
+
+
 @pytest.mark.parametrize("end", [{"cursor": ""}, {"cursor": None}, {}])
 def test_the_end_has_three_spellings(end: dict[str, Any]) -> None:
     script = Script(markets__trades=[json({"trades": [TRADE]} | end)])
-    assert talk(script, lambda api: api.trades(TICKER, Tier.LIVE, None, Tally())).cursor is None
+    assert talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally())).cursor is None
 
 
 def test_an_empty_page_that_promises_more_is_asked_for_again_and_then_fails() -> None:
     empty = json({"trades": [], "cursor": "next"})
     script = Script(markets__trades=[empty, empty, json({"trades": [TRADE]})])
-    assert len(talk(script, lambda api: api.trades(TICKER, Tier.LIVE, None, Tally())).trades) == 1
+    assert len(talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally())).trades) == 1
     script = Script(markets__trades=[empty], exchange__status=[json({})])
     with pytest.raises(ServerFailed, match=f"{TICKER}: an empty page that promises more"):
-        talk(script, lambda api: api.trades(TICKER, Tier.LIVE, None, Tally()))
+        talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally()))
     assert len(script.seen_at("/markets/trades")) == 7
 
 
 def test_a_page_whose_cursor_is_its_own_is_a_loop() -> None:
     script = Script(markets__trades=[json({"trades": [TRADE], "cursor": "here"})])
     with pytest.raises(BadPayload, match=f"{TICKER}.*loop"):
-        talk(script, lambda api: api.trades(TICKER, Tier.LIVE, "here", Tally()))
+        talk(script, lambda api: api.trades(UNIT, Tier.LIVE, "here", Tally()))
     assert len(script.seen) == 1
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 5, {}, {"trades": None}, {"trades": {}}, {"cursor": "x"}])
 def test_an_answer_without_its_list(body: Any) -> None:
     with pytest.raises(BadPayload, match=r"/markets/trades.*no list trades"):
-        talk(Script(markets__trades=[json(body)]), lambda api: api.trades(TICKER, Tier.LIVE, None, Tally()))
+        talk(Script(markets__trades=[json(body)]), lambda api: api.trades(UNIT, Tier.LIVE, None, Tally()))
     with pytest.raises(BadPayload, match=r"/events.*no list events"):
         talk(Script(events=[json(body)]), lambda api: all_pages(api.events("KXHIGHCHI", Tally())))
 
@@ -102,14 +132,14 @@ def test_an_answer_nested_deeper_than_python_can_follow(levels: int) -> None:
     body = b'{"trades":[' + b"[" * levels + b"]" * levels + b"]}"
     script = Script(markets__trades=[Reply(body=body)], exchange__status=[json({})])
     with pytest.raises((BadPayload, ServerFailed), match=r"/markets/trades|not an object"):
-        talk(script, lambda api: api.trades(TICKER, Tier.LIVE, None, Tally()))
+        talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally()))
 
 
 @pytest.mark.parametrize("cursor", [5, True, ["x"], {"a": 1}])
 def test_a_cursor_that_is_no_text(cursor: Any) -> None:
     script = Script(markets__trades=[json({"trades": [TRADE], "cursor": cursor})])
     with pytest.raises(BadPayload, match="cursor"):
-        talk(script, lambda api: api.trades(TICKER, Tier.LIVE, None, Tally()))
+        talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally()))
 
 
 def test_a_list_is_read_to_its_end_with_every_filter_on_every_page() -> None:
@@ -167,7 +197,13 @@ def test_an_unknown_series() -> None:
 def test_the_accounts_budget() -> None:
     body = {"usage_tier": "basic", "read": {"refill_rate": 200, "bucket_capacity": 400}, "write": {"refill_rate": 1}}
     assert talk(Script(account__limits=[json(body)]), lambda api: api.account_requests_per_second()) == 20
-    for wrong in ({}, [], {"read": 200}, {"read": {}}, *({"read": {"refill_rate": r}} for r in (0, -1, "200", True))):
+    for wrong in (
+        {},
+        [],
+        {"read": 200},
+        {"read": {}},
+        *({"read": {"refill_rate": r}} for r in (0, -1, "200", True, 5e-324, 1e308)),
+    ):
         with pytest.raises(BadPayload, match=r"/account/limits: read.refill_rate"):
             talk(Script(account__limits=[json(wrong)]), lambda api: api.account_requests_per_second())
 
@@ -190,7 +226,7 @@ def test_costs_are_learned_and_paced_by() -> None:
             for tier in Tier:
                 await asyncio.sleep(10)
                 for _ in range(11):
-                    await api.trades(TICKER, tier, None, Tally())
+                    await api.trades(UNIT, tier, None, Tally())
 
     virtual_clock.run(scenario(), grace=GRACE)
     for path, cost in (("/markets/trades", 5), ("/historical/trades", 2)):
@@ -205,6 +241,7 @@ def test_costs_are_learned_and_paced_by() -> None:
         [],
         {"default_cost": 0, "endpoint_costs": []},
         {"default_cost": "10", "endpoint_costs": []},
+        {"default_cost": 1e308, "endpoint_costs": []},
         {"default_cost": 10},
         {"default_cost": 10, "endpoint_costs": [{"method": "GET", "path": "/events", "cost": -1}]},
         {"default_cost": 10, "endpoint_costs": [{"method": "GET", "path": "/events", "cost": "5"}]},
@@ -236,7 +273,7 @@ async def every_trade(api: Api, ticker: str) -> set[Trade]:
     for tier in Tier:
         cursor: str | None = None
         while True:
-            page = await api.trades(ticker, tier, cursor, Tally())
+            page = await api.trades(unit_of(ticker), tier, cursor, Tally())
             trades |= set(page.trades)
             cursor = page.cursor
             if cursor is None:

@@ -75,7 +75,7 @@ def test_a_trade_of_today() -> None:
         ({"count_fp": "0.01"}, EXPECTED._replace(size=1)),
         ({"count_fp": "7"}, EXPECTED._replace(size=700)),
         ({"count_fp": "7.5"}, EXPECTED._replace(size=750)),
-        ({"count_fp": "999999999999.99"}, EXPECTED._replace(size=99_999_999_999_999)),
+        ({"count_fp": "100000000.00"}, EXPECTED._replace(size=10_000_000_000)),
         ({"created_time": "2026-09-04T20:51:07Z"}, EXPECTED._replace(created_us=1_788_555_067_000_000)),
         ({"created_time": "2026-09-04T20:51:07.000001Z"}, EXPECTED._replace(created_us=1_788_555_067_000_001)),
     ],

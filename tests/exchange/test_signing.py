@@ -29,6 +29,7 @@ from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.simulator import Limits, RowsWorld, Simulator
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
+from tests.units import unit_of
 
 KEY_ID = "a952bcbe-ec3b-4b5b-b8f9-11dae589608c"
 
@@ -62,7 +63,7 @@ def asked(signer: Signer) -> list[Any]:
         async with serving(script.answer) as url, asking(url + "/", signer=signer) as client:
             assert client.signed
             api = Api(client)
-            await api.trades("KXHIGHCHI-26JUL04-B80.5", Tier.LIVE, "cur/sor+=", Tally())
+            await api.trades(unit_of("KXHIGHCHI-26JUL04-B80.5"), Tier.LIVE, "cur/sor+=", Tally())
             with pytest.raises(Rejected):
                 await api.series("KX HIGH%CHI", Tally())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.domain.model import Tier
+from kalshi_ingest.domain.model import Tier, Unit
 from kalshi_ingest.errors import Rejected
 from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.exchange.client import Tally
@@ -105,10 +105,10 @@ async def test_a_tier_that_knows_no_such_market(
     """A 404 from one tier leaves the market to the other one, and its verdict to the sum."""
     trades = Api.trades
 
-    async def of_one_tier(self: Api, ticker: str, tier: Tier, cursor: str | None, tally: Tally, _: None) -> TradePage:
+    async def of_one_tier(self: Api, unit: Unit, tier: Tier, cursor: str | None, tally: Tally, _: None) -> TradePage:
         if tier is not holder:
             raise Rejected("not found", 404)
-        page = await trades(self, ticker, Tier.LIVE, cursor, tally)
+        page = await trades(self, unit, Tier.LIVE, cursor, tally)
         # One trade less than the volume says, so that the second walk asks both tiers.
         return TradePage(page.trades[1:], page.cursor)
 
