@@ -26,8 +26,13 @@ def card(view: View, series: SeriesState) -> str:
     ]
     if view.held is not None:
         parts += _events(view, view.held, ticker)
-        known = {day: each for (of, day), each in view.held.days.items() if of == ticker}
-        parts += calendar(known, today_of(ticker, view.now), name_of(ticker))
+        if ticker in view.held.crowded:
+            parts.append(
+                '<p class="empty">Too many markets for a calendar here: <code>coverage</code> judges them.</p>'
+            )
+        else:
+            known = {day: each for (of, day), each in view.held.days.items() if of == ticker}
+            parts += calendar(known, today_of(ticker, view.now), name_of(ticker))
     return "".join([*parts, "</article>"])
 
 

@@ -1,6 +1,7 @@
 """Everything that one look at the status page shows, gathered before a word of it is written."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -9,10 +10,12 @@ import asyncpg
 
 from kalshi_ingest.domain.calendar import climate_day_of
 from kalshi_ingest.domain.cities import city_of_series
+from kalshi_ingest.domain.evidence import Evidence
 from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.service.judged import Days, judged_days
 from kalshi_ingest.service.link import Link
 from kalshi_ingest.store import page
-from kalshi_ingest.store.page import HeldBin, HeldCandle, HeldDay
+from kalshi_ingest.store.page import HeldBin, HeldCandle
 
 MOST_CANDLES = 300
 PERIODS = (5, 1)
@@ -43,7 +46,9 @@ class Choice:
 class Held:
     """What the database said."""
 
-    days: Mapping[tuple[str, date], HeldDay]
+    days: Days
+    crowded: Collection[str]
+    """Series with too many markets to be judged for a page."""
     bins: Sequence[HeldBin]
     market: HeldBin | None
     """The market of the chart; None when it is not held."""
@@ -69,24 +74,36 @@ class View:
 
 async def held(link: Link, state: FollowState, now: datetime, choice: Choice) -> Held:
     """What the page needs of the database, as of one instant. Raises `Away`."""
+    window = now.date() - timedelta(days=_DAYS_BACK), now.date() + timedelta(days=_DAYS_AHEAD)
 
-    async def read(connection: asyncpg.Connection) -> Held:
+    async def read(connection: asyncpg.Connection) -> _Read:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await _read(connection, list(state.series), now, choice)
+            return await _read(connection, list(state.series), window, choice)
 
-    return await link.ask(read)
+    found = await link.ask(read)
+    days = await asyncio.to_thread(judged_days, found.evidence, found.judged, window, now)
+    return Held(days, set(state.series) - set(found.judged), found.bins, found.market, found.candles)
 
 
-async def _read(connection: asyncpg.Connection, series: Sequence[str], now: datetime, choice: Choice) -> Held:
-    first, last = now.date() - timedelta(days=_DAYS_BACK), now.date() + timedelta(days=_DAYS_AHEAD)
-    bins = await page.bins(connection, series, first, last)
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """As it was read."""
+
+    judged: Sequence[str]
+    evidence: Evidence
+    bins: Sequence[HeldBin]
+    market: HeldBin | None
+    candles: Sequence[HeldCandle]
+
+
+async def _read(
+    connection: asyncpg.Connection, series: Sequence[str], window: tuple[date, date], choice: Choice
+) -> _Read:
+    judged, evidence = await page.evidence(connection, series, *window)
+    bins = await page.bins(connection, series, *window)
     market = await page.market(connection, choice.ticker) if choice.ticker else _busiest(bins)
-    return Held(
-        days=await page.days(connection, series, first, last),
-        bins=bins,
-        market=market,
-        candles=await page.candles(connection, market.ticker, choice.period, MOST_CANDLES) if market else (),
-    )
+    candles = await page.candles(connection, market.ticker, choice.period, MOST_CANDLES) if market else ()
+    return _Read(judged, evidence, bins, market, candles)
 
 
 def _busiest(bins: Sequence[HeldBin]) -> HeldBin | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date
 from typing import TypeVar
 
@@ -73,18 +73,6 @@ One = TypeVar("One")
 Two = TypeVar("Two")
 
 
-@dataclass(frozen=True, slots=True)
-class _Catalog:
-    """Everything about markets but trades and candles."""
-
-    series: dict[str, str | None]
-    asked: tuple[date, date] | None
-    listed: dict[tuple[str, date], Listed]
-    events: list[HeldEvent]
-    markets: list[HeldMarket]
-    claims: dict[str, Claim]
-
-
 async def expected_dates(connection: asyncpg.Connection, series: list[str] | None = None) -> tuple[date, date] | None:
     """The first and last event date that `coverage` judges by itself: what runs asked for, and what is held.
 
@@ -125,34 +113,28 @@ async def _read(
     await one.execute(_SNAPSHOT)
     snapshot = await one.fetchval("select pg_export_snapshot()")
     await two.execute(f"{_SNAPSHOT}; set transaction snapshot '{snapshot}'")
-    held, (unknown, weather) = await _both(_catalog(one, series, dates), _others(two, series, dates))
+    held, (unknown, weather) = await _both(catalog(one, series, dates), _others(two, series, dates))
     tickers = {market.ticker for market in held.markets} | held.claims.keys()
     tickers.update(ticker for ticker in unknown if _within(ticker, series, dates))
     check = RowsCheck(tickers)
     await _both(check.work(one), check.work(two))
-    return Evidence(
-        series=held.series,
-        asked=held.asked,
-        listed=held.listed,
-        events=held.events,
-        markets=held.markets,
-        claims=held.claims,
-        rows=check.rows,
-        weather=weather,
-    )
+    return replace(held, rows=check.rows, weather=weather)
 
 
-async def _catalog(
+async def catalog(
     connection: asyncpg.Connection, series: list[str] | None, dates: tuple[date | None, date | None]
-) -> _Catalog:
+) -> Evidence:
+    """Everything about the markets of some series and dates but their trades, candles and weather."""
     named = {row[0]: row[1] or _city(row[0]) for row in await connection.fetch(_SERIES, series)}
-    return _Catalog(
+    return Evidence(
         series=named,
         asked=await expected_dates(connection, series),
         listed={(row[0], row[1]): Listed(row[2], row[3]) for row in await connection.fetch(_LISTED, series, *dates)},
         events=[HeldEvent(*row) for row in await connection.fetch(_EVENTS, series, *dates)],
         markets=[HeldMarket(*row) for row in await connection.fetch(_MARKETS, series, *dates)],
         claims={row[0]: Claim(*row[1:]) for row in await connection.fetch(_CLAIMS, series, *dates)},
+        rows={},
+        weather={},
     )
 
 

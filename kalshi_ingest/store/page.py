@@ -1,11 +1,17 @@
-"""What the service's status page reads: days, bins, one market and its candles; and the session it reads them in."""
+"""What the service's status page reads, and the session it reads in.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Evidence for its calendars, bins, one market and its candles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
 import asyncpg
+
+from kalshi_ingest.domain.evidence import Evidence
+from kalshi_ingest.store.evidence import catalog, expected_dates
 
 _STATEMENT_SECONDS = 5
 
@@ -22,25 +28,12 @@ _EVENTS_A_SERIES = 3
 _MOST_BINS = 2_000
 """Of all series together: a series of another kind may have hundreds of markets on one date."""
 
-_DAYS = """
-select series_ticker, event_date, max(events) as events, max(listed) as listed, count(ticker) as held,
-       count(*) filter (where verdict = 'exact') as exact,
-       count(*) filter (where verdict <> 'exact') as inexact,
-       count(*) filter (where state = 'failed') as failed
-from (
-    select series_ticker, event_date, events, markets as listed, null as ticker, null as state, null as verdict
-    from listings where series_ticker = any($1::text[]) and event_date between $2 and $3
-    union all
-    select markets.series_ticker, markets.event_date, null, null, ticker, known.state, known.verdict
-    from markets left join checkpoints known using (ticker)
-    where markets.series_ticker = any($1::text[]) and markets.event_date between $2 and $3
-    union all -- a market whose row could not be read is known by its failed checkpoint only
-    select known.series_ticker, known.event_date, null, null, null, known.state, null
-    from checkpoints known
-    where known.series_ticker = any($1::text[]) and known.event_date between $2 and $3 and known.state = 'failed'
-      and not exists (select from markets where markets.ticker = known.ticker)
-) as each
-group by series_ticker, event_date
+_MOST_JUDGED = 5_000
+"""Markets of one series that are judged for its calendar: a city has six a day."""
+
+_NUMBERS = """
+select series_ticker, count(*) from markets
+where series_ticker = any($1::text[]) and event_date between $2 and $3 group by series_ticker
 """
 
 _MARKET = """
@@ -92,25 +85,6 @@ where ticker = $1 and period_minutes = $2 order by period_start desc limit $3
 
 
 @dataclass(frozen=True, slots=True)
-class HeldDay:
-    """One series and event date, in numbers of markets."""
-
-    series_ticker: str
-    event_date: date
-    events: int | None
-    """Events that the exchange listed; None when no list of that date was ever stored."""
-    listed: int | None
-    """Markets that the exchange listed."""
-    held: int
-    """Markets whose row is held."""
-    exact: int
-    """Proved complete, and equal to the exchange's own volume."""
-    inexact: int
-    """Proved complete, with any other verdict."""
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
 class HeldBin:
     """One market as the page shows it. Prices are dollars per yes contract."""
 
@@ -157,12 +131,18 @@ async def answers(connection: asyncpg.Connection) -> None:
     await connection.execute("select 1")
 
 
-async def days(
+async def evidence(
     connection: asyncpg.Connection, series_tickers: Sequence[str], first: date, last: date
-) -> Mapping[tuple[str, date], HeldDay]:
-    """What is held of each series and event date from `first` to `last`, both included; unknown dates are left out."""
-    rows = await connection.fetch(_DAYS, list(series_tickers), first, last)
-    return {(row["series_ticker"], row["event_date"]): HeldDay(**dict(row)) for row in rows}
+) -> tuple[list[str], Evidence]:
+    """What `coverage` judges of the event dates `first` to `last`, both included, but the rows themselves.
+
+    Only of series of which there are not too many markets for a page; the first value names these. `asked` is that
+    of all series, as it is for `coverage`.
+    """
+    numbers = {row[0]: row[1] for row in await connection.fetch(_NUMBERS, list(series_tickers), first, last)}
+    few = [ticker for ticker in series_tickers if numbers.get(ticker, 0) <= _MOST_JUDGED]
+    held = await catalog(connection, few, (first, last))
+    return few, replace(held, asked=await expected_dates(connection))
 
 
 async def bins(connection: asyncpg.Connection, series_tickers: Sequence[str], first: date, last: date) -> list[HeldBin]:

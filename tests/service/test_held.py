@@ -7,9 +7,14 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from kalshi_ingest.domain.coverage.cases import Scope
+from kalshi_ingest.domain.coverage.findings import DayState
+from kalshi_ingest.jobs.coverage.examine import examine
+from kalshi_ingest.service.link import Link
+from kalshi_ingest.service.view import Choice, held
 from kalshi_ingest.store import page
 from tests.postgres import execute
-from tests.service.support import FIRST, NOW, TODAY, TOMORROW, fill
+from tests.service.support import FIRST, NOW, TODAY, TOMORROW, fill, following
 
 
 @pytest.fixture
@@ -68,14 +73,52 @@ async def test_the_session_can_only_read(connection: asyncpg.Connection) -> None
     assert await connection.fetchval("select current_setting('application_name')") == "kalshi_ingest page"
 
 
-async def test_a_market_known_by_its_failure_only_is_counted(database_url: str, connection: asyncpg.Connection) -> None:
-    ticker = await connection.fetchval("select min(ticker) from markets where event_date = $1", FIRST)
-    await execute(database_url, f"delete from markets where ticker = '{ticker}'")
+DAMAGE = (
+    "delete from markets where event_ticker = 'KXHIGHMIA-25JUL18' and ticker like '%T%'",
+    f"update listings set events = 0, markets = 0 where series_ticker = 'KXHIGHMIA' and event_date = '{TOMORROW}'",
+    "delete from listings where series_ticker = 'KXHIGHCHI' and event_date = '2025-07-18'",
+    "update checkpoints set verdict = 'short', exchange_volume = contracts_stored + 1 where ticker = "
+    "(select min(ticker) from checkpoints where verdict = 'exact')",
+    "update checkpoints set state = 'failed', verdict = null, error = 'why' where ticker = "
+    f"(select max(ticker) from checkpoints where event_date = '{FIRST}')",
+    "delete from markets where ticker = (select ticker from checkpoints where state = 'failed')",
+    "delete from events where event_ticker = 'KXHIGHCHI-25JUL19'",
+    "update markets set result = 'no' where event_ticker = 'KXHIGHMIA-25JUL19'",
+    "insert into listings values ('KXHIGHCHI', '2025-07-15', 0, 0, gen_random_uuid(), now())",
+    "insert into ingestion_log (run_id, command, series_ticker, status, started_at, min_event_date, max_event_date) "
+    "values (gen_random_uuid(), 'backfill', 'KXHIGHMIA', 'failed', now(), '2025-07-14', '2025-07-14')",
+)
+
+
+async def test_each_date_is_what_coverage_says_it_is(database_url: str, connection: asyncpg.Connection) -> None:
+    link = Link(database_url, "page", 30)
+    told: set[DayState] = set()
+    for damage in ("select 1", *DAMAGE):
+        await execute(database_url, damage)
+        shown = await held(link, following(), NOW, Choice(None, 5))
+        report = await examine(database_url, Scope(NOW, series=("KXHIGHCHI", "KXHIGHMIA")))
+        assert {at: each.state for at, each in shown.days.items()} == {
+            (each.subject.series_ticker, day): state for each in report.series for day, state in each.days.items()
+        }, damage
+        told.update(each.state for each in shown.days.values())
+    link.close()
+    assert told == set(DayState)
+
+
+async def test_a_series_with_too_many_markets_for_a_page_is_not_judged(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
     await execute(
         database_url,
-        f"update checkpoints set state = 'failed', verdict = null, error = 'why' where ticker = '{ticker}'",
+        "insert into markets select (jsonb_populate_record(null::markets, to_jsonb(each) || "
+        "jsonb_build_object('ticker', ticker || n))).* "
+        "from (select * from markets where series_ticker = 'KXHIGHMIA' order by ticker limit 1) as each, "
+        "generate_series(1, 5000) as n",
     )
-    days = await page.days(connection, ["KXHIGHCHI", "KXHIGHMIA"], FIRST, FIRST)
-    chicago = days["KXHIGHCHI", FIRST]
-    assert (chicago.listed, chicago.held, chicago.exact, chicago.failed) == (6, 5, 5, 1)
-    assert days["KXHIGHMIA", FIRST].held == 6
+    judged, evidence = await page.evidence(connection, ["KXHIGHCHI", "KXHIGHMIA"], FIRST, TOMORROW)
+    assert judged == ["KXHIGHCHI"]
+    assert {market.series_ticker for market in evidence.markets} == {"KXHIGHCHI"}
+    link = Link(database_url, "page", 30)
+    shown = await held(link, following(), NOW, Choice(None, 5))
+    link.close()
+    assert shown.crowded == {"KXHIGHMIA"}

@@ -39,7 +39,7 @@ def judge(evidence: Evidence, scope: Scope) -> Report:
     A city's dates are the calendar from its first event date on; another series' dates are those that some row or
     list names. New York, which is retired, is judged between the first and the last date held of it.
     """
-    start, end = _range(evidence, scope)
+    start, end = expected_range(evidence, scope)
     subjects = _subjects(evidence, scope)
     cases = gather(evidence, subjects, scope, (start, end))
     ingested = (
@@ -71,8 +71,11 @@ def judge(evidence: Evidence, scope: Scope) -> Report:
     )
 
 
-def _range(evidence: Evidence, scope: Scope) -> tuple[date, date]:
-    """What was asked for by any run, unless the scope says otherwise; with nothing asked, all there can be."""
+def expected_range(evidence: Evidence, scope: Scope) -> tuple[date, date]:
+    """The first and last event date to judge: what runs asked for, unless the scope says otherwise.
+
+    With nothing asked for it is all there can be.
+    """
     first = min(city.first_event_date for city in CITIES if not city.retired)
     asked = evidence.asked or (first, scope.today - timedelta(days=1))
     start = scope.start or min(asked[0], scope.end or asked[0])
