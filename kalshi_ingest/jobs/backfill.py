@@ -57,7 +57,8 @@ class Backfill:
         taken = await self._tools.writing.lock_series(tickers)
         if taken is not None:
             raise SeriesTaken(
-                f"another run is working on {taken} in this database: wait for it to end, or ask for other cities"
+                f"another run is working on {taken.name} in this database ({taken.by}): wait for it to end, "
+                "or ask for other cities"
             )
         await self._record(lambda connection: runs.begin(connection, self._run, tickers))
         error: str | None = None

@@ -179,7 +179,9 @@ async def _in_steps(steps: Steps) -> ArchivedCity:
 async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: Callable[[], datetime]) -> Loaded:
     taken = await database.lock_series(city.series_tickers)
     if taken is not None:
-        raise SeriesTaken(f"another run is working on {taken} in this database: load {city.label} when it has ended")
+        raise SeriesTaken(
+            f"another run is working on {taken.name} in this database ({taken.by}): load {city.label} when it has ended"
+        )
     small = (SERIES, EVENTS, MARKETS, CHECKPOINTS, LISTINGS)
     large = {table.name: table for table in (TRADES, CANDLES_1M, CANDLES_5M)}
     rows = CityRows(

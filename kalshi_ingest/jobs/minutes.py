@@ -127,7 +127,9 @@ class MinuteRun:
         locks = {f"weather minutes {series_ticker}": city.key for city, series_ticker in self._names.items()}
         taken = await self._database.lock_series(locks)
         if taken is not None:
-            raise SeriesTaken(f"another run is fetching minutes of {locks[taken]} here: wait for it to end")
+            raise SeriesTaken(
+                f"another run is fetching minutes of {locks[taken.name]} here ({taken.by}): wait for it to end"
+            )
         await self._record(lambda connection: runs.begin(connection, self._run, names))
         outcome = runs.Outcome("interrupted", "stopped by the user")
         try:

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 import aiohttp
-import asyncpg
 import structlog
 
 from kalshi_ingest.errors import Permanent, Rejected, Unusable
@@ -70,6 +69,8 @@ async def opened(exchange: Exchange, database_url: str, clock: Callable[[], date
         gc.set_threshold(50_000, 20, 100)
         await planning.open()
         await migrated(database_url)
+        await writing.require_current()
+        await planning.require_current()
         connector = aiohttp.TCPConnector(limit=_MOST_WORKERS * 3)
         async with aiohttp.ClientSession(connector=connector, headers={"User-Agent": "kalshi-ingest"}) as http:
             pacer = Pacer(exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
@@ -97,7 +98,7 @@ async def migrated(database_url: str) -> list[str]:
     database = Database(database_url)
     await database.open()
     try:
-        return await database.alone(lambda connection: migrate.migrate(connection, migrate.migrations_dir()))
+        return await database.repeat(lambda connection: migrate.migrate(connection, migrate.migrations_dir()))
     finally:
         await database.close()
 
@@ -120,12 +121,8 @@ async def with_database(database_url: str) -> Database:
     """An open database whose schema is as this program needs it; close it after use."""
     database = Database(database_url)
     await database.open()
-
-    async def check(connection: asyncpg.Connection) -> None:
-        await migrate.require_current(connection, migrate.migrations_dir())
-
     try:
-        await database.alone(check)
+        await database.require_current()
     except BaseException:
         await database.close()
         raise

@@ -79,7 +79,9 @@ class SettlementJob:
         locks = {f"weather settlement {city.series_ticker}": city.key for city in self._asked.cities}
         taken = await self._database.lock_series(locks)
         if taken is not None:
-            raise SeriesTaken(f"another run is fetching settlements of {locks[taken]} here: wait for it to end")
+            raise SeriesTaken(
+                f"another run is fetching settlements of {locks[taken.name]} here ({taken.by}): wait for it to end"
+            )
         await self._in_transaction(lambda connection: runs.begin(connection, self._run, self._series))
         error: str | None = None
         try:

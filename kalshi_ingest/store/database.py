@@ -1,44 +1,52 @@
 """One connection to PostgreSQL that comes back by itself, and what its failures mean to the user."""
 
 import asyncio
-import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import asyncpg
+import structlog
 
-from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
+from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable, IngestError
+from kalshi_ingest.store import migrate
+from kalshi_ingest.store.connecting import (
+    LOCK_SECONDS,
+    connected,
+    give_up,
+    kind_of_refusal,
+    new_name,
+    place_of,
+    reason_of,
+)
+from kalshi_ingest.store.locks import Holder, Taken, blocker, holder_of, try_lock
 from kalshi_ingest.store.sqlstate import Kind, first_line, kind_of, translated
-
-LOCK_CLASS = 0x4B414C53
-"""First key of the advisory locks ("KALS"); the second is `lock_key` of the series that a run works on."""
 
 _LOCK_PATIENCE = 3.0
 """Seconds to wait for a lock: the server needs a moment to notice that the process of a killed run is gone."""
 
+_DEAD_LOOK = 0.5
+"""Seconds between two looks at a session that may be dead."""
+
+_ANSWER_SECONDS = 5.0
+
 _LONGEST = 600.0
 """Seconds that one transaction may take unless its caller knows better; the longest ordinary one takes a few."""
 
-# A worker goes on from a commit as soon as it is told of it, so no server may tell of it before it is safe.
-# A role may have a schema of its own, which PostgreSQL would look into first.
-_SESSION = {
-    "application_name": "kalshi_ingest",
-    "timezone": "UTC",
-    "jit": "off",
-    "synchronous_commit": "on",
-    "search_path": "public",
-}
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
 
-def lock_key(series_ticker: str) -> int:
-    """The second key of a series' advisory lock, a signed 32-bit number."""
-    key = zlib.crc32(series_ticker.encode())
-    return key - 2**32 if key >= 2**31 else key
+@dataclass(slots=True)
+class _Trouble:
+    """What has gone wrong so far with a piece of work."""
+
+    since: float | None = None
+    uncertain: bool = False
+    """A try may have committed."""
 
 
 class Database:
@@ -56,40 +64,63 @@ class Database:
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
         self._locked: list[str] = []
+        self._migrations: Sequence[migrate.Migration] | None = None
+        """What the schema has to be made of; None: nobody has asked yet."""
         self._aborted = False
+        self._name = ""
+        """Of the session, as the server knows it."""
 
     async def open(self, patience: float = 3.0) -> None:
         """Connect; `Unusable` when address or rights are wrong, `OutOfReach` when nobody answers."""
-        self._connection = await self._connect(patience)
+        self._connection = await self._connect(patience, first=True)
 
     async def close(self) -> None:
         """Close the connection, which gives its locks back."""
         if self._connection is not None:
             if self._turn.locked():
-                self._connection.terminate()
+                give_up(self._connection, self._url, self._name)
             else:
                 with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                     await self._connection.close(timeout=1)
             self._connection = None
 
+    async def require_current(self) -> None:
+        """Raise `DatabaseUnusable` unless the schema is this program's own, now and after each loss.
+
+        Another program may have migrated the database meanwhile, or somebody restored an old one.
+        """
+        migrations = await asyncio.to_thread(migrate.read, migrate.migrations_dir())
+        await self.repeat(lambda connection: migrate.require(connection, migrations))
+        self._migrations = migrations
+
     def abort(self) -> None:
         """Give up a connection that hangs, for good: what is under way fails at once and is undone by the server."""
         self._aborted = True
         if self._connection is not None:
-            self._connection.terminate()
+            give_up(self._connection, self._url, self._name)
 
-    async def lock_series(self, series_tickers: Iterable[str]) -> str | None:
-        """Lock each series for this session; returns the first that another session holds, else None."""
-        deadline = asyncio.get_running_loop().time() + _LOCK_PATIENCE
+    async def lock_series(self, series_tickers: Iterable[str]) -> Taken | None:
+        """Lock each series for this session; returns the first that another session holds, else None.
+
+        A session that may be dead is waited for until its server would have ended it.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _LOCK_PATIENCE
         for series_ticker in sorted(series_tickers):
 
             async def lock(connection: asyncpg.Connection, _: bool, wanted: str = series_ticker) -> bool:
-                return await _try_lock(connection, wanted)
+                return await try_lock(connection, wanted)
+
+            async def look(connection: asyncpg.Connection, _: bool, wanted: str = series_ticker) -> Holder | None:
+                return await holder_of(connection, wanted)
 
             while not await self.run(lock):
-                if asyncio.get_running_loop().time() > deadline:
-                    return series_ticker
                 await asyncio.sleep(0.05)
+                if loop.time() > deadline and (holder := await self.run(look)) is not None:
+                    if not holder.may_be_dead:
+                        return Taken(series_ticker, holder.said)
+                    log.info("waiting for a session that may be dead", series=series_ticker, holder=holder.said)
+                    await asyncio.sleep(_DEAD_LOOK)
             self._locked.append(series_ticker)
         return None
 
@@ -99,8 +130,9 @@ class Database:
         After `longest` seconds the connection is given up as lost and the work is done again.
         """
         async with self._turn:
-            lost_at: float | None = None
+            trouble = _Trouble()
             while True:
+                began = asyncio.get_running_loop().time()
                 try:
                     if self._connection is None or self._connection.is_closed():
                         self._connection = await self._reconnect()
@@ -108,25 +140,24 @@ class Database:
                     waited_for = asyncio.get_running_loop().call_later(longest, self._connection.terminate)
                     try:
                         async with self._connection.transaction():
-                            return await work(self._connection, lost_at is not None)
+                            return await work(self._connection, trouble.uncertain)
                     finally:
                         waited_for.cancel()
-                except asyncio.CancelledError:
-                    self._give_up()
-                    raise
-                except Exception as error:
-                    if _is_cancelled():  # the loss came while a cancelled statement was undone
-                        self._give_up()
-                        raise asyncio.CancelledError from error
-                    if self._aborted:
-                        raise DatabaseAway("the database did not answer in time") from error
-                    if not self._lost(error):
-                        meaning = translated(error)
-                        raise meaning from (None if meaning is error else error)
-                    if self._connection is not None:
-                        self._connection.terminate()
-                        self._connection = None
-                    lost_at = await self._breathe(lost_at, error)
+                except BaseException as error:
+                    await self._recover(error, trouble, began)
+
+    async def repeat(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do `work(connection)` outside a transaction, from its beginning after a loss: it may have been done."""
+        async with self._turn:
+            trouble = _Trouble()
+            while True:
+                began = asyncio.get_running_loop().time()
+                try:
+                    if self._connection is None or self._connection.is_closed():
+                        self._connection = await self._reconnect()
+                    return await work(self._connection)
+                except BaseException as error:
+                    await self._recover(error, trouble, began)
 
     async def alone(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do `work(connection)` outside a transaction, once."""
@@ -136,92 +167,127 @@ class Database:
             try:
                 return await work(self._connection)
             except Exception as error:
-                if self._lost(error):
+                if await self._kind(error) is Kind.LOST:
                     raise DatabaseAway(f"lost the database at {self.place}: {first_line(error)}") from None
-                raise
+                meaning = translated(error)
+                raise meaning from (None if meaning is error else error)
 
-    def _give_up(self) -> None:
-        """End a connection on which a transaction was cancelled.
+    async def _recover(self, error: BaseException, trouble: _Trouble, began: float) -> None:
+        """Make ready for another try of what failed, or raise what it means that it failed."""
+        if not isinstance(error, Exception):
+            self._drop()
+            raise error
+        if _is_cancelled():  # the loss came while a cancelled statement was undone
+            self._drop()
+            raise asyncio.CancelledError from error
+        if self._aborted:
+            raise DatabaseAway("the database did not answer in time") from error
+        kind = await self._kind(error)
+        if kind in (Kind.FULL, Kind.REFUSED, Kind.FAULT):
+            meaning = translated(error)
+            raise meaning from (None if meaning is error else error)
+        locked = isinstance(error, asyncpg.LockNotAvailableError)
+        trouble.uncertain = trouble.uncertain or kind is Kind.LOST
+        if kind is not Kind.AGAIN:
+            self._drop(known=isinstance(error, asyncpg.OperatorInterventionError))
+        now = asyncio.get_running_loop().time()
+        if trouble.since is None and not locked:
+            trouble.since = now
+            return
+        # A lock was waited for before it became an error.
+        trouble.since = began if trouble.since is None else trouble.since
+        if now - trouble.since >= self._patience:
+            raise DatabaseAway(await self._given_up(error, kind)) from None
+        await asyncio.sleep(self._random.uniform(0, min(1.0, (now - trouble.since) / 2)))
+
+    async def _given_up(self, error: Exception, kind: Kind) -> str:
+        """Why the patience has come to its end."""
+        if isinstance(error, asyncpg.LockNotAvailableError) and self._connection is not None:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if by := await blocker(self._connection):
+                    return f"{by}: run again when that has ended, nothing is lost"
+        if kind is Kind.LOST:
+            return f"the database at {self.place} breaks off every attempt: {first_line(error)}"
+        return str(translated(error))
+
+    async def _kind(self, error: Exception) -> Kind:
+        """What a failure means for the connection on which it came."""
+        closed = self._connection is None or self._connection.is_closed()
+        if isinstance(error, asyncpg.PostgresError):
+            return Kind.LOST if closed else kind_of(error)
+        if isinstance(error, asyncpg.InternalClientError):
+            return Kind.LOST  # a session that ended while nobody was reading leaves asyncpg confused
+        if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
+            # A connection that still answers has nothing to do with it: a file that cannot be read, or a fault.
+            return Kind.FAULT if not closed and await self._answers() else Kind.LOST
+        return Kind.FAULT
+
+    async def _answers(self) -> bool:
+        if self._connection is None:
+            return False
+        try:
+            await self._connection.execute("select 1", timeout=_ANSWER_SECONDS)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            return False
+        return True
+
+    def _drop(self, *, known: bool = False) -> None:
+        """End a connection that is lost, or on which a transaction was cancelled; `known`: by the server itself.
 
         asyncpg takes one whose BEGIN was cancelled for a transaction that goes on: what comes after would be a part of
         it, and never be committed.
         """
         if self._connection is not None:
-            self._connection.terminate()
-
-    async def _breathe(self, lost_at: float | None, error: Exception) -> float:
-        """After a loss: at once once more, then a little later each time, up to the patience. When it began."""
-        now = asyncio.get_running_loop().time()
-        if lost_at is None:
-            return now
-        if now - lost_at > self._patience:
-            raise DatabaseAway(f"the database at {self.place} breaks off every attempt: {first_line(error)}") from None
-        await asyncio.sleep(self._random.uniform(0, min(1.0, (now - lost_at) / 2)))
-        return lost_at
-
-    def _lost(self, error: Exception) -> bool:
-        # A session that ends while nobody is reading leaves asyncpg confused about what it was doing, hence the
-        # last two: on a connection that one task at a time uses they can have no other cause.
-        if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError):
-            return True
-        if not isinstance(error, asyncpg.PostgresError):
-            return False
-        closed = self._connection is None or self._connection.is_closed()
-        return closed or kind_of(error) in (Kind.LOST, Kind.AGAIN, Kind.MOVED)
+            if known:
+                self._connection.terminate()
+            else:
+                give_up(self._connection, self._url, self._name)
+            self._connection = None
 
     async def _reconnect(self) -> asyncpg.Connection:
         deadline = asyncio.get_running_loop().time() + self._patience
-        self._connection = await self._connect(self._patience)
+        connection = self._connection = await self._connect(self._patience)
+        if self._migrations is not None:
+            await migrate.require(connection, self._migrations)
         for series_ticker in self._locked:
-            while not await _try_lock(self._connection, series_ticker):
+            while not await try_lock(connection, series_ticker):
                 if asyncio.get_running_loop().time() > deadline:
-                    raise DatabaseAway(f"lost the database, and another program now works on {series_ticker}")
+                    holder = await holder_of(connection, series_ticker)
+                    by = f" ({holder.said})" if holder is not None else ""
+                    raise DatabaseAway(f"lost the database, and another program now works on {series_ticker}{by}")
                 await asyncio.sleep(0.1)
-        return self._connection
+        return connection
 
-    async def _connect(self, patience: float) -> asyncpg.Connection:
-        deadline = asyncio.get_running_loop().time() + patience
-        delay = 0.05
+    async def _connect(self, patience: float, *, first: bool = False) -> asyncpg.Connection:
+        loop = asyncio.get_running_loop()
+        began, delay = loop.time(), 0.05
         while True:
+            self._name = new_name()
             try:
-                return await asyncpg.connect(
-                    self._url,
-                    timeout=10,
-                    server_settings=_SESSION,
-                )
-            except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-                if isinstance(error, asyncpg.PostgresError) and kind_of(error) is Kind.FULL:
+                return await connected(self._url, self._name, self._patience or LOCK_SECONDS, first=first)
+            except IngestError:
+                raise
+            except Exception as error:
+                kind = kind_of_refusal(error, self._url)
+                if kind is Kind.FULL:
                     raise translated(error) from None
-                if isinstance(error, asyncpg.PostgresError) and kind_of(error) in (Kind.REFUSED, Kind.FAULT):
-                    raise DatabaseUnusable(f"cannot use the database at {self.place}: {first_line(error)}") from None
-                if asyncio.get_running_loop().time() + delay > deadline:
-                    raise DatabaseAway(f"the database at {self.place} is out of reach: {first_line(error)}") from None
+                if kind is Kind.REFUSED:
+                    raise DatabaseUnusable(f"cannot use the database at {self.place}: {reason_of(error)}") from None
+                # A server that answers that it is starting or full will be there; of silence nobody knows.
+                answered = isinstance(error, asyncpg.PostgresError) and not isinstance(
+                    error, asyncpg.PostgresConnectionError
+                )
+                if loop.time() + delay > began + (max(patience, self._patience) if answered else patience):
+                    raise DatabaseAway(f"the database at {self.place} is out of reach: {reason_of(error)}") from None
                 await asyncio.sleep(self._random.uniform(delay / 2, delay))
                 delay = min(delay * 2, 2.0)
-            except asyncpg.InterfaceError as error:
-                raise DatabaseUnusable(f"cannot use the database at {self.place}: {first_line(error)}") from None
-            except ValueError:  # its text may quote the password
-                raise DatabaseUnusable(
-                    "the database's address cannot be read: write :, / and @ inside a password as %3A, %2F and %40"
-                ) from None
 
     @property
     def place(self) -> str:
         """Where the database is, without user and password."""
-        try:
-            parts = urlsplit(self._url)
-            if "@" in parts.path:  # a password with a slash in it
-                return "an unreadable address"
-            return f"{parts.hostname or 'a local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
-        except ValueError:
-            return "an unreadable address"
+        return place_of(self._url)
 
 
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-async def _try_lock(connection: asyncpg.Connection, series_ticker: str) -> bool:
-    query = "select pg_try_advisory_lock($1, $2)"
-    return bool(await connection.fetchval(query, LOCK_CLASS, lock_key(series_ticker)))

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from kalshi_ingest.store.database import LOCK_CLASS, lock_key
+from kalshi_ingest.store.locks import LOCK_CLASS, lock_key
 
 _RUNS = """
 select run_id::text, series_ticker, coalesce(series.city, series_ticker) as label, command, asked_by, status,

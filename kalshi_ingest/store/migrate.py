@@ -18,7 +18,8 @@ from pathlib import Path
 
 import asyncpg
 
-from kalshi_ingest.errors import DatabaseAway, Unusable
+from kalshi_ingest.errors import DatabaseUnusable, Unusable
+from kalshi_ingest.store.sqlstate import Kind, kind_of
 
 LOCK_KEY = 7737584877727997804
 """Key of the session advisory lock that lets one process migrate at a time (`kalshi_l` as eight bytes)."""
@@ -47,7 +48,9 @@ CREATE TABLE IF NOT EXISTS public.schema_migrations (
 
 
 @dataclass(frozen=True, slots=True)
-class _Migration:
+class Migration:
+    """One file."""
+
     version: int
     name: str
     sql: str
@@ -67,7 +70,7 @@ async def migrate(connection: asyncpg.Connection, directory: Path) -> list[str]:
     Two at once are safe: the second waits for the first and then finds nothing to do. The connection
     must be a direct one, not through a pooler in transaction mode, which session locks do not survive.
     """
-    migrations = await asyncio.to_thread(_read, directory)
+    migrations = await asyncio.to_thread(read, directory)
     async with _explained(connection), _only_one(connection):
         async with connection.transaction():
             if not await _has_table(connection):
@@ -80,26 +83,35 @@ async def migrate(connection: asyncpg.Connection, directory: Path) -> list[str]:
 
 async def require_current(connection: asyncpg.Connection, directory: Path) -> None:
     """Raise `Unusable` unless the database's schema is exactly the one this program was written for."""
-    migrations = await asyncio.to_thread(_read, directory)
+    await require(connection, await asyncio.to_thread(read, directory))
+
+
+async def require(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> None:
+    """The same for migrations that were read before; outside a transaction."""
     async with _explained(connection):
-        applied = await _applied(connection) if await _has_table(connection) else []
+        try:
+            applied = await _applied(connection)
+        except asyncpg.UndefinedTableError:
+            applied = []
         pending = _pending(migrations, applied)
         if pending:
             names = ", ".join(migration.name for migration in pending)
-            raise Unusable(f"the schema of {await _database(connection)} lacks {names}: run `kalshi-ingest migrate`")
+            raise DatabaseUnusable(
+                f"the schema of {await _database(connection)} lacks {names}: run `kalshi-ingest migrate`"
+            )
 
 
-def _read(directory: Path) -> list[_Migration]:
+def read(directory: Path) -> list[Migration]:
     """All migrations in `directory`, in order; refuses gaps, duplicates and names that say no number."""
     if not directory.is_dir():
         raise Unusable(f"no migrations found: {directory} is no directory; reinstall kalshi-ingest")
-    found: list[_Migration] = []
+    found: list[Migration] = []
     for path in sorted(directory.glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.name)
         if match is None:
             raise Unusable(f"{path}: a migration is called NNNN_name.sql, for example 0001_markets.sql")
         data = path.read_bytes()
-        found.append(_Migration(int(match[1]), path.name, data.decode(), hashlib.sha256(data).hexdigest()))
+        found.append(Migration(int(match[1]), path.name, data.decode(), hashlib.sha256(data).hexdigest()))
     for position, migration in enumerate(found):
         if position and migration.version == found[position - 1].version:
             raise Unusable(
@@ -115,29 +127,29 @@ def _read(directory: Path) -> list[_Migration]:
     return found
 
 
-def _pending(migrations: Sequence[_Migration], applied: Sequence[asyncpg.Record]) -> list[_Migration]:
+def _pending(migrations: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[Migration]:
     """The migrations still to do, once what was done is known to be what the files say."""
     for expected, row in enumerate(applied, start=1):
         if row["version"] > len(migrations):
-            raise Unusable(
+            raise DatabaseUnusable(
                 f"schema is newer than this program: upgrade kalshi-ingest (the database has {row['name']}, "
                 f"this program knows {len(migrations)} migrations)"
             )
         if row["version"] != expected:
-            raise Unusable(
+            raise DatabaseUnusable(
                 f"schema_migrations has {row['name']} but no number {expected:04}: its rows were changed by "
                 "hand; put the missing row back"
             )
         migration = migrations[expected - 1]
         if row["checksum"] != migration.checksum:
-            raise Unusable(
+            raise DatabaseUnusable(
                 f"{migration.name} was changed after it had been applied: restore the file and put the change "
                 "into a new migration"
             )
     return list(migrations[len(applied) :])
 
 
-async def _apply(connection: asyncpg.Connection, migration: _Migration) -> None:
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
     try:
         async with connection.transaction():
             await connection.execute(migration.sql, timeout=_NO_LIMIT)
@@ -148,14 +160,16 @@ async def _apply(connection: asyncpg.Connection, migration: _Migration) -> None:
                 migration.checksum,
             )
     except asyncpg.InsufficientPrivilegeError as error:
-        raise Unusable(f"{migration.name}: {await _missing_right(connection, error)}") from error
+        raise DatabaseUnusable(f"{migration.name}: {await _missing_right(connection, error)}") from error
     except asyncpg.PostgresError as error:
-        if isinstance(error, _GONE):
+        if kind_of(error) not in (Kind.FAULT, Kind.REFUSED):
             raise
         position = str(getattr(error, "position", None) or "")
         line = migration.sql.count("\n", 0, int(position) - 1) + 1 if position.isdigit() else None
         place = f", line {line}" if line else ""
-        raise Unusable(f"migration {migration.name}{place} failed, and nothing of it was applied: {error}") from error
+        raise DatabaseUnusable(
+            f"migration {migration.name}{place} failed, and nothing of it was applied: {error}"
+        ) from error
 
 
 async def _has_table(connection: asyncpg.Connection) -> bool:
@@ -184,31 +198,18 @@ async def _missing_right(connection: asyncpg.Connection, error: asyncpg.Postgres
     return f"the database user {me} lacks a right in the database {database}: {said}; {advice}"
 
 
-_GONE: tuple[type[Exception], ...] = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError,
-    OSError,
-)
-"""What asyncpg raises when the server is gone, is going or has no room left."""
-
-
 @asynccontextmanager
 async def _explained(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Refuse a server that is too old, and turn database errors into errors written for the user."""
+    """Refuse a server that is too old, and say which right is missing; other errors come as asyncpg raises them."""
     try:
         version = connection.get_server_version().major
         if version < OLDEST_SERVER:
-            raise Unusable(f"the server is PostgreSQL {version}: kalshi-ingest needs version {OLDEST_SERVER} or newer")
+            raise DatabaseUnusable(
+                f"the server is PostgreSQL {version}: kalshi-ingest needs version {OLDEST_SERVER} or newer"
+            )
         yield
     except asyncpg.InsufficientPrivilegeError as error:
-        raise Unusable(await _missing_right(connection, error)) from error
-    except _GONE as error:
-        raise DatabaseAway(
-            f"the database failed while its schema was read or changed: {error}; what was not finished was "
-            "undone, so run `kalshi-ingest migrate` again when it is back"
-        ) from error
+        raise DatabaseUnusable(await _missing_right(connection, error)) from error
 
 
 @asynccontextmanager

@@ -50,7 +50,9 @@ async def forget_distrusted(database: Database, report: Report) -> None:
     holes = [hole for hole in report.at(Level.HOLE) if hole.remedy is Remedy.REFETCH]
     taken = await database.lock_series({hole.series_ticker for hole in holes})
     if taken is not None:
-        raise SeriesTaken(f"another run is working on {taken} in this database: check again when it has ended")
+        raise SeriesTaken(
+            f"another run is working on {taken.name} in this database ({taken.by}): check again when it has ended"
+        )
 
     async def work(connection: asyncpg.Connection, _: bool) -> None:
         await forget(connection, tickers)

@@ -66,7 +66,8 @@ class FollowSession:
         taken = await tools.writing.lock_series(tickers)
         if taken is not None:
             raise SeriesTaken(
-                f"another run is working on {taken} in this database: wait for it to end, or ask for other cities"
+                f"another run is working on {taken.name} in this database ({taken.by}): wait for it to end, "
+                "or ask for other cities"
             )
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")

@@ -1,0 +1,220 @@
+"""How a session of PostgreSQL is opened: its settings, and what can be wrong with an address.
+
+Either side has to learn within half a minute that the other one has vanished. A server that does not would keep the
+locks of a dead session for two hours, as long as TCP's own keepalive takes by default.
+"""
+
+import getpass
+import os
+import secrets
+import socket
+import ssl
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+from kalshi_ingest.errors import DatabaseUnusable
+from kalshi_ingest.store.sqlstate import POOLED, Kind, first_line, kind_of
+
+_TIMEOUT = 10.0
+"""Seconds that one attempt to connect may take."""
+
+_IDLE, _INTERVAL, _COUNT = 10, 5, 3
+DEAD_AFTER = float(_IDLE + _COUNT * _INTERVAL)
+"""Seconds after which a server has ended the session of a client that vanished, and a client its connection."""
+
+LOCK_SECONDS = 60.0
+"""How long a statement usually waits for a table or row that somebody else has locked."""
+
+# A worker resumes from a commit as soon as it hears of it, so no server may report it before it is safe.
+# A role may have a schema of its own, which PostgreSQL would look into first, and limits of its own, which would cut
+# the loading of a city or the refresh of the grid.
+_SETTINGS = {
+    "timezone": "UTC",
+    "jit": "off",
+    "synchronous_commit": "on",
+    "search_path": "public",
+    "tcp_keepalives_idle": str(_IDLE),
+    "tcp_keepalives_interval": str(_INTERVAL),
+    "tcp_keepalives_count": str(_COUNT),
+    "tcp_user_timeout": f"{DEAD_AFTER * 1000:.0f}",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+}
+_SINCE = {"idle_session_timeout": 14, "transaction_timeout": 17}
+"""Versions of the server before which a setting did not exist."""
+
+_CLIENT_OPTIONS = {
+    "TCP_KEEPIDLE": _IDLE,
+    "TCP_KEEPINTVL": _INTERVAL,
+    "TCP_KEEPCNT": _COUNT,
+    "TCP_USER_TIMEOUT": int(DEAD_AFTER * 1000),
+}
+
+_END_SESSIONS = """
+select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity
+where application_name = any($1::text[]) and datname = current_database() and usename = current_user
+  and pid <> pg_backend_pid()
+"""
+
+_PROBES = 3
+
+_given_up: dict[str, set[str]] = {}
+"""Address → names of sessions that this process has given up without the server's knowledge."""
+
+
+def new_name() -> str:
+    """A session's name, unlike any other: its `application_name`."""
+    return f"kalshi_ingest {secrets.token_hex(6)}"
+
+
+async def connected(url: str, name: str, lock_seconds: float, *, first: bool) -> asyncpg.Connection:
+    """A session with this program's settings, after ending those that were given up (see `give_up`).
+
+    `lock_seconds`: how long a statement waits for a table or row that somebody else has locked. `first`: look whether
+    the address is a pooler of the wrong mode.
+
+    Raises `DatabaseUnusable` for an address or a database that cannot be right, else what asyncpg raises.
+    """
+    _require_user(url)
+    try:
+        connection = await asyncpg.connect(url, timeout=_TIMEOUT)
+    except OverflowError:
+        raise DatabaseUnusable("the database's address names a port that does not exist: 1 to 65535") from None
+    except asyncpg.ClientConfigurationError:
+        raise
+    except ValueError:  # its text may quote the password
+        raise DatabaseUnusable(
+            "the database's address cannot be read: write :, / and @ inside a password as %3A, %2F and %40"
+        ) from None
+    try:
+        encoding = connection.get_settings().server_encoding
+        if encoding not in ("UTF8", "SQL_ASCII"):
+            raise DatabaseUnusable(f"the database at {place_of(url)} must be UTF8, not {encoding}: create another one")
+        _notice_a_vanished_server(connection)
+        await _set_up(connection, {"application_name": name, "lock_timeout": f"{lock_seconds * 1000:.0f}"})
+        await _end_given_up(connection, url)
+        if first:
+            await _require_sessions(connection, url)
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        connection.terminate()  # it ended under the first statements, which leaves asyncpg confused
+        raise asyncpg.ConnectionDoesNotExistError(first_line(error)) from error
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def give_up(connection: asyncpg.Connection, url: str, name: str) -> None:
+    """Drop a connection whose server may not hear of it; the next session to open here ends that session first.
+
+    Its locks, and what its transaction has locked, would otherwise stand in this program's own way.
+    """
+    connection.terminate()
+    _given_up.setdefault(url, set()).add(name)
+
+
+def kind_of_refusal(error: Exception, url: str) -> Kind:
+    """What a failure to connect means."""
+    if isinstance(error, asyncpg.PostgresError):
+        kind = kind_of(error)
+        return Kind.REFUSED if kind is Kind.FAULT else kind
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return Kind.MOVED  # no primary among these hosts: a failover
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Kind.REFUSED
+    if isinstance(error, FileNotFoundError) and "sslrootcert=" in url:
+        return Kind.REFUSED
+    return Kind.LOST if isinstance(error, OSError | TimeoutError) else Kind.REFUSED
+
+
+async def _require_sessions(connection: asyncpg.Connection, url: str) -> None:
+    """Raise `DatabaseUnusable` when the address is a pooler that gives each transaction another session.
+
+    The server's own number for the session tells that a pooler is between, and two connections that are on one
+    session, or one that is on two, tell its mode.
+    """
+    if connection.get_server_pid() == await _pid(connection):
+        return
+    other = await asyncpg.connect(url, timeout=_TIMEOUT)
+    try:
+        seen = [(await _pid(connection), await _pid(other)) for _ in range(_PROBES)]
+    except asyncpg.PostgresError as error:
+        if kind_of(error) is not Kind.REFUSED:
+            raise
+        seen = []
+    finally:
+        other.terminate()
+    if len(set(seen)) != 1 or seen[0][0] == seen[0][1]:
+        raise DatabaseUnusable(f"the address {place_of(url)} {POOLED}")
+
+
+def place_of(url: str) -> str:
+    """Where the database is, without user and password."""
+    try:
+        parts = urlsplit(url)
+        if "@" in parts.path:  # a password with a slash in it
+            return "an unreadable address"
+        return f"{parts.hostname or 'a local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    except ValueError:
+        return "an unreadable address"
+
+
+def reason_of(error: Exception) -> str:
+    """Why connecting failed, in one line."""
+    return f"no answer within {_TIMEOUT:.0f} s" if isinstance(error, TimeoutError) else first_line(error)
+
+
+async def _pid(connection: asyncpg.Connection) -> int:
+    found: int = await connection.fetchval("select pg_backend_pid()", timeout=_TIMEOUT)
+    return found
+
+
+async def _set_up(connection: asyncpg.Connection, more: Mapping[str, str]) -> None:
+    """As statements, in one round trip: a pooler refuses parameters that it does not know when a session starts."""
+    version = connection.get_server_version().major
+    settings = {key: value for key, value in _SETTINGS.items() if version >= _SINCE.get(key, 0)}
+    statements = [f"set {key} = '{value}'" for key, value in {**settings, **more}.items()]
+    await connection.execute("; ".join(statements), timeout=_TIMEOUT)
+
+
+async def _end_given_up(connection: asyncpg.Connection, url: str) -> None:
+    names = _given_up.pop(url, None)
+    if not names:
+        return
+    try:
+        await connection.fetchval(_END_SESSIONS, list(names), timeout=_TIMEOUT)
+    except BaseException:
+        _given_up.setdefault(url, set()).update(names)
+        raise
+
+
+def _notice_a_vanished_server(connection: asyncpg.Connection) -> None:
+    transport = getattr(connection, "_transport", None)  # asyncpg has no public way to its socket
+    opened = None if transport is None else transport.get_extra_info("socket")
+    if opened is None or opened.family == socket.AF_UNIX:
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _CLIENT_OPTIONS.items():
+        if hasattr(socket, option):  # not every system has all of them
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _require_user(url: str) -> None:
+    """Without a user in the address it is the account's name, and an account of a container may have none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    if parts.username or os.environ.get("PGUSER") or "user" in parse_qs(parts.query):
+        return
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        raise DatabaseUnusable(
+            f"the address {place_of(url)} names no user, and this account (number {os.getuid()}) has no name: write "
+            "postgresql://USER@…"
+        ) from None

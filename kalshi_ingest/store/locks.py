@@ -1,0 +1,96 @@
+"""Who holds a lock that this program waits for: advisory locks of series, tables and rows."""
+
+import zlib
+from dataclasses import dataclass
+
+import asyncpg
+
+from kalshi_ingest.store.connecting import DEAD_AFTER
+
+LOCK_CLASS = 0x4B414C53
+"""First key of the advisory locks ("KALS"); the second is `lock_key` of the series that a run works on."""
+
+_QUIET_SECONDS = 2.0
+"""A session that has done something within this time is alive."""
+
+_SESSION = """
+activity.pid, activity.application_name, activity.usename, host(activity.client_addr) as host,
+to_char(activity.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as since,
+extract(epoch from clock_timestamp() - activity.state_change)::float8 as quiet,
+activity.state like 'idle%' or activity.wait_event = 'ClientRead' as waits_for_client
+"""
+
+_HOLDER = f"""
+select {_SESSION}
+from pg_locks join pg_stat_activity as activity using (pid)
+where locktype = 'advisory' and granted and classid = $1::int8::oid and objid = $2::int8::oid and objsubid = 2
+  and database = (select oid from pg_database where datname = current_database()) and pid <> pg_backend_pid()
+"""  # noqa: S608
+
+# Whoever keeps a table from being written to, else whoever has held rows of one for longest.
+_BLOCKERS = f"""
+select relation::regclass::text as name, {_SESSION}
+from pg_locks join pg_stat_activity as activity using (pid) join pg_class on pg_class.oid = relation
+where locktype = 'relation' and granted and pid <> pg_backend_pid()
+  and database = (select oid from pg_database where datname = current_database())
+  and relkind in ('r', 'p', 'm') and relnamespace = any(array['public', 'wx']::regnamespace[])
+  and mode <> 'AccessShareLock' and mode <> 'RowShareLock'
+order by mode = 'RowExclusiveLock', activity.xact_start, 1 limit 1
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A series that another session has locked, and whose it is, for the user."""
+
+    name: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The other session."""
+
+    said: str
+    quiet_seconds: float | None
+    """Since its last sign of life; None when that may not be seen, or when the machine itself vouches for it."""
+
+    @property
+    def may_be_dead(self) -> bool:
+        """Whether the server may not have noticed yet that its client has vanished."""
+        quiet = self.quiet_seconds
+        return quiet is not None and _QUIET_SECONDS < quiet < DEAD_AFTER + 10
+
+
+def lock_key(series_ticker: str) -> int:
+    """The second key of a series' advisory lock, a signed 32-bit number."""
+    key = zlib.crc32(series_ticker.encode())
+    return key - 2**32 if key >= 2**31 else key
+
+
+async def try_lock(connection: asyncpg.Connection, series_ticker: str) -> bool:
+    """Lock a series for this session, unless another one has it."""
+    query = "select pg_try_advisory_lock($1, $2)"
+    return bool(await connection.fetchval(query, LOCK_CLASS, lock_key(series_ticker)))
+
+
+async def holder_of(connection: asyncpg.Connection, series_ticker: str) -> Holder | None:
+    """Who has locked a series; None when it was unlocked meanwhile."""
+    row = await connection.fetchrow(_HOLDER, LOCK_CLASS, lock_key(series_ticker) % 2**32)
+    if row is None:
+        return None
+    # A Unix socket ends with its client: only a network can swallow that.
+    unsure = row["host"] is not None and row["waits_for_client"]
+    return Holder(_said(row), row["quiet"] if unsure else None)
+
+
+async def blocker(connection: asyncpg.Connection) -> str:
+    """Which table is locked by whom, in words for the user; empty when nobody holds anything any more."""
+    row = await connection.fetchrow(_BLOCKERS)
+    return "" if row is None else f"the table {row['name']} is locked by {_said(row)}"
+
+
+def _said(row: asyncpg.Record) -> str:
+    origin = f" from {row['host']}" if row["host"] is not None else ""
+    application = row["application_name"] or "without a name"
+    return f"process {row['pid']} ({application}, user {row['usename']}{origin}, since {row['since']} UTC)"
