@@ -157,8 +157,9 @@ def _add_coverage(command: Command) -> None:
     coverage.add_argument(
         "--fix",
         action="store_true",
-        help="forget what cannot be trusted, run the backfill that closes the holes, check again",
+        help="forget what cannot be trusted, run the backfill that closes the holes, check again; asks at a terminal",
     )
+    coverage.add_argument("--yes", action="store_true", help="with --fix: do not ask first")
     coverage.add_argument("--candles", type=int, metavar="N", help="compare N markets' candles with the exchange's own")
     coverage.add_argument(
         "--seed", type=int, default=0, help="which N markets; the same seed takes the same (default 0)"

@@ -23,10 +23,12 @@ from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConf
 from tests import postgres
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import CHICAGO, Run, fetch
+from tests.terminals import at_a_terminal
 from tests.test_cli import Ended, busy, ended, healthy, one_line, run, started
 
 START, END = date(2025, 7, 1), date(2025, 7, 2)
 FILLED = "kalshi_filled"
+QUESTION = b"Go ahead? [y/N] "
 CHECK = ("coverage", "--city", "chicago", "--start", str(START), "--end", str(END))
 BUSIEST = "(select ticker from checkpoints order by trades_stored desc, ticker limit 1)"
 LOSE_A_TRADE = (
@@ -366,3 +368,51 @@ async def test_stopping_while_it_fixes_and_while_it_compares(
     assert (result.code, result.out) == (130, ""), result.err
     assert "Traceback" not in result.err
     assert (await run(*CHECK, "--fix", **settings)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(b"\n", 1), (b"no\n", 1), (b"\x04", 1), (b"\x03", 130)],
+    ids=["nothing", "no", "end of input", "Ctrl-C"],
+)
+async def test_without_a_yes_nothing_happens(
+    settings: dict[str, str],
+    exchange: Simulator,
+    answer: bytes,
+    code: int,
+) -> None:
+    url = settings["DATABASE_URL"]
+    await postgres.execute(url, LOSE_A_TRADE)
+    held = await digests(url)
+    ended = await at_a_terminal(*CHECK, "--fix", settings=settings, question=QUESTION, answer=answer)
+    assert ended.code == code, ended.shown
+    assert "delete the checkpoint and the candles of 1 market" in ended.shown
+    assert "At least 6 requests, 0.0 s at 500 requests a second." in ended.shown
+    assert ("1 hole in 1 city." in ended.out) is (code == 1)
+    assert exchange.stats.total == 0
+    assert await digests(url) == held
+
+
+@pytest.mark.parametrize("more", [(), ("--yes",)])
+async def test_a_yes_mends(settings: dict[str, str], more: tuple[str, ...]) -> None:
+    url = settings["DATABASE_URL"]
+    whole = await digests(url, checkpoints=PROOF)
+    await postgres.execute(url, LOSE_A_TRADE)
+    ended = await at_a_terminal(*CHECK, "--fix", *more, settings=settings, question=QUESTION, answer=b"yes\n")
+    assert ended.code == 0, ended.shown
+    assert ("[y/N]" in ended.shown) is (more == ())
+    assert "What coverage --fix would do:" in ended.shown
+    assert await digests(url, checkpoints=PROOF) == whole
+
+
+async def test_without_a_terminal_the_log_tells_what_is_about_to_happen(settings: dict[str, str]) -> None:
+    await postgres.execute(settings["DATABASE_URL"], LOSE_A_TRADE)
+    result = await run(*CHECK, "--fix", **settings)
+    assert result.code == 0, result.err
+    (planned,) = [line for line in result.err.splitlines() if '"fix_planned"' in line]
+    assert '"requests":6' in planned.replace(" ", "")
+    assert "deletes_checkpoints_and_candles_of" in planned
+
+
+async def test_a_yes_to_nothing_is_refused(settings: dict[str, str]) -> None:
+    one_line(await run(*CHECK, "--yes", **settings), code=2, saying="--yes answers the question of --fix")

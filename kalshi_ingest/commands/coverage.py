@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import orjson
+import structlog
 
 from kalshi_ingest import terminal
 from kalshi_ingest.commands.backfill import run_backfill
@@ -21,10 +22,12 @@ from kalshi_ingest.commands.common import (
     say,
     stop_on_signals,
 )
+from kalshi_ingest.commands.confirming import confirmed, somebody_is_there
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Report
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.coverage.examine import (
@@ -33,9 +36,9 @@ from kalshi_ingest.jobs.coverage.examine import (
     nothing_to_judge,
     page_path,
     series_in,
-    to_fetch,
     write_page,
 )
+from kalshi_ingest.jobs.coverage.fix_plan import FixPlan, fix_plan
 from kalshi_ingest.jobs.coverage.report_json import as_json
 from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.jobs.session import migrated, opened, with_database
@@ -45,10 +48,14 @@ from kalshi_ingest.store.audit import Scope as AuditScope
 
 T = TypeVar("T")
 
+log = structlog.get_logger()
+
 
 def coverage(arguments: argparse.Namespace, settings: Settings) -> int:
     """`coverage`: 0 when nothing is missing, 1 when something is, or when the exchange's candles differ."""
     scope = _scope(arguments)
+    if arguments.yes and not arguments.fix:
+        raise Unusable("--yes answers the question of --fix: add --fix, or leave it out")
     if arguments.candles is not None and arguments.candles < 1:
         raise Unusable(f"--candles {arguments.candles} is out of range: 1 or more markets")
     if arguments.html is not None:
@@ -60,7 +67,7 @@ def coverage(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _coverage(arguments: argparse.Namespace, settings: Settings, url: str, scope: Scope) -> int:
     report = await _stoppable(_first_look(settings, url, scope))
     if report is not None and arguments.fix:
-        report = await _fixed(settings, url, scope, report)
+        report = await _fixed(settings, url, scope, report, agreed=arguments.yes)
     if report is None:
         return INTERRUPTED
     audited: AuditReport | None = None
@@ -92,18 +99,38 @@ async def _first_look(settings: Settings, url: str, scope: Scope) -> Report:
     return report
 
 
-async def _fixed(settings: Settings, url: str, scope: Scope, report: Report) -> Report | None:
-    """Fetch what a backfill can bring and judge again; None when a signal came."""
-    works = to_fetch(report)
-    if not works:
+async def _fixed(settings: Settings, url: str, scope: Scope, report: Report, *, agreed: bool) -> Report | None:
+    """Fetch what a backfill can bring and judge again; None when a signal came.
+
+    At a terminal the person is asked first, unless `agreed`; after a no the report is what it was.
+    """
+    planned = fix_plan(report)
+    if not planned.fetches:
         return report
-    if report.refetch_tickers and await _stoppable(_forget(settings, url, report)) is None:
+    going = await _stoppable(_agreed(settings, url, planned, agreed=agreed))
+    if not going:
+        return report if going is False else None
+    if planned.forgotten and await _stoppable(_forget(settings, url, report)) is None:
         return None
-    for wanted, dates in works:
+    for each in planned.fetches:
         exchange = exchange_of(settings)
-        if await run_backfill(exchange, url, wanted, dates, "coverage --fix", out=sys.stderr) == INTERRUPTED:
+        code = await run_backfill(exchange, url, each.wanted, each.dates, "coverage --fix", out=sys.stderr)
+        if code == INTERRUPTED:
             return None
     return await _stoppable(examine(url, scope))
+
+
+async def _agreed(settings: Settings, url: str, planned: FixPlan, *, agreed: bool) -> bool:
+    """Say what is about to happen and, at a terminal, ask whether it may."""
+    pace = settings.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND
+    if settings.requests_per_second is None and settings.api_key_id is not None:
+        async with opened(exchange_of(settings), url, now) as session:  # only the exchange knows the account's limit
+            pace = session.client.pacer.requests_per_second
+    if not somebody_is_there():
+        log.info("fix_planned", **planned.fields(pace))
+        return True
+    say(planned.text(pace), sys.stderr)
+    return agreed or await confirmed("Go ahead?")
 
 
 async def _forget(settings: Settings, url: str, report: Report) -> bool:

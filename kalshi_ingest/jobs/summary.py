@@ -64,7 +64,7 @@ def _listed(title: str, lines: Sequence[str]) -> list[str]:
 
 def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: bool) -> str:
     trades = sum(each.trades for each in progress)
-    took = f"in {_duration(seconds)}"
+    took = f"in {duration(seconds)}"
     if interrupted:
         return f"Interrupted {took}; everything shown is stored. Run the same command again to resume."
     if is_complete(progress):
@@ -84,7 +84,8 @@ def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: 
     return f"{said} Run the same command again later."
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`9.5 s`, `4 min 6 s`, `2 h 5 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,7 +1,7 @@
 """What `coverage` asks of one event date: is all there that the exchange listed, and does each event add up."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from kalshi_ingest.domain.coverage import bins
@@ -12,7 +12,8 @@ from kalshi_ingest.domain.evidence import HeldEvent, HeldMarket, Listed
 WHOLE_BINS_FROM = date(2023, 5, 1)
 """From here on a city's event covers every temperature; 2021 had one threshold a day, 2022 about three."""
 
-_USUAL_BINS = 6
+USUAL_BINS = 6
+"""Markets of a city's event."""
 
 
 @dataclass(slots=True)
@@ -141,20 +142,24 @@ def _about(case: DayCase, level: Level, kind: str, text: str, remedy: Remedy | N
     return at_day(case.subject, (case.day, case.day), level, kind, text, remedy)
 
 
+def _missing(case: DayCase, kind: str, text: str) -> Finding:
+    return replace(_about(case, Level.HOLE, kind, text, Remedy.FETCH), markets=case.missing_markets)
+
+
 def _as_listed(case: DayCase, listed: Listed) -> Iterator[Finding]:
     events_named = len(case.events) + len(case.lost_events)
     missing_events = max(0, listed.events - events_named)
     if not case.held and not case.none_listed:
         text = f"nothing is held of {_count(listed.events, 'event')} and {_count(listed.markets, 'market')} listed"
-        yield _about(case, Level.HOLE, "day_missing", text, Remedy.FETCH)
+        yield _missing(case, "day_missing", text)
     elif missing_events:
         text = f"{missing_events:,} of {_count(listed.events, 'event')} listed not held"
         if case.missing_markets:
             text += f", and {case.missing_markets:,} of {_count(listed.markets, 'market')}"
-        yield _about(case, Level.HOLE, "events_missing", text, Remedy.FETCH)
+        yield _missing(case, "events_missing", text)
     elif case.missing_markets:
         text = f"{case.missing_markets:,} of {_count(listed.markets, 'market')} listed not held{_gaps(case)}"
-        yield _about(case, Level.HOLE, "markets_missing", text, Remedy.FETCH)
+        yield _missing(case, "markets_missing", text)
     if events_named > listed.events or len(case.markets) > listed.markets:
         held = f"{_count(events_named, 'event')} and {_count(len(case.markets), 'market')} held"
         text = f"{held}, but {_count(listed.events, 'event')} and {_count(listed.markets, 'market')} listed"
@@ -180,9 +185,9 @@ def _bins(event: EventCase) -> Iterator[Finding]:
         return  # other series need not cover every number; a lost row is named as such
     count, fault = len(event.markets), bins.fault(event.markets)
     if fault is None:
-        if event.needs_whole_bins and count != _USUAL_BINS:
+        if event.needs_whole_bins and count != USUAL_BINS:
             yield event.finding(
-                Level.NOTE, "bin_count", f"{count} bins that cover every temperature; {_USUAL_BINS} is usual"
+                Level.NOTE, "bin_count", f"{count} bins that cover every temperature; {USUAL_BINS} is usual"
             )
     elif event.needs_whole_bins:
         yield event.finding(Level.HOLE, "bins", f"its {_count(count, 'bin')} do not add up: {fault}", Remedy.FETCH)

@@ -86,6 +86,8 @@ class Finding:
     """What would close it; None for what nothing needs to or can close."""
     event_ticker: str | None = None
     ticker: str | None = None
+    markets: int = 0
+    """Markets that are missing and that no finding names: fetching brings so many, as far as anybody knows."""
 
     @property
     def place(self) -> str:

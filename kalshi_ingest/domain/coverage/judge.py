@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from kalshi_ingest.domain.calendar import climate_day_of
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.domain.coverage.cases import Cases, Scope, fill_calendar, gather, placed
-from kalshi_ingest.domain.coverage.days import DayCase, check_day
+from kalshi_ingest.domain.coverage.days import USUAL_BINS, DayCase, check_day
 from kalshi_ingest.domain.coverage.figures import figures_of
 from kalshi_ingest.domain.coverage.findings import (
     DayState,
@@ -122,7 +122,9 @@ def _of_spans(subject: Subject, days: Cases) -> Iterator[Finding]:
     for first, last in spans([case.day for case in past if case.unasked]):
         number = (last - first).days + 1
         text = f"{number:,} date{'' if number == 1 else 's'} never asked for"
-        yield at_day(subject, (first, last), Level.HOLE, "never_asked", text, Remedy.FETCH)
+        markets = number * USUAL_BINS if subject.city else 0
+        finding = at_day(subject, (first, last), Level.HOLE, "never_asked", text, Remedy.FETCH)
+        yield replace(finding, markets=markets)
     for first, last in spans([case.day for case in past if case.held and case.listed is None]):
         text = "what is held cannot be counted against the exchange's list: no run has read it for these dates"
         yield at_day(subject, (first, last), Level.WARNING, "unlisted", text, Remedy.FETCH)

@@ -25,6 +25,8 @@ class Work:
     subjects: Sequence[Subject]
     start: date
     end: date
+    markets: int = 0
+    """Markets whose trades have to be asked for, as far as the findings tell."""
 
     @property
     def command(self) -> str:
@@ -54,13 +56,28 @@ def work_left(report: Report) -> list[Work]:
         if known and finding.remedy is not None and finding.day and finding.last_day:
             spans[finding.remedy, finding.series_ticker].append((finding.day, finding.last_day))
     shared: dict[tuple[Remedy, date, date], list[Subject]] = defaultdict(list)
+    markets: dict[tuple[Remedy, date, date], int] = defaultdict(int)
     for (remedy, series), found in spans.items():
         known_days = () if remedy is Remedy.MINUTES_AGAIN else judged_days[series]
         for start, end in _joined(found, known_days):
             shared[remedy, start, end].append(subjects[series])
+            markets[remedy, start, end] += _markets(report, remedy, series, (start, end))
     order = [Remedy.REFETCH, Remedy.LOAD, Remedy.SETTLEMENT, Remedy.MINUTES, Remedy.MINUTES_AGAIN, Remedy.FETCH]
-    work = [Work(remedy, who, start, end) for (remedy, start, end), who in shared.items()]
+    work = [Work(key[0], who, *key[1:], markets[key]) for key, who in shared.items()]
     return sorted(work, key=lambda each: (order.index(each.remedy), each.start, each.end))
+
+
+def _markets(report: Report, remedy: Remedy, series_ticker: str, dates: tuple[date, date]) -> int:
+    """Markets that findings name, each once, and those that are missing without a name."""
+    found = [
+        each
+        for each in report.at(Level.HOLE)
+        if each.remedy is remedy
+        and each.series_ticker == series_ticker
+        and each.day
+        and dates[0] <= each.day <= dates[1]
+    ]
+    return len({each.ticker for each in found if each.ticker}) + sum(each.markets for each in found)
 
 
 def _joined(spans: Iterable[tuple[date, date]], known: Iterable[date]) -> list[tuple[date, date]]:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 import asyncpg
@@ -11,34 +10,17 @@ import asyncpg
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report
 from kalshi_ingest.domain.coverage.judge import judge
-from kalshi_ingest.domain.coverage.remedies import work_left
 from kalshi_ingest.errors import SeriesTaken, Unusable
 from kalshi_ingest.jobs.coverage.report_page import as_page
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.evidence import read
 from kalshi_ingest.store.forgetting import forget
-
-_FETCHED = (Remedy.FETCH, Remedy.REFETCH)
 
 
 async def examine(url: str, scope: Scope) -> Report:
     """What should exist against what is held, in one snapshot of the database."""
     found = await read(url, scope.series, scope.start, scope.end)
     return await asyncio.to_thread(judge, found, scope)
-
-
-def to_fetch(report: Report) -> list[tuple[list[Wanted], Dates]]:
-    """The backfills that close every hole that fetching can close."""
-    ranges: dict[tuple[date, date], list[Wanted]] = {}
-    for work in work_left(report):
-        if work.remedy in _FETCHED:
-            wanted = ranges.setdefault((work.start, work.end), [])
-            for subject in work.subjects:
-                each = Wanted(subject.series_ticker, subject.city.key if subject.city else None)
-                wanted += [] if each in wanted else [each]
-    return [(wanted, Dates(*dates)) for dates, wanted in ranges.items()]
 
 
 async def forget_distrusted(database: Database, report: Report) -> None:

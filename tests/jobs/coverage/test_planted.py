@@ -8,7 +8,8 @@ import pytest
 
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level, Report
-from kalshi_ingest.jobs.coverage.examine import examine, forget_distrusted, to_fetch
+from kalshi_ingest.jobs.coverage.examine import examine, forget_distrusted
+from kalshi_ingest.jobs.coverage.fix_plan import fix_plan
 from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.simulator.synthetic import SyntheticWorld
 from kalshi_ingest.store.database import Database
@@ -108,8 +109,8 @@ async def test_a_planted_hole_is_found_named_and_mended(what: str, filled: tuple
     await database.open()
     await forget_distrusted(database, report)
     await database.close()
-    for wanted, dates in to_fetch(report):
-        await Run(simulator.url, url, wanted, dates=dates)()
+    for each in fix_plan(report).fetches:
+        await Run(simulator.url, url, each.wanted, dates=each.dates)()
     mended = await found(url)
     assert [(hole.kind, hole.text) for hole in mended.at(Level.HOLE)] == []
     assert await digests(url, checkpoints=PROOF) == whole
