@@ -206,7 +206,7 @@ def _add_weather(command: Command) -> None:
     weather.add_argument(
         "--source", choices=("iem", "visualcrossing"), help="of minutes; default: iem, or with a key visualcrossing"
     )
-    weather.add_argument("--again", action="store_true", help="minutes: fetch days that are complete too")
+    weather.add_argument("--again", action="store_true", help="fetch what is held too; the grid is always made anew")
 
 
 def _add_looking(command: Command) -> None:

@@ -36,9 +36,9 @@ from kalshi_ingest.store.grid import refresh
 Work = Callable[[Database, asyncio.Event], Awaitable[int]]
 
 _OTHERS_OPTIONS = {
-    "settlement": ("dry_run", "source", "again"),
+    "settlement": ("dry_run", "source"),
     "minutes": (),
-    "grid": ("dry_run", "source", "again", "start", "end", "city"),
+    "grid": ("dry_run", "source", "start", "end", "city"),
 }
 """What a user could believe to be heeded, and is not: `settlement --dry-run` would send requests."""
 
@@ -94,8 +94,9 @@ async def _settlement(
 ) -> int:
     start, end = _span(arguments, await first_day(database, cities, now()), now())
     command = _command("settlement", start, end, arguments.city)
+    asked = Asked(cities, start, end, command, again=arguments.again)
     async with services(settings.iem_url, settings.ncei_url) as ask:
-        job = SettlementJob(Asked(cities, start, end, command), ask, database, now)
+        job = SettlementJob(asked, ask, database, now)
         settled = await job.run(stop)
     say(_json(settled.as_dict()) if arguments.json else settled.as_text())
     if job.interrupted:

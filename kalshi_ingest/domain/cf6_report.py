@@ -21,6 +21,8 @@ _DAY, _MAXIMUM = slice(0, 2), slice(2, 6)
 _SHORTEST_ROW = 71
 """Characters of a row that reaches its last columns; those that may be blank are not counted."""
 _TWO_MONTHS = 62
+_YEARS = range(1990, 2101)
+"""Of a form; the program's oldest event is of 2021."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,11 @@ def _month(heading: str) -> date:
     if month is None or year is None:
         raise BadPayload(f"the line {'MONTH' if month is None else 'YEAR'} cannot be read")
     try:
-        return date(int(year[1]), int(month[2]) if month[2] else month_number(month[1]), 1)
+        if int(year[1]) in _YEARS:
+            return date(int(year[1]), int(month[2]) if month[2] else month_number(month[1]), 1)
     except ValueError:
-        raise BadPayload(f"{month[1] or month[2]} {year[1]} is no month") from None
+        pass
+    raise BadPayload(f"{month[1] or month[2]} {year[1]} is not a month")
 
 
 def _row(month: date, line: str) -> FormDay:

@@ -12,6 +12,9 @@ from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, WmoHeading, month_number, wmo_heading
 from kalshi_ingest.errors import BadPayload
 
+_YEARS = range(1990, 2101)
+"""Of a report; the program's oldest event is of 2021."""
+
 AS_OF_AFTER_THE_DAY = "the text says `valid as of`, though it was issued after the end of its day"
 NO_AS_OF_DURING_THE_DAY = "the text has no line `valid as of`, though it was issued before the end of its day"
 
@@ -133,9 +136,11 @@ def _climate_date(heading: str) -> date:
 
 def _date(found: re.Match[str], what: str) -> date:
     try:
-        return date(int(found[3]), month_number(found[1]), int(found[2]))
+        if int(found[3]) in _YEARS:
+            return date(int(found[3]), month_number(found[1]), int(found[2]))
     except ValueError:
-        raise BadPayload(f"the {what} {found[1]} {found[2]} {found[3]} is no date") from None
+        pass
+    raise BadPayload(f"the {what} {found[1]} {found[2]} {found[3]} is not a date")
 
 
 def _time(maximum: re.Match[str]) -> time | None:

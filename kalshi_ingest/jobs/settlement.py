@@ -42,6 +42,8 @@ class Asked:
     end: date
     command: str
     """As the ingestion log shows it; begins with `weather settlement`."""
+    again: bool = False
+    """Ask for days that were answered, however long ago they ended."""
 
 
 async def first_day(database: Database, cities: Sequence[City], now: datetime) -> date:
@@ -113,7 +115,7 @@ class SettlementJob:
             lambda connection: settlements.polls(connection, self._stations, self._asked.start, self._asked.end)
         )
         reports, forms, form_texts, summaries = (
-            {city: due(city, days, source, polls) for city, days in self._days.items()}
+            {city: due(city, days, source, {} if self._asked.again else polls) for city, days in self._days.items()}
             for source in (Source.CLI, Source.IEM_CF6, Source.CF6, Source.GHCND)
         )
 
@@ -136,21 +138,24 @@ class SettlementJob:
         reported = [r for each in answers for r in each.reports if r.observation.date_local in wanted]
         failure = next((each for each in batch.answers if isinstance(each, str)), None)
         errors: dict[date, str | None] = dict.fromkeys(batch.days, failure)
-        errors |= {day: failure or line for day, line in self._garbled(answers, reported).items() if day in wanted}
+        garbled = self._garbled(answers, reported, batch.days)
+        errors |= {day: failure or line for day, line in garbled.items() if day in wanted}
         now = self._clock()
         polled = settlements.Polled(batch.city.station.loc_id, batch.source, now, errors)
         await self._in_transaction(lambda connection: settlements.store(connection, reported, polled, now))
         log.info("settlements", city=batch.city.key, source=str(batch.source), days=len(wanted), rows=len(reported))
 
-    def _garbled(self, answers: Sequence[Answer], reported: Sequence[Reported]) -> dict[date, str]:
-        """Days that lack a full-day value because what came for them could not be read."""
+    def _garbled(
+        self, answers: Sequence[Answer], reported: Sequence[Reported], asked: Sequence[date]
+    ) -> dict[date, str]:
+        """Days that lack a full-day value because what came for them, or may have been for them, could not be read."""
         whole = {each.observation.date_local for each in reported if each.observation.is_full_day}
         found: dict[date, str] = {}
         for each in (part for answer in answers for part in answer.unreadable):
             if each.line not in self.unreadable:  # a form is about many days
                 self.unreadable.append(each.line)
-            if each.day is not None and each.day not in whole:
-                found[each.day] = each.line
+            about = asked if each.day is None else [each.day]
+            found |= {day: each.line for day in about if day not in whole}
         return found
 
     async def _report(self, connection: asyncpg.Connection) -> SettlementReport:

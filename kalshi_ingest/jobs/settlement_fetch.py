@@ -181,5 +181,5 @@ def _of(answer: Answer | str, city: City) -> Answer | str:
     loc_id = city.station.loc_id
     return Answer(
         [each for each in answer.reports if each.observation.loc_id == loc_id],
-        [each for each in answer.unreadable if each.loc_id == loc_id],
+        [each for each in answer.unreadable if each.loc_id in (loc_id, None)],
     )

@@ -16,12 +16,16 @@ _LOCK_CLASS = 0x5758534F
 
 _LOCK = "select pg_advisory_xact_lock($1, $2)"
 
+# The id of a text says all of it. Should a service have sent another text under it once, its last word counts.
 _APPEND = """
-insert into wx.settlement_obs
+insert into wx.settlement_obs as held
     (loc_id, date_local, source, product_id, payload_sha256, issued_at, retrieved_at, is_full_day, tmax_f, flag, raw)
 select * from unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
     $8::boolean[], $9::numeric[], $10::text[], $11::jsonb[])
-on conflict do nothing
+on conflict (loc_id, date_local, source, product_id, payload_sha256) do update set
+    issued_at = excluded.issued_at, retrieved_at = excluded.retrieved_at, is_full_day = excluded.is_full_day,
+    tmax_f = excluded.tmax_f, flag = excluded.flag, raw = excluded.raw
+where held.payload_sha256 is null and held.raw is distinct from excluded.raw
 """
 
 _OBSERVATIONS = """
@@ -104,7 +108,8 @@ async def store(connection: asyncpg.Connection, reported: Sequence[Reported], po
     different halves of what is known.
     """
     await connection.execute(_LOCK, _LOCK_CLASS, lock_key(polled.loc_id))
-    columns = list(zip(*((*astuple(each.observation), each.raw) for each in reported), strict=True))
+    once = {_key(each.observation): each for each in reported}  # an answer may hold a report twice
+    columns = list(zip(*((*astuple(each.observation), each.raw) for each in once.values()), strict=True))
     if columns:
         await connection.execute(_APPEND, *columns)
     days = {each.observation.date_local for each in reported}
@@ -116,6 +121,10 @@ async def store(connection: asyncpg.Connection, reported: Sequence[Reported], po
         for day, error in zip(asked, errors, strict=True)
     ]
     await connection.execute(_POLLED, polled.loc_id, polled.source, asked, states, polled.at, errors)
+
+
+def _key(told: Observation) -> tuple[object, ...]:
+    return told.loc_id, told.date_local, told.source, told.product_id, told.payload_sha256
 
 
 async def _settle_anew(connection: asyncpg.Connection, loc_id: str, days: Sequence[date], now: datetime) -> None:

@@ -6,6 +6,7 @@ humidity it follows from temperature and dew point.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -13,6 +14,7 @@ from typing import final
 
 from kalshi_ingest.domain.cities import Station
 from kalshi_ingest.domain.minutes import IEM_ONE_MINUTE, IEM_REPORTS, Observation, relative_humidity
+from kalshi_ingest.domain.plausible import SLACK
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.weather.client import Service
 from kalshi_ingest.weather.readings import Quantity
@@ -27,6 +29,7 @@ _MISSING = ("M", "")
 _MPH = 1.15078
 _DAY_SECONDS = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d", re.ASCII)
 
 _TEMPERATURE = Quantity("tmpf", 100, -999, 999, missing=_MISSING)
 """As wide as its column: `domain.minutes` refuses what cannot be, and counts it."""
@@ -82,7 +85,7 @@ class Asos:
                     _DIRECTION[drct],
                 )
             )
-        return _in_order(found)
+        return _in_order(found, start, end)
 
     async def reports(
         self, stations: Sequence[Station], start: datetime, end: datetime
@@ -119,7 +122,7 @@ class Asos:
                     _PRECIP[p01i],
                 )
             )
-        return _in_order(found)
+        return _in_order(found, start, end)
 
 
 def _stamp(moment: datetime) -> str:
@@ -136,9 +139,15 @@ def _known(found: dict[str, tuple[str, list[Observation]]], iem_id: str) -> tupl
     return found[iem_id]
 
 
-def _in_order(found: dict[str, tuple[str, list[Observation]]]) -> dict[str, list[Observation]]:
-    for _, observations in found.values():
+def _in_order(
+    found: dict[str, tuple[str, list[Observation]]], start: datetime, end: datetime
+) -> dict[str, list[Observation]]:
+    """By station, in order of time. Raises `BadPayload` for a time that is far from what was asked for."""
+    earliest, latest = ((moment).timestamp() for moment in (start - SLACK, end + SLACK))
+    for loc_id, observations in found.values():
         observations.sort(key=lambda each: each.second)
+        if observations and not earliest <= observations[0].second <= observations[-1].second <= latest:
+            raise BadPayload(f"IEM: a row of {loc_id} lies outside {start:%Y-%m-%d %H:%M}Z to {end:%Y-%m-%d %H:%M}Z")
     return dict(found.values())
 
 
@@ -162,9 +171,12 @@ def _table(body: bytes, heading: list[str], name: str) -> Iterator[list[str]]:
 def _seconds(valid: str) -> int:
     """`YYYY-MM-DD HH:MM`, UTC, as seconds since 1970."""
     try:
-        return _midnight(valid[:10]) + int(valid[11:13]) * 3600 + int(valid[14:16]) * 60
+        hour, minute = int(valid[11:13]), int(valid[14:16])
+        if hour < 24 and minute < 60 and _MOMENT.fullmatch(valid):
+            return _midnight(valid[:10]) + hour * 3600 + minute * 60
     except ValueError:
-        raise BadPayload(f"IEM: {valid[:30]!r} is no time YYYY-MM-DD HH:MM") from None
+        pass
+    raise BadPayload(f"IEM: {valid[:30]!r} is not a time YYYY-MM-DD HH:MM")
 
 
 @lru_cache(maxsize=1_024)

@@ -18,7 +18,16 @@ from kalshi_ingest.domain.cli_report import climate_date_of, finality, parse_cli
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.weather.client import Service, first_words
-from kalshi_ingest.weather.decoding import Answer, Unreadable, json_of, kept, listed, temperature
+from kalshi_ingest.weather.decoding import (
+    Answer,
+    Unreadable,
+    check_issued,
+    day_of,
+    json_of,
+    kept,
+    listed,
+    temperature,
+)
 
 NAME = "IEM"
 REQUESTS_PER_SECOND = 1.0
@@ -47,8 +56,11 @@ async def cli_day(service: Service, cities: list[City], day: date, now: datetime
     answer = Answer()
     for feature in listed(json_of(body, f"{NAME} CLI {day}"), "features", f"{NAME} CLI {day}"):
         row = feature.get("properties") if isinstance(feature, dict) else None
-        if isinstance(row, dict) and row.get("station") in asked:
-            _take(answer, Source.CLI, asked[row["station"]], row, (day, day), now)
+        station = row.get("station") if isinstance(row, dict) else None
+        if not isinstance(row, dict) or not isinstance(station, str):
+            answer.unreadable.append(Unreadable(None, day, f"{NAME} CLI {day}: a row names no station"))
+        elif station in asked:
+            _take(answer, Source.CLI, asked[station], row, (day, day), now)
     return answer
 
 
@@ -98,6 +110,7 @@ def _from_text(city: City, text: str, now: datetime) -> Reported:
     report = parse_cli(text)
     if report.pil != city.station.cli_pil:
         raise BadPayload(f"{city.station.cli_pil} was asked for, {report.pil} came")
+    check_issued(city, report.climate_date, report.issued_at, now)
     full_day, flag = finality(city, report.climate_date, report.issued_at, report.says_as_of)
     maximum = None if report.maximum_f is None else Decimal(report.maximum_f)
     observation = Observation(
@@ -119,6 +132,7 @@ def _from_form(city: City, text: str, now: datetime) -> list[Reported]:
     form = parse_cf6(text)
     if form.pil != city.station.cf6_pil:
         raise BadPayload(f"{city.station.cf6_pil} was asked for, {form.pil} came")
+    check_issued(city, form.days[0].day, form.issued_at, now)
     return [
         Reported(
             Observation(
@@ -166,7 +180,8 @@ async def _station_year(
     answer = Answer()
     for row in listed(json_of(body, what), "results", what):
         if not isinstance(row, dict):
-            raise BadPayload(f"{what}: a row is no object")
+            answer.unreadable.append(Unreadable(station, None, f"{what}: a row is {row!r:.40}, not an object"))
+            continue
         _take(answer, source, city, row, (date(year, 1, 1), date(year, 12, 31)), now)
     return answer
 
@@ -175,25 +190,27 @@ def _take(
     answer: Answer, source: Source, city: City, row: dict[str, Any], asked: tuple[date, date], now: datetime
 ) -> None:
     station = city.station.loc_id
-    day = _day(row.get("valid"))
     try:
         answer.reports.append(_from_row(source, city, row, asked, now))
     except BadPayload as error:
-        line = f"{NAME} {source} {station} {day or asked[0]}: {error}"
-        answer.unreadable.append(Unreadable(station, day, line))
+        day = day_of(row.get("valid"))
+        about = day if day is not None and asked[0] <= day <= asked[1] else None
+        line = f"{NAME} {source} {station} {about or asked[0]}: {error}"
+        answer.unreadable.append(Unreadable(station, about, line))
 
 
 def _from_row(source: Source, city: City, row: dict[str, Any], asked: tuple[date, date], now: datetime) -> Reported:
+    sha256, raw = kept(row)  # before anything shows a value: what is nested too deeply cannot be shown either
     if row.get("station") != city.station.loc_id:
-        raise BadPayload(f"station is {row.get('station')!r}")
-    day = _day(row.get("valid"))
+        raise BadPayload(f"station is {row.get('station')!r:.40}")
+    day = day_of(row.get("valid"))
     if day is None:
-        raise BadPayload(f"valid is {row.get('valid')!r}, no date")
+        raise BadPayload(f"valid is {row.get('valid')!r:.40}, not a date")
     if not asked[0] <= day <= asked[1]:
-        raise BadPayload(f"valid lies outside {asked[0]} to {asked[1]}")
+        raise BadPayload(f"valid {day} lies outside {asked[0]} to {asked[1]}")
     product = row.get("product")
     issued_at = _issue_time(product)
-    sha256, raw = kept(row)
+    check_issued(city, day, issued_at, now)
     observation = Observation(
         city.station.loc_id,
         day,
@@ -208,13 +225,6 @@ def _from_row(source: Source, city: City, row: dict[str, Any], asked: tuple[date
     return Reported(observation, raw)
 
 
-def _day(value: object) -> date | None:
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError:
-        return None
-
-
 def _issue_time(product: object) -> datetime:
     found = _PRODUCT.fullmatch(product) if isinstance(product, str) else None
     try:
@@ -222,7 +232,7 @@ def _issue_time(product: object) -> datetime:
             return datetime.strptime(found[1] + "+0000", "%Y%m%d%H%M%z")
     except ValueError:
         pass
-    raise BadPayload(f"product is {product!r}, no product id")
+    raise BadPayload(f"product is {product!r:.60}, not a product id")
 
 
 def _unread(pil: str, error: BadPayload, text: str) -> str:

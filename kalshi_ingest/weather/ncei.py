@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from kalshi_ingest.domain.cities import City
+from kalshi_ingest.domain.cities import City, Station
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.weather.client import Service
-from kalshi_ingest.weather.decoding import Answer, Unreadable, json_of, kept, temperature
+from kalshi_ingest.weather.client import Service, first_words
+from kalshi_ingest.weather.decoding import Answer, Unreadable, day_of, json_of, kept, temperature
 
 NAME = "NCEI"
 REQUESTS_PER_SECOND = 1.0
@@ -38,13 +38,15 @@ async def daily_maxima(service: Service, cities: Sequence[City], first: date, la
     answer = Answer()
     for row in rows:
         if not isinstance(row, dict):
-            raise BadPayload(f"{what}: a row is no object")
+            answer.unreadable.append(Unreadable(None, None, f"{what}: a row is {row!r:.40}, not an object"))
+            continue
         try:
             report = _from_row(asked, row, (first, last), now)
         except BadPayload as error:
-            line = f"{NAME} GHCND {row.get('STATION')} {row.get('DATE')}: {error}"
-            city = asked.get(str(row.get("STATION")))
-            answer.unreadable.append(Unreadable(None if city is None else city.station.loc_id, _day(row), line))
+            city, day = _asked(asked, row), day_of(row.get("DATE"))
+            about = day if day is not None and first <= day <= last else None
+            line = f"{NAME} GHCND {city.ghcnd_id if city else 'of no station'} {about or first}: {error}"
+            answer.unreadable.append(Unreadable(city.loc_id if city else None, about, line))
             continue
         if report is not None:
             answer.reports.append(report)
@@ -54,20 +56,20 @@ async def daily_maxima(service: Service, cities: Sequence[City], first: date, la
 def _from_row(
     asked: dict[str, City], row: dict[str, Any], between: tuple[date, date], now: datetime
 ) -> Reported | None:
-    city = asked.get(str(row.get("STATION")))
-    if city is None:
-        raise BadPayload("the station was not asked for")
-    day = _day(row)
+    sha256, raw = kept(row)  # before anything shows a value: what is nested too deeply cannot be shown either
+    station = _asked(asked, row)
+    if station is None:
+        raise BadPayload(f"STATION is {row.get('STATION')!r:.40}, which was not asked for")
+    day = day_of(row.get("DATE"))
     if day is None:
-        raise BadPayload("DATE is no date")
+        raise BadPayload(f"DATE is {row.get('DATE')!r:.40}, not a date")
     if not between[0] <= day <= between[1]:
-        raise BadPayload(f"DATE lies outside {between[0]} to {between[1]}")
+        raise BadPayload(f"DATE {day} lies outside {between[0]} to {between[1]}")
     maximum = temperature(row.get("TMAX"), "TMAX")
     if maximum is None:
         return None
-    sha256, raw = kept(row)
     observation = Observation(
-        city.station.loc_id,
+        station.loc_id,
         day,
         Source.GHCND,
         None,
@@ -81,15 +83,14 @@ def _from_row(
     return Reported(observation, raw)
 
 
-def _day(row: dict[str, Any]) -> date | None:
-    try:
-        return date.fromisoformat(str(row.get("DATE")))
-    except ValueError:
-        return None
+def _asked(asked: dict[str, City], row: dict[str, Any]) -> Station | None:
+    named = row.get("STATION")
+    city = asked.get(named) if isinstance(named, str) else None
+    return None if city is None else city.station
 
 
 def _quality(attributes: object) -> str | None:
     """Attributes are measurement, quality, source flag and time of observation; a quality flag means failed."""
-    parts = str(attributes or "").split(",")
-    flag = parts[1].strip() if len(parts) > 1 else ""
+    parts = attributes.split(",") if isinstance(attributes, str) else []
+    flag = first_words(parts[1], 20) if len(parts) > 1 else ""
     return f"failed its quality check ({flag})" if flag else None

@@ -34,9 +34,9 @@ class Quantity(dict[object, int | None]):
     def __missing__(self, written: object) -> int | None:
         value = _number(written)
         if value is None:
-            raise BadPayload(f"{self._name} is no number: {str(written)[:40]!r}")
-        scaled = round(value * self._scale)
-        found = scaled if self._range[0] <= scaled <= self._range[1] else None
+            raise BadPayload(f"{self._name} is not a number: {written!r:.40}")
+        scaled = value * self._scale  # infinite, where the number itself is almost
+        found = round(scaled) if self._range[0] <= scaled <= self._range[1] else None
         if len(self) < _REMEMBERED:
             self[written] = found
         return found

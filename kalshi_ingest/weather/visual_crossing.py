@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, time
 from typing import Any, final
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ import orjson
 from kalshi_ingest.domain.calendar import SLOTS_A_DAY
 from kalshi_ingest.domain.cities import Station
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation
+from kalshi_ingest.domain.plausible import cleaned
 from kalshi_ingest.errors import BadPayload, Permanent, Unusable
 from kalshi_ingest.weather.client import Address, Refused, RetryPolicy, Service
 from kalshi_ingest.weather.readings import Quantity
@@ -27,6 +28,10 @@ MOST_AT_ONCE = 2
 _REQUESTS_PER_SECOND = 5.0
 _PATH = "/VisualCrossingWebServices/rest/services/timeline"
 _ATTEMPTS_ALONE = 4
+_FAR = 2 * 86_400.0
+"""Seconds from the noon of a day that was asked for; no row of it lies further away."""
+_MOST_RECORDS = 10_000_000
+_LONGEST_WORDS, _MOST_WORDS = 40, 20
 _CROWDED_SECONDS = 5.0
 _ELEMENTS = "datetimeEpoch,temp,dew,humidity,windspeed,windgust,winddir,pressure,precip,preciptype,cloudcover,stations"
 
@@ -103,12 +108,17 @@ class VisualCrossing:
             raise BadPayload(f"Visual Crossing: GET {path}: status 200 with a body that is no JSON") from None
         try:
             observations = [_observation(row) for row in _rows(answer) if row.get("temp") is not None]
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadPayload(f"Visual Crossing: GET {path}: not the documented shape: {error}") from None
         observations.sort(key=lambda each: each.second)
+        earliest, latest = (datetime.combine(day, time(12), tzinfo=UTC).timestamp() for day in (first, last))
+        for each in (observations[0], observations[-1]) if observations else ():
+            if not earliest - _FAR <= each.second <= latest + _FAR:
+                raise BadPayload(f"Visual Crossing: datetimeEpoch {each.second} lies outside {first} to {last}")
         cost = answer.get("queryCost")
         computed = ((last - first).days + 1) * RECORDS_A_DAY
-        return Timeline(observations, round(cost) if isinstance(cost, int | float) else computed)
+        stated = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost <= _MOST_RECORDS
+        return Timeline(observations, round(cost) if stated else computed)
 
     async def _ask(self, path: str) -> bytes:
         """One answer. After a refusal for too many at once, all requests go one by one, for the rest of the run."""
@@ -160,7 +170,7 @@ def _rows(answer: Any) -> list[Any]:
 def _observation(row: Any) -> Observation:
     second = row["datetimeEpoch"]
     if type(second) is not int:
-        raise BadPayload(f"Visual Crossing: datetimeEpoch is no whole number: {str(second)[:40]!r}")
+        raise BadPayload(f"Visual Crossing: datetimeEpoch is not a whole number: {second!r:.40}")
     temp = _TEMPERATURE[row["temp"]]
     get = row.get
     return Observation(
@@ -182,5 +192,5 @@ def _observation(row: Any) -> Observation:
 
 def _words(value: Any) -> str | None:
     """A list or a string, as the service likes it, with commas."""
-    text = ",".join([str(each) for each in value]) if isinstance(value, list) else str(value or "")
-    return text.replace("\0", "") or None
+    words = value if isinstance(value, list) else [value or ""]
+    return cleaned(",".join([f"{each!s:.{_LONGEST_WORDS}}" for each in words[:_MOST_WORDS]])) or None

@@ -174,7 +174,7 @@ def test_two_tests_of_finality_and_what_becomes_of_a_disagreement(city: str, end
         (text(wmo="CDUS43 KLOT 150634"), "does not belong to the issue date 2026-07-09"),
         (text(issued="soon"), "issue time cannot be read"),
         (text(headline="...NO SUMMARY..."), "climate date cannot be read"),
-        (text(headline="...THE X CLIMATE SUMMARY FOR JUNE 31 2026..."), "JUNE 31 2026 is no date"),
+        (text(headline="...THE X CLIMATE SUMMARY FOR JUNE 31 2026..."), "JUNE 31 2026 is not a date"),
         (
             text().replace("TEMPERATURE (F)\n YES", "X\n YES").replace("MAXIMUM TEMPERATURE (F)", ""),
             "TEMPERATURE is mis",

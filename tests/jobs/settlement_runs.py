@@ -29,12 +29,13 @@ class Settle:
         *,
         cities: Sequence[City] = SIX,
         retry: RetryPolicy = QUICK,
+        again: bool = False,
     ) -> None:
         self.stop = asyncio.Event()
         self.job: SettlementJob | None = None
         self._urls = urls
         self._database_url = database_url
-        self._asked = Asked(cities, start, end, f"weather settlement --start {start} --end {end}")
+        self._asked = Asked(cities, start, end, f"weather settlement --start {start} --end {end}", again)
         self._clock = now if callable(now) else lambda: now
         self._retry = retry
 

@@ -90,6 +90,36 @@ async def test_the_seed_window_in_few_requests(database_url: str) -> None:
         assert simulator.weather.stats.settlement_requests == 0
 
 
+async def test_again_asks_for_what_was_answered_long_ago_and_mends_a_wrong_text(database_url: str) -> None:
+    """A service sent another text under a product's id once; its last word counts, as soon as it is asked again."""
+    day = START + timedelta(days=3)
+    async with Simulator(world(), weather=odd()) as simulator:
+        urls = simulator.weather_urls
+        await Settle(urls, database_url, START, END, NOW, cities=[KMDW])()
+        right = await row(database_url, day)
+        lie = """
+            update wx.settlement_obs set tmax_f = -40, raw = '"another text"'
+            where date_local = $1 and source = 'CLI' and payload_sha256 is null
+        """
+        await fetch(database_url, lie, day)
+        await fetch(database_url, "update wx.settlement set tmax_final_f = -40 where date_local = $1", day)
+        simulator.weather.stats.reset()
+        await Settle(urls, database_url, START, END, NOW, cities=[KMDW])()
+        assert simulator.weather.stats.settlement_requests == 0
+        assert (await row(database_url, day))["tmax_final_f"] == -40
+        later = NOW + timedelta(hours=1)
+        await Settle(urls, database_url, START, END, later, cities=[KMDW], again=True)()
+        assert simulator.weather.stats.settlement_requests > 0
+        held = await row(database_url, day)
+        assert {name: held[name] for name in held if name != "updated_at"} == {
+            name: right[name] for name in right if name != "updated_at"
+        }
+        told = await fetch(database_url, "select count(*) from wx.settlement_obs")
+        await Settle(urls, database_url, START, END, later + timedelta(hours=1), cities=[KMDW], again=True)()
+        assert (await row(database_url, day))["updated_at"] == later  # the same answers change nothing
+        assert await fetch(database_url, "select count(*) from wx.settlement_obs") == told
+
+
 async def test_a_late_correction_shows_and_does_not_settle(database_url: str) -> None:
     day = START + timedelta(days=3)
     async with Simulator(world(), weather=odd(a=(day, "correction:-5"))) as simulator:

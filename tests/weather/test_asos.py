@@ -97,8 +97,12 @@ async def test_reports() -> None:
         (ONE_MINUTE + "MDW,CHICAGO,2025-07-01 06:00,71,60,5,100,M", "cut short"),
         (ONE_MINUTE + "MDW,CHICAGO,2025-07-01 06:00,71\n", "4 cells"),
         (ONE_MINUTE + "ORD,CHICAGO,2025-07-01 06:00,71,60,5,100,M\n", "'ORD', which was not asked for"),
-        (ONE_MINUTE + "MDW,CHICAGO,2025-07-01 06:00,warm,60,5,100,M\n", "tmpf is no number: 'warm'"),
-        (ONE_MINUTE + "MDW,CHICAGO,yesterday at six,71,60,5,100,M\n", "is no time"),
+        (ONE_MINUTE + "MDW,CHICAGO,2025-07-01 06:00,warm,60,5,100,M\n", "tmpf is not a number: 'warm'"),
+        (ONE_MINUTE + "MDW,CHICAGO,yesterday at six,71,60,5,100,M\n", "is not a time"),
+        (ONE_MINUTE + "MDW,CHICAGO,2025-07-01 99:00,71,60,5,100,M\n", "is not a time"),
+        (ONE_MINUTE + "MDW,CHICAGO,2025-07-01 +6:00,71,60,5,100,M\n", "is not a time"),
+        (ONE_MINUTE + "MDW,CHICAGO,9999-07-01 06:00,71,60,5,100,M\n", "a row of KMDW lies outside"),
+        (ONE_MINUTE + "MDW,CHICAGO,0001-01-01 06:00,71,60,5,100,M\n", "a row of KMDW lies outside"),
     ],
 )
 async def test_an_answer_that_is_no_table_is_refused(body: str, message: str) -> None:
@@ -108,9 +112,10 @@ async def test_an_answer_that_is_no_table_is_refused(body: str, message: str) ->
 
 
 async def test_values_that_cannot_be_are_missing_and_a_sentinel_is_left_to_the_door() -> None:
-    async with answering(ONE_MINUTE + "MDW,C,2025-07-01 06:00,-77.9,999,-3,720,M\n") as (asos, _):
+    async with answering(ONE_MINUTE + "MDW,C,2025-07-01 06:00,-77.9,999,-3,1e308,5e-324\n") as (asos, _):
         found = (await asos.one_minute([CHICAGO], START, END))["KMDW"][0]
-    assert (found.temp, found.dew, found.wind, found.direction) == (-77_90, None, None, None)
+    values = (found.temp, found.dew, found.wind, found.direction, found.gust)
+    assert values == (-77_90, None, None, None, 0)
 
 
 async def test_both_services_of_the_simulator() -> None:

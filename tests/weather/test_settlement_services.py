@@ -72,14 +72,14 @@ async def test_missing_is_none(high: object) -> None:
     ("change", "line"),
     [
         ({"station": "KORD"}, "IEM CLI KMDW 2025-05-07: station is 'KORD'"),
-        ({"valid": "2024-05-07"}, "IEM CLI KMDW 2024-05-07: valid lies outside 2025-01-01 to 2025-12-31"),
-        ({"valid": None}, "IEM CLI KMDW 2025-01-01: valid is None, no date"),
-        ({"high": "T"}, "IEM CLI KMDW 2025-05-07: high is 'T', no temperature"),
-        ({"high": True}, "IEM CLI KMDW 2025-05-07: high is True, no temperature"),
+        ({"valid": "2024-05-07"}, "IEM CLI KMDW 2025-01-01: valid 2024-05-07 lies outside 2025-01-01 to 2025-12-31"),
+        ({"valid": None}, "IEM CLI KMDW 2025-01-01: valid is None, not a date"),
+        ({"high": "T"}, "IEM CLI KMDW 2025-05-07: high is 'T', not a temperature"),
+        ({"high": True}, "IEM CLI KMDW 2025-05-07: high is True, not a temperature"),
         ({"high": 400}, "IEM CLI KMDW 2025-05-07: high is 400, an impossible temperature"),
-        ({"high": "NaN"}, "IEM CLI KMDW 2025-05-07: high is NaN, an impossible temperature"),
-        ({"product": "x"}, "IEM CLI KMDW 2025-05-07: product is 'x', no product id"),
-        ({"product": "202513080634-KLOT-CDUS43-CLIMDW"}, "no product id"),
+        ({"high": "NaN"}, "IEM CLI KMDW 2025-05-07: high is 'NaN', not a temperature"),
+        ({"product": "x"}, "IEM CLI KMDW 2025-05-07: product is 'x', not a product id"),
+        ({"product": "202513080634-KLOT-CDUS43-CLIMDW"}, "not a product id"),
         ({"name": "a\0b"}, "IEM CLI KMDW 2025-05-07: a text in it holds the character NUL"),
     ],
 )
@@ -92,7 +92,7 @@ async def test_a_malformed_row_is_named_and_the_others_stay(change: dict[str, An
     assert unreadable.loc_id == "KMDW"
 
 
-@pytest.mark.parametrize("body", [b"<html>sorry</html>", b"[]", b'{"results":{}}', b'{"results":[3]}', b'{"resu'])
+@pytest.mark.parametrize("body", [b"<html>sorry</html>", b"[]", b'{"results":{}}', b'{"resu'])
 async def test_an_answer_that_is_none(body: bytes) -> None:
     with pytest.raises(BadPayload, match="IEM CLI KMDW 2025: "):
         await ask(body, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
@@ -212,7 +212,7 @@ async def test_a_garbled_form_is_about_all_days_of_its_month() -> None:
     assert "IEM CF6MDW: CF6MDW was asked for, CF6ORD came" in lines[1]
 
 
-async def ghcnd(*rows: dict[str, Any]) -> Answer:
+async def ghcnd(*rows: Any) -> Answer:
     async def fetch(service: Service) -> Answer:
         return await ncei.daily_maxima(service, [CHICAGO, MIAMI], DAY, DAY, NOW)
 
@@ -235,13 +235,79 @@ async def test_summaries_are_padded_flagged_or_missing() -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"STATION": "USW00013958"}, "NCEI GHCND USW00013958 2025-05-07: the station was not asked for"),
-        ({"DATE": "2025-05-08"}, "NCEI GHCND USW00014819 2025-05-08: DATE lies outside"),
-        ({"DATE": "soon"}, "DATE is no date"),
-        ({"TMAX": "warm"}, "TMAX is 'warm', no temperature"),
+        (
+            {"STATION": "USW00013958"},
+            "NCEI GHCND of no station 2025-05-07: STATION is 'USW00013958', which was not asked for",
+        ),
+        ({"DATE": "2025-05-08"}, "NCEI GHCND USW00014819 2025-05-07: DATE 2025-05-08 lies outside"),
+        ({"DATE": "soon"}, "not a date"),
+        ({"TMAX": "warm"}, "TMAX is 'warm', not a temperature"),
     ],
 )
 async def test_a_malformed_summary_is_named(change: dict[str, Any], line: str) -> None:
     answer = await ghcnd(GHCND_ROW | change, GHCND_ROW)
     assert len(answer.reports) == 1
     assert line in answer.unreadable[0].line
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"valid": "9999-12-31"}, "valid 9999-12-31 lies outside"),
+        ({"valid": {"deep": [[[]]]}}, "not a date"),
+        ({"product": "999912312359-KLOT-CDUS43-CLIMDW"}, "issue time 9999-12-31 23:59Z is impossible"),
+        ({"product": "000101010000-KLOT-CDUS43-CLIMDW"}, "issue time 1-01-01 00:00Z is impossible"),
+        ({"product": "202505060634-KLOT-CDUS43-CLIMDW"}, "impossible for 2025-05-07"),  # before its day began
+        ({"high": "8" * 100_000}, "not a temperature"),
+        ({"high": 5e-324}, "not a temperature"),
+        ({"high": 1e308}, "not a temperature"),
+        ({"high": "٨٥"}, "not a temperature"),  # digits, but not ours
+        ({"high": 85.25}, "not a temperature"),  # would be rounded by its column
+        ({"station": ["KMDW"]}, "station is ['KMDW']"),
+        ({"anything": "x" * 600_000}, "bytes"),
+    ],
+    ids=str,
+)
+async def test_an_absurd_value_of_a_row_is_named(change: dict[str, Any], line: str) -> None:
+    answer, _ = await ask({"results": [CLI_ROW | change]}, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+    assert answer.reports == []
+    (unreadable,) = answer.unreadable
+    assert line in unreadable.line
+    assert len(unreadable.line) < 300
+    # What cannot be told of the row may concern any day that was asked for.
+    assert unreadable.day == (None if "valid" in change else date(2025, 5, 7))
+
+
+async def test_a_row_that_is_no_object_or_names_no_station_leaves_the_others() -> None:
+    rows: tuple[Any, ...] = (5, None, "x", [CLI_ROW])
+    for odd in rows:
+        body = {"results": [odd, CLI_ROW]}
+        answer, _ = await ask(body, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+        assert (len(answer.reports), [each.day for each in answer.unreadable]) == (1, [None])
+    rows = (5, {"properties": CLI_ROW | {"station": ["KMDW"]}}, {"properties": {}})
+    for odd in rows:
+        body = {"features": [odd, {"properties": CLI_ROW}]}
+        answer, _ = await ask(body, lambda service: iem.cli_day(service, [CHICAGO], date(2025, 5, 7), NOW))
+        assert (len(answer.reports), [each.loc_id for each in answer.unreadable]) == (1, [None])
+
+
+@pytest.mark.parametrize("year", ["0001", "1066", "9999"])
+async def test_a_year_that_no_report_is_of_is_named_and_ends_nothing(year: str) -> None:
+    answer, _ = await texts(TEXT, TEXT.replace("2025", year), TEXT.replace("MAY 7 2025", f"MAY 7 {year}"))
+    assert (len(answer.reports), [each.day for each in answer.unreadable]) == (1, [None, None])
+    assert all(f"{year} is not a date" in each.line for each in answer.unreadable)
+    answer, _ = await forms(form("021112", 71), form("021112", 71).replace("YEAR:  2025", f"YEAR:  {year}"))
+    assert (len(answer.reports), [each.day for each in answer.unreadable]) == (1, [None])
+    assert f"{year} is not a month" in answer.unreadable[0].line
+
+
+async def test_a_row_of_the_summaries_that_may_be_about_any_station_is_about_each() -> None:
+    rows: tuple[Any, ...] = (5, GHCND_ROW | {"STATION": ["USW00014819"]}, GHCND_ROW | {"DATE": {"deep": [[]]}})
+    for odd in rows:
+        answer = await ghcnd(GHCND_ROW, odd)
+        assert len(answer.reports) == 1
+        (unreadable,) = answer.unreadable
+        assert len(unreadable.line) < 300
+    for tmax in ("1e308", "8" * 10_000, 85.25, True, [85]):
+        answer = await ghcnd(GHCND_ROW | {"TMAX": tmax})
+        assert (answer.reports, answer.unreadable[0].day) == ([], DAY)

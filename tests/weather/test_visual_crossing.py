@@ -138,7 +138,9 @@ async def test_stations_are_kept_as_named(stations: Any, read: str) -> None:
         (lambda _: web.Response(text="[]"), "documented shape"),
         (timeline(minute(datetimeEpoch="noon")), "datetimeEpoch"),
         (timeline({"temp": 5.0, "stations": ["KMDW"]}), "datetimeEpoch"),
-        (timeline(minute(temp="warm")), "temp is no number"),
+        (timeline(minute(temp="warm")), "temp is not a number"),
+        (timeline(minute(datetimeEpoch=10**18)), "datetimeEpoch .* lies outside"),
+        (timeline(minute(datetimeEpoch=0)), "datetimeEpoch 0 lies outside"),
     ],
 )
 async def test_a_broken_answer(answer: Callable[[int], web.Response], message: str) -> None:
