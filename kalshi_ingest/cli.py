@@ -20,6 +20,25 @@ Handler = Callable[[argparse.Namespace, Settings], int]
 Command = Callable[[str, str, str], argparse.ArgumentParser]
 """(name, handler, help) → the command's own parser."""
 
+_DATABASE, _LOGS = ("database_url", "data_dir"), ("log_format", "log_level")
+_EXCHANGE = ("api_url", "api_key_id", "private_key_path", "requests_per_second", "workers")
+_WEATHER = ("iem_url", "ncei_url", "visual_crossing_url", "visual_crossing_key")
+_HTTP = ("http_host", "http_port")
+_USED = {
+    "backfill": _EXCHANGE + _DATABASE + _LOGS,
+    "follow": _EXCHANGE + _DATABASE + _WEATHER + _HTTP + _LOGS,
+    "coverage": _EXCHANGE + _DATABASE + _LOGS,
+    "export": _DATABASE + _LOGS,
+    "load": _DATABASE + _LOGS,
+    "weather": _DATABASE + _WEATHER + _LOGS,
+    "status": _DATABASE + _LOGS,
+    "migrate": _DATABASE + _LOGS,
+    "database": _DATABASE + _LOGS,
+    "simulate": _LOGS,
+    "demo": ("data_dir",),
+}
+"""The settings that a command heeds. It takes the others too, for scripts that pass them to all; its help is silent."""
+
 _UNUSABLE, _OUT_OF_REACH, _INTERRUPTED = 2, 3, 130
 
 
@@ -69,24 +88,18 @@ def _complain(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    group = common.add_argument_group(
-        "settings", "each can also come from the environment or .env, as KALSHI_INGEST_ and its name in capitals"
-    )
-    for name, field in Settings.model_fields.items():
-        group.add_argument(
-            f"--{name.replace('_', '-')}", metavar="X", help=(field.description or "").replace("%", "%%")
-        )
-
+    # A short form that works today would mean something else, or nothing, once another option is added.
     parser = argparse.ArgumentParser(
         prog="kalshi-ingest",
+        allow_abbrev=False,
         description="Kalshi's daily high-temperature markets in PostgreSQL: every market, every trade, exact candles.",
     )
     add = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, handler: str, text: str) -> argparse.ArgumentParser:
-        made = add.add_parser(name, help=text, description=text, parents=[common])
+        made = add.add_parser(name, help=text, description=text, allow_abbrev=False)
         made.set_defaults(handler=handler)
+        _add_settings(made, _USED[name])
         return made
 
     _add_fetching(command)
@@ -96,6 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_looking(command)
     _add_trying(command)
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, used: Sequence[str]) -> None:
+    group = parser.add_argument_group(
+        "settings", "each can also come from the environment or .env, as KALSHI_INGEST_ and its name in capitals"
+    )
+    for name, field in Settings.model_fields.items():
+        told = (field.description or "").replace("%", "%%") if name in used else argparse.SUPPRESS
+        group.add_argument(f"--{name.replace('_', '-')}", metavar="X", help=told)
 
 
 def _add_fetching(command: Command) -> None:
