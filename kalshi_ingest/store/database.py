@@ -320,6 +320,11 @@ class Database:
                 delay = min(delay * 2, 2.0)
 
     @property
+    def connected(self) -> bool:
+        """Whether the connection is there, as far as can be known without asking."""
+        return self._connection is not None and not self._connection.is_closed()
+
+    @property
     def place(self) -> str:
         """Where the database is, without user and password."""
         return place_of(self._url)
