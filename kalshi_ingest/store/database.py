@@ -172,9 +172,8 @@ class Database:
                             return done[0]
                         done.clear()
                         async with self._connection.transaction():
-                            if self._fence is not None:
-                                await self._fence.move(self._connection)
-                            done.append(await work(self._connection, trouble.uncertain))
+                            moved = self._moved_by(self._connection, work, trouble.uncertain)
+                            done.append(await _at_once(self._connection, moved))
                         if self._fence is not None:
                             self._fence.moved()
                         return done[0]
@@ -182,6 +181,13 @@ class Database:
                         waited_for.cancel()
                 except BaseException as error:
                     await self._recover(error, trouble, began)
+
+    async def _moved_by(
+        self, connection: asyncpg.Connection, work: Callable[[asyncpg.Connection, bool], Awaitable[T]], again: bool
+    ) -> T:
+        if self._fence is not None:
+            await self._fence.move(connection)
+        return await work(connection, again)
 
     async def repeat(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do `work(connection)` outside a transaction, from its beginning after a loss: it may have been done."""
@@ -328,6 +334,15 @@ class Database:
     def place(self) -> str:
         """Where the database is, without user and password."""
         return place_of(self._url)
+
+
+async def _at_once(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
+    """What `work` gives; when it is cancelled, nothing is undone over a connection whose other end may be gone."""
+    try:
+        return await work
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
 
 
 def _is_cancelled() -> bool:
