@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kalshi_ingest import logs, terminal
+from kalshi_ingest.commands.signals import handled
 from kalshi_ingest.errors import IngestError, Unusable
 from kalshi_ingest.jobs.simulation import add_simulate_options
 from kalshi_ingest.settings import Settings, load_settings
@@ -19,25 +20,6 @@ from kalshi_ingest.store.sqlstate import translated
 Handler = Callable[[argparse.Namespace, Settings], int]
 Command = Callable[[str, str, str], argparse.ArgumentParser]
 """(name, handler, help) → the command's own parser."""
-
-_DATABASE, _LOGS = ("database_url", "data_dir"), ("log_format", "log_level")
-_EXCHANGE = ("api_url", "api_key_id", "private_key_path", "requests_per_second", "workers")
-_WEATHER = ("iem_url", "ncei_url", "visual_crossing_url", "visual_crossing_key")
-_HTTP = ("http_host", "http_port")
-_USED = {
-    "backfill": _EXCHANGE + _DATABASE + _LOGS,
-    "follow": _EXCHANGE + _DATABASE + _WEATHER + _HTTP + _LOGS,
-    "coverage": _EXCHANGE + _DATABASE + _LOGS,
-    "export": _DATABASE + _LOGS,
-    "load": _DATABASE + _LOGS,
-    "weather": _DATABASE + _WEATHER + _LOGS,
-    "status": _DATABASE + _LOGS,
-    "migrate": _DATABASE + _LOGS,
-    "database": _DATABASE + _LOGS,
-    "simulate": _LOGS,
-    "demo": ("data_dir",),
-}
-"""The settings that a command heeds. It takes the others too, for scripts that pass them to all; its help is silent."""
 
 _UNUSABLE, _OUT_OF_REACH, _INTERRUPTED = 2, 3, 130
 
@@ -50,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.passed_on = [word for word in unknown if word != "--"]
     if unknown and getattr(arguments, "what", None) != "psql":
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    with _told() as outcome:
+    with handled(), _told() as outcome:
         settings = load_settings({name: getattr(arguments, name) for name in Settings.model_fields})
         logs.configure(settings.log_format, settings.log_level)
         outcome.append(_handler(arguments.handler)(arguments, settings))
@@ -88,18 +70,24 @@ def _complain(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # A short form that works today would mean something else, or nothing, once another option is added.
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group(
+        "settings", "each can also come from the environment or .env, as KALSHI_INGEST_ and its name in capitals"
+    )
+    for name, field in Settings.model_fields.items():
+        group.add_argument(
+            f"--{name.replace('_', '-')}", metavar="X", help=(field.description or "").replace("%", "%%")
+        )
+
     parser = argparse.ArgumentParser(
         prog="kalshi-ingest",
-        allow_abbrev=False,
         description="Kalshi's daily high-temperature markets in PostgreSQL: every market, every trade, exact candles.",
     )
     add = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, handler: str, text: str) -> argparse.ArgumentParser:
-        made = add.add_parser(name, help=text, description=text, allow_abbrev=False)
+        made = add.add_parser(name, help=text, description=text, parents=[common])
         made.set_defaults(handler=handler)
-        _add_settings(made, _USED[name])
         return made
 
     _add_fetching(command)
@@ -109,15 +97,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_looking(command)
     _add_trying(command)
     return parser
-
-
-def _add_settings(parser: argparse.ArgumentParser, used: Sequence[str]) -> None:
-    group = parser.add_argument_group(
-        "settings", "each can also come from the environment or .env, as KALSHI_INGEST_ and its name in capitals"
-    )
-    for name, field in Settings.model_fields.items():
-        told = (field.description or "").replace("%", "%%") if name in used else argparse.SUPPRESS
-        group.add_argument(f"--{name.replace('_', '-')}", metavar="X", help=told)
 
 
 def _add_fetching(command: Command) -> None:

@@ -10,17 +10,15 @@ from kalshi_ingest.archive.place import Place
 from kalshi_ingest.commands.common import (
     COMPLETE,
     INCOMPLETE,
-    INTERRUPTED,
     database_url,
+    interruptible,
     now,
     say,
-    stop_on_signals,
 )
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.jobs.export import export as write_archive
 from kalshi_ingest.jobs.load import load as read_archive
 from kalshi_ingest.jobs.session import migrated, with_database
-from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.grid import refresh
 
@@ -58,9 +56,7 @@ def prepared_export(
         return COMPLETE
 
     async def work(url: str) -> int:
-        stop = stop_on_signals("stopping: what is published stays whole")
-        code = await unless_stopped(stop, write(url))
-        return INTERRUPTED if code is None else code
+        return await interruptible(write(url), "stopping: what is published stays whole")
 
     return work
 
@@ -73,9 +69,8 @@ def load(arguments: argparse.Namespace, settings: Settings) -> int:
     command = " ".join(["load", "--input", str(place), *(f"--city {name}" for name in arguments.city)])
 
     async def work(url: str) -> int:
-        stop = stop_on_signals("stopping: the city under way is left as it was")
-        code = await unless_stopped(stop, _load(url, place, labels, command, refresh_grid=arguments.refresh_grid))
-        return INTERRUPTED if code is None else code
+        loading = _load(url, place, labels, command, refresh_grid=arguments.refresh_grid)
+        return await interruptible(loading, "stopping: the city under way is left as it was")
 
     with database_url(settings) as url:
         return asyncio.run(work(url))

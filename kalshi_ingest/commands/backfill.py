@@ -12,14 +12,13 @@ from typing import TextIO
 from kalshi_ingest.commands.common import (
     COMPLETE,
     INCOMPLETE,
-    INTERRUPTED,
     database_url,
     dates_of,
     exchange_of,
     now,
     say,
-    stop_on_signals,
 )
+from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.backfill import Backfill

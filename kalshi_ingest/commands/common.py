@@ -1,24 +1,27 @@
 """What every command shares: exit codes, dates, the database's address, signals, and the way results are printed."""
 
-import asyncio
-import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from types import FrameType
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 import structlog
 
 from kalshi_ingest import terminal
-from kalshi_ingest.errors import Unusable
+from kalshi_ingest.commands.signals import INTERRUPTED, current, stop_on_signals
+from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.session import Exchange
+from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
 
-COMPLETE, INCOMPLETE, INTERRUPTED = 0, 1, 130
+COMPLETE, INCOMPLETE = 0, 1
+
+_LEAVE_SECONDS = 1.5
+"""How long a stop waits for the embedded server to end. It ends by itself; whoever starts it next waits for that."""
 
 log = structlog.get_logger()
 
@@ -40,8 +43,24 @@ def database_url(settings: Settings, *, keep: bool = False) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
-    with _terminable(), embedded.running(settings.data_dir, keep=keep) as server:
+    with embedded_server(settings.data_dir, keep=keep) as server:
         yield server.url
+
+
+@contextmanager
+def embedded_server(data_dir: Path, *, keep: bool = False) -> Iterator[embedded.EmbeddedServer]:
+    """The embedded server for a `with` block, at whose end a stop does not wait for it for long."""
+    hold = embedded.acquire(data_dir, keep=keep)
+    try:
+        yield hold.server
+    finally:
+        stopping = current().asked
+        try:
+            embedded.release(hold, patience=_LEAVE_SECONDS if stopping else None)
+        except OutOfReach as error:
+            if not stopping:
+                raise
+            log.warning("the embedded server is still stopping", reason=str(error))
 
 
 def dates_of(start: str, end: str) -> Dates:
@@ -77,36 +96,7 @@ def say(text: str, out: TextIO | None = None, *, painted: bool = False) -> None:
     terminal.write(out or sys.stdout, terminal.safe(text, painted=painted) + "\n")
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM as Ctrl-C where no event loop listens: as process 1 of a container it would be passed over."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def stop_on_signals(notice: str = "") -> asyncio.Event:
-    """Set on the first SIGINT or SIGTERM; a second one stops the program at once.
-
-    The second one too is raised by the event loop, between two callbacks. Python's own handler would raise it
-    anywhere, also inside `Task.cancel`, and a task whose wake-up is lost there is waited for without an end.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def ask_to_stop() -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        if notice:
-            log.info(notice)
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, ask_to_stop)
-    return stop
+async def interruptible(work: Coroutine[Any, Any, int], notice: str = "") -> int:
+    """The exit code of `work`; 130 when a signal came first, and `work` was cancelled."""
+    code = await unless_stopped(stop_on_signals(notice), work)
+    return INTERRUPTED if code is None else code

@@ -14,15 +14,14 @@ from kalshi_ingest.commands.backfill import run_backfill
 from kalshi_ingest.commands.common import (
     COMPLETE,
     INCOMPLETE,
-    INTERRUPTED,
     database_url,
     date_of,
     exchange_of,
     now,
     say,
-    stop_on_signals,
 )
 from kalshi_ingest.commands.confirming import confirmed, somebody_is_there
+from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Report

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from kalshi_ingest.commands.common import COMPLETE, database_url, now, say
+from kalshi_ingest.commands.common import COMPLETE, database_url, interruptible, now, say
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.session import migrated, with_database
@@ -30,7 +30,7 @@ def status(arguments: argparse.Namespace, settings: Settings) -> int:
         return COMPLETE
 
     with database_url(settings) as url:
-        return asyncio.run(read(url))
+        return asyncio.run(interruptible(read(url)))
 
 
 async def _told(database: Database, arguments: argparse.Namespace) -> str:
@@ -55,7 +55,7 @@ def migrate(_: argparse.Namespace, settings: Settings) -> int:
         return COMPLETE
 
     with database_url(settings) as url:
-        return asyncio.run(apply(url))
+        return asyncio.run(interruptible(apply(url)))
 
 
 def database(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -5,11 +5,11 @@ import asyncio
 
 from kalshi_ingest import logs
 from kalshi_ingest.commands.backfill import run_backfill
-from kalshi_ingest.commands.common import now
+from kalshi_ingest.commands.common import embedded_server, now
+from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs import demo as demo_job
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store import embedded
 
 _MOST_DEMO_DAYS = 365
 
@@ -20,5 +20,10 @@ def demo(arguments: argparse.Namespace, settings: Settings) -> int:
         raise Unusable(f"--days {arguments.days} is out of range: 1 to {_MOST_DEMO_DAYS}")
     logs.configure("console", "warning")
     data_dir = settings.data_dir / "demo"
-    with embedded.running(data_dir) as server:
-        return asyncio.run(demo_job.run(server.url, data_dir, arguments.days, now(), run_backfill))
+
+    async def run(url: str) -> int:
+        code = await demo_job.run(url, data_dir, arguments.days, now(), run_backfill, stop_on_signals())
+        return INTERRUPTED if code is None else code
+
+    with embedded_server(data_dir) as server:
+        return asyncio.run(run(server.url))

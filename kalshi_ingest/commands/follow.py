@@ -4,11 +4,13 @@ import argparse
 import asyncio
 import gc
 import math
+from functools import partial
 
 import structlog
 
 from kalshi_ingest.commands.backfill import wanted_series
-from kalshi_ingest.commands.common import COMPLETE, database_url, dates_of, exchange_of, now, stop_on_signals
+from kalshi_ingest.commands.common import COMPLETE, database_url, dates_of, exchange_of, now
+from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.errands import Weather
@@ -20,10 +22,11 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.service.app import serving
 from kalshi_ingest.service.door import raise_file_limit
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store import embedded
+from kalshi_ingest.store.embedded_restart import start_again
 
-_STOP_SECONDS = 9.0
+_STOP_SECONDS = 6.5
 """What a stop may take before everything is given up; the checkpoints are kept either way."""
+_LAST_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -50,14 +53,14 @@ def follow(arguments: argparse.Namespace, settings: Settings) -> int:
     )
     raise_file_limit()
     with database_url(settings) as url:
-        service = FollowService(asked, exchange_of(settings), url, state)
-        if settings.database_url is None:
-            service.revive = lambda: embedded.release(embedded.acquire(settings.data_dir))
+        revive = None if settings.database_url is not None else partial(start_again, settings.data_dir)
+        service = FollowService(asked, exchange_of(settings), url, state, revive=revive)
         return asyncio.run(_run(service, state, url, (settings.http_host, settings.http_port)))
 
 
 async def _run(service: FollowService, state: FollowState, url: str, address: tuple[str, int]) -> int:
-    stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
+    notice = "stopping: finishing the commit under way (once more to stop at once)"
+    stop = stop_on_signals(notice, code=COMPLETE)
     gc.freeze()
     async with serving(state, url, *address, now=state.now) as shown:
         log.info("service", address=shown, series=list(state.series))
@@ -68,8 +71,8 @@ async def _run(service: FollowService, state: FollowState, url: str, address: tu
         stopping.cancel()
         if not following.done():
             following.cancel()
-            await asyncio.wait([following])
-        if not following.cancelled():
+            await asyncio.wait([following], timeout=_LAST_SECONDS)
+        if following.done() and not following.cancelled():
             following.result()
     log.info("stopped")
     return COMPLETE

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kalshi_ingest.commands.common import COMPLETE, date_of, now, say, stop_on_signals
+from kalshi_ingest.commands.common import COMPLETE, date_of, now, say
+from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.simulation import AHEAD, check_simulation, start_of_the_clock
 from kalshi_ingest.settings import Settings
@@ -21,14 +22,12 @@ from kalshi_ingest.simulator.world import World
 
 def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     """`simulate`: serve until stopped."""
-    if arguments.http_host is not None or arguments.http_port is not None:
-        raise Unusable("simulate listens where --host and --port say: leave out --http-host and --http-port")
     world = _world(arguments)
     simulator = _simulator(arguments, world)
 
     async def run() -> int:
         try:
-            stop = stop_on_signals()
+            stop = stop_on_signals(code=COMPLETE)
             await serve(simulator, host=arguments.host, port=arguments.port, stop=stop, announce=say)
         except OSError as error:
             raise Unusable(f"cannot listen on {arguments.host} port {arguments.port}: {error.strerror}") from None

@@ -12,13 +12,12 @@ import orjson
 from kalshi_ingest.commands.common import (
     COMPLETE,
     INCOMPLETE,
-    INTERRUPTED,
     database_url,
     date_of,
     now,
     say,
-    stop_on_signals,
 )
+from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, City, active_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.minute_sources import Addresses, opened_source

@@ -59,8 +59,13 @@ class Channel:
         signer: Signer,
         listener: Callable[[Event], None],
         random: Random | None = None,
+        *,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
-        """`listener` is called with each event in the event loop; it must neither wait nor raise."""
+        """`listener` is called with each event in the event loop; it must neither wait nor raise.
+
+        `clock` tells the exchange's time, for signatures; the machine's own is used without it.
+        """
         self.connected = False
         """Whether everything that is wanted is being announced at this moment."""
         self.watched: frozenset[str] = frozenset()
@@ -71,8 +76,7 @@ class Channel:
         """Times so far that messages were lost or may have been, the first connection included."""
         self.messages = 0
         """Messages heard so far, of any kind."""
-        self.clock: Callable[[], datetime] = ExchangeClock()
-        """The exchange's time, for signatures; the machine's own unless it is set."""
+        self._clock = clock or ExchangeClock()
         self._http = http
         self._url = url
         self._signer = signer
@@ -107,7 +111,7 @@ class Channel:
 
     async def _connection(self, tickers: Callable[[], Collection[str]]) -> str:
         """One connection from handshake to end, and why it ended; `Rejected` when the key or a command is refused."""
-        moment = int(self.clock().timestamp() * 1000)  # a signature of another time is refused
+        moment = int(self._clock().timestamp() * 1000)  # a signature of another time is refused
         headers = self._signer.headers("GET", urlsplit(self._url).path, moment)
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):

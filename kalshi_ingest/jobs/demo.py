@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from kalshi_ingest.jobs.session import Exchange, with_database
 from kalshi_ingest.jobs.settlement import Asked as Settlements
 from kalshi_ingest.jobs.settlement import SettlementJob
 from kalshi_ingest.jobs.settlement_fetch import services
+from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.settings import API_PATH
 from kalshi_ingest.store.grid import refresh
@@ -46,26 +47,49 @@ order by checkpoints.trades_stored desc, ticker limit 6
 RunBackfill = Callable[[Exchange, str, Sequence[Wanted], Dates, str], Awaitable[int]]
 
 
-async def run(url: str, data_dir: Path, days: int, now: datetime, backfill: RunBackfill) -> int:
-    """Empty the demo's database, backfill `days` event dates of all six cities, show the outcome and check it."""
+async def run(
+    url: str, data_dir: Path, days: int, now: datetime, backfill: RunBackfill, stop: asyncio.Event
+) -> int | None:
+    """Empty the demo's database, backfill `days` event dates of all six cities, show the outcome and check it.
+
+    The exit code; None when `stop` came first.
+    """
     dates = Dates(now.date() - timedelta(days=days + 2), now.date() - timedelta(days=3))
-    await _empty(url)
-    async with _simulator(dates) as api_url:
+    async with AsyncExitStack() as stack:
+        api_url = await unless_stopped(stop, _prepared(stack, url, dates))
+        if api_url is None:
+            return None
         _say(f"1. A simulated exchange answers at {api_url}, {REQUESTS_PER_SECOND:g} requests a second at the most.")
         _say(f"2. Backfill of six cities, event dates {dates.start} to {dates.end}, into an embedded PostgreSQL:\n")
         wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
         exchange = Exchange(api_url, requests_per_second=REQUESTS_PER_SECOND)
         code = await backfill(exchange, url, wanted, dates, "demo")
+        if stop.is_set():
+            return None
         _say("\n3. The weather that settles them, at the services' own pace of a request a second:\n")
-        await _weather(url, api_url.removesuffix(API_PATH), dates, now)
+        await unless_stopped(stop, _weather(url, api_url.removesuffix(API_PATH), dates, now))
+    complete = await unless_stopped(stop, _outcome(url, Scope(now, dates.start, dates.end)))
+    if complete is None:
+        return None
+    _say(f"\nLook around with: {_program()} database psql --data-dir {shlex.quote(str(data_dir))}")
+    return code or (0 if complete else 1)
+
+
+async def _prepared(stack: AsyncExitStack, url: str, dates: Dates) -> str:
+    """An empty database and a simulated exchange: its URL."""
+    await _empty(url)
+    return await stack.enter_async_context(_simulator(dates))
+
+
+async def _outcome(url: str, scope: Scope) -> bool:
+    """Show what is there now; whether it is complete."""
     _say("\n4. The busiest markets, as a query sees them:\n")
     await _show(url)
     _say("\n5. What `kalshi-ingest coverage` says: what should be there, against what is:\n")
-    judged = await examine(url, Scope(now, dates.start, dates.end))
+    judged = await examine(url, scope)
     colour = terminal.colours(sys.stdout)
     _say(as_text(judged, colour=colour), painted=colour)
-    _say(f"\nLook around with: {_program()} database psql --data-dir {shlex.quote(str(data_dir))}")
-    return code or (0 if judged.complete else 1)
+    return judged.complete
 
 
 async def _weather(url: str, services_url: str, dates: Dates, now: datetime) -> None:

@@ -12,16 +12,30 @@ log = structlog.get_logger()
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` gives; None when `stop` came first, and `work` was cancelled."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        working.cancel()
-        await asyncio.wait([working])
-        if not working.cancelled() and (error := working.exception()):
-            log.debug("gave up opening", reason=str(error))
+    """What `work` gives; None when `stop` came first, and `work` was cancelled.
+
+    It runs in the caller's own task: cancelling the caller cancels it, and what it opened is closed by the task that
+    opened it.
+    """
+    if stop.is_set():
+        work.close()
         return None
-    finally:
-        stopping.cancel()
+    limit = asyncio.timeout(None)
+    try:
+        async with limit:
+            watching = asyncio.create_task(_cut_short(stop, limit))
+            try:
+                return await work
+            finally:
+                watching.cancel()
+    except Exception as error:
+        if not limit.expired():
+            raise
+        if not isinstance(error, TimeoutError):
+            log.debug("gave up", reason=str(error))
+        return None
+
+
+async def _cut_short(stop: asyncio.Event, limit: asyncio.Timeout) -> None:
+    await stop.wait()
+    limit.reschedule(asyncio.get_running_loop().time())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
@@ -17,57 +18,69 @@ from kalshi_ingest.jobs.feed import Feed, Task
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.writer import Outdated, Writer
+from kalshi_ingest.store.writer import NotFresh, Writer
 
 GUARD_US = 2_000_000
 """How long after its end a candle of a market that trades is held back: its last trades may show up a little late."""
 
 _CUTOFF_SECONDS = 60.0
-_RELOADS = 3
-"""Times that a market may turn out to be stored otherwise than its walk believed, before it fails."""
+_FIRST_SECONDS = 5.0
+"""How long the first pages wait for the cutoff, which saves them a request each."""
+
+OnPage = Callable[[Task, Sequence[Trade], int | None], None]
+"""(task, the page's trades, the moment after which candles were held back)."""
 
 log = structlog.get_logger()
 
 
 class Border:
-    """The cutoff as it was at most a minute ago: it moves while a run goes on."""
+    """The cutoff as it was about a minute ago: it moves while a run is at work. Nobody waits while it is asked for."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._turn = asyncio.Lock()
         self._known: Cutoff | None = None
-        self._read_at = float("-inf")
+        self._asked = asyncio.Event()
+
+    async def run(self) -> None:
+        """Ask for it again and again, without an end. An answer that fails leaves what is known."""
+        while True:
+            try:
+                self._known = await self._api.cutoff()
+            except (Permanent, Transient) as error:
+                log.warning("the cutoff between the tiers cannot be read", reason=str(error))
+            self._asked.set()
+            await asyncio.sleep(_CUTOFF_SECONDS)
 
     async def tiers(self, unit: Unit, since_us: int | None = None) -> tuple[Tier, ...]:
         """The tiers that can hold trades of `unit`: both as long as the exchange does not say where the cutoff is."""
-        await self.refresh()
-        if self._known is None:
+        cutoff = await self.cutoff()
+        if cutoff is None:
             return (Tier.LIVE, Tier.HISTORICAL)
-        return tiers_of(unit, self._known, None if since_us is None else to_datetime(since_us))
+        return tiers_of(unit, cutoff, None if since_us is None else to_datetime(since_us))
 
-    @property
-    def known(self) -> Cutoff | None:
-        """The cutoff as it was last read."""
+    async def cutoff(self) -> Cutoff | None:
+        """As it was last read; the first answer is waited for, but not through all its retries."""
+        if not self._asked.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_SECONDS):
+                    await self._asked.wait()
+            self._asked.set()  # whoever comes later has waited long enough
         return self._known
-
-    async def refresh(self) -> None:
-        """Ask for the cutoff again when what is known is old."""
-        async with self._turn:
-            now = asyncio.get_running_loop().time()
-            if now - self._read_at > _CUTOFF_SECONDS:
-                try:
-                    self._known = await self._api.cutoff()
-                except (Permanent, Transient) as error:
-                    log.warning("the cutoff between the tiers cannot be read", reason=str(error))
-                self._read_at = asyncio.get_running_loop().time()  # after failing for minutes, not before
 
 
 class Walker:
     """Walks markets; every worker of a run shares one."""
 
-    def __init__(self, tools: Tools, writer: Writer, border: Border, progress: Mapping[str, SeriesProgress]) -> None:
-        self.on_page: Callable[[Task, Sequence[Trade], int | None], None] | None = None
-        """Told of every page once it is committed: its task, its trades, and what candles were held back after."""
+    def __init__(
+        self,
+        tools: Tools,
+        writer: Writer,
+        border: Border,
+        progress: Mapping[str, SeriesProgress],
+        on_page: OnPage | None = None,
+    ) -> None:
+        """`on_page` is called with every page once it is committed."""
+        self._on_page = on_page
         self._api = tools.api
         self._database = tools.writing
         self._clock = tools.clock
@@ -93,7 +106,7 @@ class Walker:
             reason = str(error).replace("\0", "")  # PostgreSQL's text cannot hold it
             log.warning("market failed", ticker=task.unit.ticker, reason=reason)
             progress.failed[task.unit.ticker] = reason
-            await self._fail(walk, task.unit, reason)
+            walk.stored((await self._writer.write(walk.checkpoint, walk.checkpoint.failed(reason))).checkpoint)
         else:
             progress.failed.pop(task.unit.ticker, None)
             self._count(walk.checkpoint, progress)
@@ -103,10 +116,7 @@ class Walker:
     async def close(self, task: Task, known: Checkpoint, closed_us: int) -> Checkpoint:
         """Write the candles of the task's buckets that ended by `closed_us`, of trades that are stored already."""
         progress = self._progress[task.unit.series_ticker]
-        try:
-            written = await self._writer.write(known, closing(known, task.unwritten, closed_us))
-        except Outdated:  # the trades may not be there either
-            return await self.walk(replace(task, only_new=False))
+        written = await self._writer.write(known, closing(known, task.unwritten, closed_us))
         progress.candles_1m += written.candles_1m
         progress.candles_5m += written.candles_5m
         return written.checkpoint
@@ -122,30 +132,20 @@ class Walker:
 
         walk.restore(await self._database.run(work))
 
-    async def _reload(self, walk: Walk, unit: Unit) -> None:
-        """The tables hold something else than the walk believed: begin again from what is really there."""
+    async def _recount(self, walk: Walk) -> None:
+        """Rows were there that the checkpoint did not know of: count what is really held."""
 
-        async def work(connection: asyncpg.Connection, _: bool) -> tuple[Checkpoint | None, int, int]:
-            known = await checkpoints.of_tickers(connection, [unit.ticker])
-            return known.get(unit.ticker), *await checkpoints.stored_trades(connection, unit.ticker)
+        async def work(connection: asyncpg.Connection, _: bool) -> tuple[int, int]:
+            return await checkpoints.stored_trades(connection, walk.checkpoint.ticker)
 
-        walk.reload(*await self._database.run(work), await self._border.tiers(unit))
-
-    async def _fail(self, walk: Walk, unit: Unit, reason: str) -> None:
-        failed = walk.checkpoint.failed(reason)
-        try:
-            walk.stored((await self._writer.write(walk.held, failed)).checkpoint)
-        except Outdated:
-            await self._reload(walk, unit)
-            failed = walk.checkpoint.failed(reason)
-            walk.stored((await self._writer.write(walk.held, failed)).checkpoint)
+        trades, contracts = await self._database.run(work)
+        walk.stored(replace(walk.checkpoint, trades_stored=trades, contracts_stored=contracts))
 
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
         resumed = walk.checkpoint.cursor is not None
         closed_us = self._closed_us(walk, task.known)
         answered: set[Tier] = set()
-        reloads = 0
         while (position := walk.position) is not None:
             try:
                 page = await self._page(unit, walk.checkpoint.since_us, position, answered, progress)
@@ -160,22 +160,21 @@ class Walker:
             tiers = await self._border.tiers(unit, walk.checkpoint.since_us)
             if page is None:
                 page, tiers = TradePage([], None), (Tier.LIVE, Tier.HISTORICAL)
+            before = walk.checkpoint
             step = walk.take(page.trades, page.cursor, tiers, closed_us)
             try:
-                written = await self._writer.write(walk.held, step)
-            except Outdated as error:
-                reloads += 1
-                if reloads > _RELOADS:
-                    raise
-                log.warning("walking again over staging", ticker=unit.ticker, reason=str(error))
-                await self._reload(walk, unit)
+                written = await self._writer.write(before, step)
+            except NotFresh:
+                log.warning("rows without a checkpoint; walking over staging", ticker=unit.ticker)
+                walk.start_over(tiers)
+                await self._recount(walk)
                 continue
             walk.stored(written.checkpoint)
             progress.trades += written.trades
             progress.candles_1m += written.candles_1m
             progress.candles_5m += written.candles_5m
-            if self.on_page is not None:
-                self.on_page(task, page.trades, closed_us)
+            if self._on_page is not None:
+                self._on_page(task, page.trades, closed_us)
 
     def _closed_us(self, walk: Walk, known: Checkpoint | None) -> int | None:
         """Up to when candles may be written: what is made after this moment, this walk does not see.

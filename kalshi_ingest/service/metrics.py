@@ -58,6 +58,7 @@ def _whole(state: FollowState) -> Iterator[Metric]:
     for what in _LOSSES:
         losses.add_metric([what], state.losses[what])
     yield losses
+    yield CounterMetricFamily(f"{_PREFIX}faults", "Exceptions that nobody foresaw.", value=state.faults)
 
 
 def _series(state: FollowState) -> Iterator[Metric]:

@@ -18,6 +18,7 @@ _PHASES = {
     Phase.MAINTENANCE: "waiting for the exchange's maintenance to end",
     Phase.EXCHANGE_AWAY: "waiting for the exchange",
     Phase.DATABASE_AWAY: "waiting for the database",
+    Phase.FAULT: "waiting after a fault of the program itself",
     Phase.STANDBY: "waiting for another run on the same series to end",
     Phase.STOPPING: "stopping",
 }

@@ -120,8 +120,11 @@ def acquire(
         return Hold(_server(cluster, found), users)
 
 
-def release(hold: Hold) -> None:
-    """End one use; the server stops when it was the last and nobody asked to keep it. Twice is harmless."""
+def release(hold: Hold, *, patience: float | None = None) -> None:
+    """End one use; the server stops when it was the last and nobody asked to keep it. Twice is harmless.
+
+    After `patience` seconds, ten minutes unless stated, it is left stopping (`OutOfReach`).
+    """
     if hold.users.closed:
         return
     with hold.users, _explained(hold.server.data_dir):
@@ -133,7 +136,7 @@ def release(hold: Hold) -> None:
             except BlockingIOError:
                 return
             if not _is_kept(cluster):
-                halt(cluster)
+                halt(cluster, patience)
 
 
 @contextmanager

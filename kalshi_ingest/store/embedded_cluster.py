@@ -192,7 +192,7 @@ def launch(cluster: Cluster, bin_dir: Path, options: Mapping[str, str]) -> Postm
     )
 
 
-def halt(cluster: Cluster) -> bool:
+def halt(cluster: Cluster, patience: float | None = None) -> bool:
     """Stop the server in PostgreSQL's fast mode: connections end, data is written. False: none ran.
 
     A signal as pg_ctl sends it, not pg_ctl itself: the programs may have been upgraded or removed.
@@ -203,11 +203,12 @@ def halt(cluster: Cluster) -> bool:
     if not _works_in(cluster, found.pid):
         raise Unusable(f"the server on {cluster.pgdata} runs in another container: stop it there with kalshi-ingest")
     os.kill(found.pid, signal.SIGINT)
-    deadline = time.monotonic() + _PATIENCE
+    patience = _PATIENCE if patience is None else patience
+    deadline = time.monotonic() + patience
     while _works_in(cluster, found.pid):
         if time.monotonic() > deadline:
             raise OutOfReach(
-                f"the embedded PostgreSQL (process {found.pid}) has not stopped within {_PATIENCE:.0f} s: "
+                f"the embedded PostgreSQL (process {found.pid}) has not stopped within {patience:g} s: "
                 f"see {cluster.log}"
             )
         time.sleep(0.01)

@@ -44,7 +44,7 @@ async def test_it_moves_during_the_walks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if asked_anew:
-        monkeypatch.setattr(walker, "_CUTOFF_SECONDS", -1.0)
+        monkeypatch.setattr(walker, "_CUTOFF_SECONDS", 0.002)
     world = varied_world(cutoff=_FIRST)
 
     def move(route: str, _: str | None) -> None:
@@ -79,18 +79,46 @@ async def test_it_moves_between_two_runs(pages: int, overlap: timedelta, databas
     await _assert_as_on_a_still_day(world, database_url, await clean(varied_world(cutoff=_LAST)))
 
 
-async def test_an_exchange_that_keeps_it_waiting_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = 0
+async def test_nobody_waits_for_a_cutoff_that_does_not_come(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only that endpoint is ill, through all its retries: the walks take both tiers, and everything is there."""
+    monkeypatch.setattr(walker, "_FIRST_SECONDS", 0.05)
+    world = varied_world(cutoff=_LAST)
+    asked, answered = asyncio.Event(), asyncio.Event()
 
-    async def stalled(_: Api) -> Cutoff:
+    async def never(route: str, _: str | None) -> None:
+        if "cutoff" in route:
+            asked.set()
+            await answered.wait()
+
+    async with Simulator(world) as simulator:
+        simulator.on_request = never
+        await Run(simulator.url, database_url)()
+        assert asked.is_set()
+        assert simulator.stats.by_route["trades"] > 0
+        assert simulator.stats.by_route["historical_trades"] > 0
+        answered.set()
+    await assert_holds_all(database_url, world)
+
+
+async def test_a_cutoff_that_is_known_is_used_while_it_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, known = 0, Cutoff(_FIRST, _FIRST)
+
+    async def stalling(_: Api) -> Cutoff:
         nonlocal asked
         asked += 1
-        await asyncio.sleep(0.2)
-        raise ServerFailed("no complete answer within the time allowed")
+        if asked == 2:
+            raise ServerFailed("no complete answer within the time allowed")
+        if asked == 3:
+            await asyncio.Event().wait()
+        return known
 
-    monkeypatch.setattr(walker, "_CUTOFF_SECONDS", 0.1)
-    monkeypatch.setattr(Api, "cutoff", stalled)
+    monkeypatch.setattr(walker, "_CUTOFF_SECONDS", 0.0)
+    monkeypatch.setattr(Api, "cutoff", stalling)
     async with aiohttp.ClientSession() as session:
         border = walker.Border(Api(Client(session, "http://127.0.0.1:9", Pacer(100))))
-        await asyncio.gather(*(border.refresh() for _ in range(8)))
-    assert asked == 1
+        running = asyncio.create_task(border.run())
+        while asked < 3:
+            await asyncio.sleep(0)
+        assert [await border.cutoff() for _ in range(8)] == [known] * 8
+        running.cancel()
+        await asyncio.wait([running])

@@ -40,6 +40,7 @@ PROMISED = {
     "writer_queue": set(),
     "database_seconds": set(),
     "losses_total": {"what"},
+    "faults_total": set(),
     "channel_connected": set(),
     "channel_gaps_total": set(),
     "channel_messages_total": set(),

@@ -10,6 +10,7 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.model import to_microseconds
+from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState
 from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
@@ -45,11 +46,12 @@ class Weather:
 class Errands:
     """Runs them one after another. One that fails is reported and comes again; it never disturbs the markets."""
 
-    def __init__(self, weather: Weather, database_url: str, state: FollowState, rhythm: Rhythm) -> None:
+    def __init__(self, weather: Weather, database_url: str, state: FollowState, rhythm: Rhythm, faults: Faults) -> None:
         self._weather = weather
         self._database_url = database_url
         self._state = state
         self._rhythm = rhythm
+        self._faults = faults
         self._ran_us: dict[str, int] = {}
         self._whole_us: dict[str, int] = {}
 
@@ -63,12 +65,6 @@ class Errands:
                 if self._is_due(name, interval, clock):
                     await self._do(name, work, clock, stop)
             await asyncio.sleep(1.0)
-
-    def start_over(self) -> None:
-        """What was done may be lost: do all of it again."""
-        self._whole_us.clear()
-        for known in self._state.errands.values():
-            known.ran_at = None
 
     def _is_due(self, name: str, interval: float, clock: Callable[[], datetime]) -> bool:
         known = self._state.errands.setdefault(name, ErrandState())
@@ -93,6 +89,9 @@ class Errands:
         except Exception as failure:
             # Whatever it is, the markets have nothing to do with it.
             error = str(failure) or type(failure).__name__
+            if is_fault(failure):
+                error = in_words(failure)
+                self._faults.note(name, failure)
         known = self._state.errands[name]
         known.error, known.ran_at = error, self._state.clock()
         self._ran_us[name] = to_microseconds(clock())

@@ -135,8 +135,7 @@ class Lists:
         progress.warnings.extend(each for each in done.warnings if each not in progress.warnings)
 
     async def _list(self, done: SeriesProgress, dates: Dates) -> None:
-        await self._border.refresh()
-        cutoff = self._border.known
+        cutoff = await self._border.cutoff()
         recent = cutoff is not None and cutoff.markets.date() + _MARGIN <= dates.start
         plan = SeriesPlan(self._tools, done, dates, run_id=self._record.run_id, turn=self._turn)
         await plan.run(self._book, recent=recent)

@@ -33,3 +33,7 @@ class Rhythm:
     """How long a database may say nothing before its connections are given up."""
     away: float = 10.0
     """Looks at an exchange or a database that is away."""
+    fault: float = 1.0
+    """The pause after an exception that nobody foresaw; it doubles with each one in a row."""
+    longest_fault: float = 60.0
+    """The longest of these pauses, and how long a session has to work to end such a row."""

@@ -1,21 +1,22 @@
 """The service: sessions one after another, whatever is lost in between, until somebody stops it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from random import Random
+from typing import Any
 
 import aiohttp
-import asyncpg
 import structlog
 
-from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, SeriesTaken, Unusable
+from kalshi_ingest.errors import IngestError, Permanent, SeriesTaken, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
+from kalshi_ingest.jobs.follow.faults import MOST_IN_A_ROW, Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.session import FollowSession
@@ -27,6 +28,9 @@ from kalshi_ingest.store.sqlstate import is_of_database
 
 RETRY = RetryPolicy(attempts=4, first_delay=0.3, longest_delay=3.0, read_timeout=10.0, total_timeout=30.0)
 """Less patient than a backfill: an outage has to be seen soon, and what failed comes again by itself."""
+
+Revive = Callable[[], Coroutine[Any, Any, None]]
+"""Starts a database that is this program's own again; raises an `IngestError` that says why it does not start."""
 
 log = structlog.get_logger()
 
@@ -47,46 +51,65 @@ class FollowService:
     """Follows until it is stopped. `state` can be read at any time."""
 
     def __init__(
-        self, asked: Asked, exchange: Exchange, database_url: str, state: FollowState, rhythm: Rhythm | None = None
+        self,
+        asked: Asked,
+        exchange: Exchange,
+        database_url: str,
+        state: FollowState,
+        rhythm: Rhythm | None = None,
+        *,
+        revive: Revive | None = None,
     ) -> None:
+        """`revive` is called each time that the database is lost."""
         self._asked = asked
         self._exchange = exchange if exchange.retry is not None else replace(exchange, retry=RETRY)
         self._database_url = database_url
         self._state = state
         self._rhythm = rhythm or Rhythm()
         self._record = Record(asked.wanted, asked.command, state)
+        self._faults = Faults(state)
         self._errands: Errands | None = None
         if asked.weather is not None:
-            self._errands = Errands(asked.weather, database_url, state, self._rhythm)
-        self.revive: Callable[[], None] | None = None
-        """Starts a database that is this program's own again; blocks, and may fail."""
+            self._errands = Errands(asked.weather, database_url, state, self._rhythm, self._faults)
+        self._revive = revive
         self._random = Random()
         self._start = asked.start
         self._proved_usable = False
-        """Exchange, database and settings were good once: from then on nothing ends the service."""
+        """Exchange, database and settings were good once: from then on neither of them ends the service."""
+        self._round_over = False
+        """The session at work listed everything that was asked for."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until `stop`.
 
         Raises `Unusable` for what the user has to change, and `OutOfReach` for a database that is not there at the
-        start. Later nothing ends it: it waits for what was lost, and goes on.
+        start. Later neither ends it: it waits for what was lost, and resumes. Exceptions that nobody foresaw are
+        survived as well; only a row of them without progress in between ends it, with the last one.
         """
         while not stop.is_set():
+            pause = self._rhythm.away
             try:
                 if await unless_stopped(stop, self._is_there()):
                     await self._session(stop)
                     continue
-            except (IngestError, asyncpg.PostgresError) as error:
-                # At the start an exchange that does not answer may be in maintenance; a database is there or it is not.
-                # Another run on the same series ends some day, be it only a dead session that its server still keeps.
-                fatal = is_of_database(error) or isinstance(error, Unusable)
-                if not self._proved_usable and fatal and not isinstance(error, SeriesTaken):
+            except Exception as error:
+                if is_fault(error):
+                    pause = self._survived(error)
+                elif self._ends_it(error):
                     raise
-                await self._lost(error)
+                else:
+                    await self._lost(error, stop)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._rhythm.away * self._random.uniform(0.5, 1.0)):
+                async with asyncio.timeout(pause * self._random.uniform(0.5, 1.0)):
                     await stop.wait()
         self._state.phase = Phase.STOPPING
+
+    def _ends_it(self, error: Exception) -> bool:
+        """Only what is wrong at the start: an exchange that does not answer may be in maintenance, a database is there
+        or it is not. Another run on the same series ends some day, be it only a session that its server still keeps.
+        """
+        fatal = is_of_database(error) or isinstance(error, Unusable)
+        return not self._proved_usable and fatal and not isinstance(error, SeriesTaken)
 
     async def _is_there(self) -> bool:
         """Whether the database is there, with the schema brought up to date, and the exchange says that it is open."""
@@ -100,14 +123,19 @@ class FollowService:
             if session is None:
                 return
             self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
-            usable = self._proved_usable
-            following = FollowSession(session, self._record, self._state, self._rhythm, proved_usable=usable)
-            following.on_first_round = self._begun
-            await following.run(self._start, stop, self._errands)
+            self._round_over, began = False, self._state.clock()
+            following = FollowSession(
+                session, self._record, self._state, self._rhythm, self._faults, proved_usable=self._proved_usable
+            )
+            try:
+                await following.run(self._start, stop, self._errands, on_first_round=self._begun)
+            finally:
+                if self._round_over and self._state.clock() - began >= self._rhythm.longest_fault:
+                    self._faults.progressed()
 
     def _begun(self) -> None:
         """All that was asked for has been listed: the settings are good, and a later session begins where this ends."""
-        self._proved_usable = True
+        self._proved_usable = self._round_over = True
         self._start = None
 
     async def _exchange_is_open(self) -> bool:
@@ -129,11 +157,16 @@ class FollowService:
         self._state.phase, self._state.reason = Phase.MAINTENANCE, "the exchange says that it is closed"
         return False
 
-    async def _lost(self, error: Exception) -> None:
-        if isinstance(error, DatabaseWentBack):
-            self._state.went_back()
-            if self._errands is not None:
-                self._errands.start_over()
+    def _survived(self, fault: Exception) -> float:
+        """Seconds to wait until everything is opened again; raises the fault when there were too many."""
+        self._faults.note("session", fault)
+        in_a_row = self._faults.another()
+        if in_a_row >= MOST_IN_A_ROW:
+            raise fault
+        self._state.phase, self._state.reason = Phase.FAULT, in_words(fault)
+        return min(self._rhythm.longest_fault, self._rhythm.fault * 2.0 ** (in_a_row - 1))
+
+    async def _lost(self, error: Exception, stop: asyncio.Event) -> None:
         what = "database" if is_of_database(error) else "exchange"
         phase = Phase.EXCHANGE_AWAY if what == "exchange" else Phase.DATABASE_AWAY
         if isinstance(error, SeriesTaken):
@@ -142,10 +175,13 @@ class FollowService:
             self._state.losses[what] += 1
         if (self._state.phase, self._state.reason) != (phase, str(error)):
             log.warning("waiting", what=what, reason=str(error))
-        if what == "database" and self.revive is not None:
-            with suppress(IngestError, OSError):
-                await asyncio.to_thread(self.revive)
         self._state.phase, self._state.reason = phase, str(error)
+        if what == "database" and self._revive is not None:
+            try:
+                await unless_stopped(stop, self._revive())
+            except IngestError as failure:
+                self._state.reason = f"{error}; {failure}"
+                log.warning("the database cannot be started again", reason=str(failure))
 
 
 def _local_clock() -> datetime:

@@ -2,7 +2,6 @@
 lost. Whatever happens, the next session goes on from the checkpoints, as after a kill."""
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -18,8 +17,9 @@ from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.jobs.failures import first_of
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.announcements import listener
-from kalshi_ingest.jobs.follow.book import Book
+from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.follow.errands import Errands
+from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.record import Record
@@ -33,23 +33,25 @@ from kalshi_ingest.store.writer import Writer
 
 log = structlog.get_logger()
 
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 4.0
 """How long what is under way may take to end after a stop; together with the log, below ten seconds."""
-
-_PROOF_SECONDS = 2.0
-"""How often the database shows that it holds what was stored."""
 
 
 class FollowSession:
     """Everything between opening exchange and database and losing one of them."""
 
     def __init__(
-        self, session: Session, record: Record, state: FollowState, rhythm: Rhythm, *, proved_usable: bool
+        self,
+        session: Session,
+        record: Record,
+        state: FollowState,
+        rhythm: Rhythm,
+        faults: Faults,
+        *,
+        proved_usable: bool,
     ) -> None:
-        """`proved_usable`: everything asked for was there once, so that nothing but a stop ends the service."""
+        """`proved_usable`: everything asked for was there once, so that a series that is denied is no error."""
         self._strict = not proved_usable
-        self.on_first_round: Callable[[], None] | None = None
-        """Called once the lists of every series were read."""
         self._session = session
         self._client = session.client
         # The exchange's own time decides what has ended: this machine's clock may be wrong or jump.
@@ -58,10 +60,15 @@ class FollowSession:
         self._record = record
         self._state = state
         self._rhythm = rhythm
+        self._faults = faults
         self._requests_before, self._rate_limited_before = state.requests, state.rate_limited
 
-    async def run(self, start: date | None, stop: asyncio.Event, errands: Errands | None = None) -> None:
+    async def run(
+        self, start: date | None, stop: asyncio.Event, errands: Errands | None, *, on_first_round: Callable[[], None]
+    ) -> None:
         """Follow until `stop`; then what is under way is committed. `start`: begin there, not with what is unfinished.
+
+        `on_first_round` is called once the lists of every series were read.
 
         Raises `Unusable` when another run works on one of the series or a series is unknown; `OutOfReach` when the
         exchange or the database stays away.
@@ -73,15 +80,13 @@ class FollowSession:
                 f"another run is working on {taken.name} in this database ({taken.by}): wait for it to end, "
                 "or ask for other cities"
             )
-        for database in (tools.writing, tools.planning):
-            await database.fence()
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
         book = Book(self._state.clock, self._now_us, await self._unwritten(tickers))
         await self._record.begin(tools.planning, tools.clock(), start or await self._first_date(tickers))
         error: str | None = None
         try:
-            await self._follow(book, start, stop, errands)
+            await self._follow(book, start, stop, errands, on_first_round)
         except BaseException as failure:
             error = str(failure) if isinstance(failure, IngestError) else type(failure).__name__
             raise
@@ -89,30 +94,36 @@ class FollowSession:
             self._tell()
             await self._record.close(tools.planning, tools.clock(), error)
 
-    async def _follow(self, book: Book, start: date | None, stop: asyncio.Event, errands: Errands | None) -> None:
+    async def _follow(
+        self,
+        book: Book,
+        start: date | None,
+        stop: asyncio.Event,
+        errands: Errands | None,
+        on_first_round: Callable[[], None],
+    ) -> None:
         tools, rhythm = self._tools, self._rhythm
-        writer = Writer(tools.writing, self._record.run_id, tools.clock, queued=tools.workers + 1)
-        border = Border(tools.api)
-        walker = Walker(tools, writer, border, self._record.progress)
-        lists = Lists(tools, book, border, self._record, self._state, rhythm)
-        poller = Poller(tools, book, lists, self._state, rhythm)
 
         def page(task: Task, trades: Sequence[Trade], closed_us: int | None) -> None:
             book.page(task, trades, closed_us)
             self._measure(task, trades)
 
-        walker.on_page = page
+        writer = Writer(tools.writing, lambda: self._record.run_id, tools.clock, queued=tools.workers + 1)
+        border = Border(tools.api)
+        walker = Walker(tools, writer, border, self._record.progress, page)
+        lists = Lists(tools, book, border, self._record, self._state, rhythm)
+        poller = Poller(tools, book, lists, self._state, rhythm)
         try:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(writer.run())
-                jobs = [group.create_task(_work(book, walker, tools.writing)) for _ in range(tools.workers)]
+                jobs = [group.create_task(self._work(book, walker)) for _ in range(tools.workers)]
+                jobs.append(group.create_task(border.run()))
                 jobs.append(group.create_task(lists.run(start, strict=self._strict)))
                 jobs.append(group.create_task(poller.run()))
                 jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
                 jobs.append(group.create_task(self._keep_telling(writer)))
-                jobs.append(group.create_task(self._watch_first_round(lists)))
+                jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
                 jobs.append(group.create_task(self._watch_database()))
-                jobs.append(group.create_task(self._prove_database()))
                 if self._session.signer is not None:
                     jobs.append(group.create_task(self._listen(self._session.signer, book, lists, poller)))
                 if errands is not None:
@@ -121,8 +132,9 @@ class FollowSession:
                 self._state.phase = Phase.STOPPING
                 for job in jobs:
                     job.cancel()
-                await writer.finish()
-                _, stuck = await asyncio.wait([writing, *jobs], timeout=_STOP_SECONDS)
+                # A writer that is stuck does not even take the word to finish.
+                jobs += [writing, group.create_task(writer.finish())]
+                _, stuck = await asyncio.wait(jobs, timeout=_STOP_SECONDS)
                 if stuck:
                     tools.writing.abort()
                     tools.planning.abort()
@@ -131,21 +143,43 @@ class FollowSession:
             raise first_of(group_error) from group_error
 
     async def _listen(self, signer: Signer, book: Book, lists: Lists, poller: Poller) -> None:
+        """Keep the channel. A fault in it costs nothing but time, because everything is polled as well."""
         listen = listener(book, lists, poller, self._state)
-        channel = Channel(self._session.http, channel_url(self._client.base_url), signer, listen)
-        channel.clock = self._client.clock
-        self._state.channel = self._state.channel or ChannelState()
-        telling = asyncio.create_task(_tell_channel(channel, self._state.channel))
-        try:
-            await channel.run(lambda: book.tickers(trading=True))
-        finally:
-            telling.cancel()
-            self._state.channel.connected = False
+        url = channel_url(self._client.base_url)
+        channel = Channel(self._session.http, url, signer, listen, clock=self._client.clock)
+        state = self._state.channel = self._state.channel or ChannelState()
+        faults = 0
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(_tell_channel(channel, state))
+                    await channel.run(lambda: book.tickers(trading=True))
+            except ExceptionGroup as group_error:
+                fault = first_of(group_error)
+                if not is_fault(fault):
+                    raise fault from group_error
+                self._faults.note("channel", fault)
+                faults += 1
+            finally:
+                state.connected = False
+            await asyncio.sleep(min(self._rhythm.longest_fault, self._rhythm.fault * 2.0 ** min(faults, 16)))
 
-    async def _watch_first_round(self, lists: Lists) -> None:
-        await lists.first_round.wait()
-        if self.on_first_round is not None:
-            self.on_first_round()
+    async def _work(self, book: Book, walker: Walker) -> None:
+        """One worker: a market at a time, without an end."""
+        while True:
+            order = await book.take()
+            unit = order.task.unit
+            try:
+                checkpoint = await _worked(order, walker, self._tools.writing)
+            except Exception as error:
+                if not self._faults.of_market(unit.ticker, error):
+                    raise
+                known = order.task.known or Checkpoint(unit.ticker, unit.series_ticker, unit.event_date)
+                checkpoint = known.failed(in_words(error))
+                self._record.progress[unit.series_ticker].failed[unit.ticker] = in_words(error)
+            else:
+                self._faults.no_more(unit.ticker)
+            book.done(order, checkpoint)
 
     async def _watch_database(self) -> None:
         """A server whose machine vanished says nothing, not even that it is gone: whoever waits for it is freed."""
@@ -158,27 +192,12 @@ class FollowSession:
                 self._tools.planning.abort()
                 raise DatabaseAway("the database does not answer")
 
-    async def _prove_database(self) -> None:
-        """Notice a database that went back while nothing is written too; vouch for nothing until that is known."""
-        databases = (self._tools.writing, self._tools.planning)
-        while True:
-            began = self._state.clock()
-            for database in databases:
-                await database.verify()
-            self._state.database_proved_at = began
-            while self._state.clock() - began < _PROOF_SECONDS:
-                await asyncio.sleep(0.1)
-                if not all(database.connected for database in databases):
-                    self._state.database_proved_at = -math.inf
-                    break
-
     async def _keep_telling(self, writer: Writer) -> None:
         told_at = self._state.clock()
         while True:
             if self._state.clock() - told_at >= self._rhythm.summary:
                 told_at = self._state.clock()
                 log.info("following", **_summary(self._state))
-            writer.run_id = self._record.run_id
             self._state.queue = writer.queued
             self._tell()
             await asyncio.sleep(0.5)
@@ -233,6 +252,11 @@ def _summary(state: FollowState) -> dict[str, object]:
     }
 
 
+async def _once(event: asyncio.Event, call: Callable[[], None]) -> None:
+    await event.wait()
+    call()
+
+
 async def _tell_channel(channel: Channel, state: ChannelState) -> None:
     before = (state.connections, state.gaps, state.messages)
     while True:
@@ -243,22 +267,18 @@ async def _tell_channel(channel: Channel, state: ChannelState) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _work(book: Book, walker: Walker, database: Database) -> None:
-    """One worker: a market at a time, without an end."""
-    while True:
-        order = await book.take()
-        task = order.task
-        if task.unit.settled:
-            # The plan read its checkpoint when it began; another worker may have proved the market since.
-            task = replace(task, known=await _checkpoint(database, task.unit.ticker))
-        known = task.known
-        if known is not None and known.state == "complete" and known.exchange_volume == task.unit.volume:
-            checkpoint = known
-        elif known is not None and order.closed_us is not None:
-            checkpoint = await walker.close(task, known, order.closed_us)
-        else:
-            checkpoint = await walker.walk(task)
-        book.done(order, checkpoint)
+async def _worked(order: Order, walker: Walker, database: Database) -> Checkpoint:
+    """One piece of work."""
+    task = order.task
+    if task.unit.settled:
+        # The plan read its checkpoint when it began; another worker may have proved the market since.
+        task = replace(task, known=await _checkpoint(database, task.unit.ticker))
+    known = task.known
+    if known is not None and known.state == "complete" and known.exchange_volume == task.unit.volume:
+        return known
+    if known is not None and order.closed_us is not None:
+        return await walker.close(task, known, order.closed_us)
+    return await walker.walk(task)
 
 
 async def _checkpoint(database: Database, ticker: str) -> Checkpoint | None:

@@ -40,6 +40,7 @@ class Phase(StrEnum):
     EXCHANGE_AWAY = "exchange away"
     DATABASE_AWAY = "database away"
     STANDBY = "standby"
+    FAULT = "program fault"
     STOPPING = "stopping"
 
 
@@ -123,13 +124,13 @@ class FollowState:
     """The exchange's time, as far as its answers tell it."""
     phase: Phase = Phase.STARTING
     reason: str = ""
-    """Why the exchange or the database is away, in words for the user; never with a secret."""
+    """Why nothing is fetched at present, in words for the user; never with a secret."""
     database_seen_at: float | None = None
-    database_proved_at: float | None = None
-    """When it last showed that it holds what this service has stored; minus infinity once a connection was lost."""
     losses: Counter[str] = field(default_factory=Counter)
     """Times that everything had to be opened again, by what was lost: `exchange`, `database`; `series`: another run had
     one of them."""
+    faults: int = 0
+    """Exceptions that nobody foresaw."""
     requests: int = 0
     retries: int = 0
     rate_limited: int = 0
@@ -152,11 +153,6 @@ class FollowState:
         """Seconds since the moment up to which the series is vouched for; None: not yet vouched for."""
         return None if series.fresh_at is None else max(0.0, self.clock() - series.fresh_at)
 
-    def went_back(self) -> None:
-        """The database lacks what was stored: nothing is vouched for until it is there again."""
-        for series in self.series.values():
-            series.fresh_at = None
-
     def not_ready(self) -> list[str]:
         """Why the data must not be taken for current, a line each; empty when they may.
 
@@ -165,16 +161,12 @@ class FollowState:
         reasons: list[str] = []
         if self.phase is Phase.STOPPING:
             reasons.append("the service is stopping")
-        if self.phase is Phase.STANDBY:
+        if self.phase in (Phase.STANDBY, Phase.FAULT):
             reasons.append(self.reason)
         if self.database_seen_at is None or self.clock() - self.database_seen_at > DATABASE_SECONDS:
             reasons.append("the database does not answer")
         if self.phase is Phase.MAINTENANCE:
             return reasons
-        proved_at = self.database_proved_at
-        working = self.phase in (Phase.CATCHING_UP, Phase.FOLLOWING)
-        if working and proved_at is not None and self.clock() - proved_at > DATABASE_SECONDS:
-            reasons.append("the database has to show first that it still holds what was stored")
         for series in self.series.values():
             age = self.age(series)
             failing = "".join(f"; failing: {reason}" for reason in list(series.failed.values())[:1])

@@ -124,7 +124,7 @@ class Following:
     def chicago(self) -> SeriesState:
         return self.state.series[SERIES]
 
-    async def until(self, condition: Condition, seconds: float = 10.0) -> None:
+    async def until(self, condition: Condition, seconds: float = 45.0) -> None:
         """Wait for it while the service works; its own end is an error."""
         end = steady() + seconds
         while not condition():
@@ -134,7 +134,7 @@ class Following:
             assert steady() < end, f"not within {seconds} s; {self.state.phase}, {self.state.reason}, {self.chicago}"
             await asyncio.sleep(0.01)
 
-    async def until_rows(self, url: str, query: str, expected: Sequence[tuple[Any, ...]], seconds: float = 10) -> None:
+    async def until_rows(self, url: str, query: str, expected: Sequence[tuple[Any, ...]], seconds: float = 45) -> None:
         """Wait until a query gives these rows."""
         end = steady() + seconds
         while [tuple(row) for row in await fetch(url, query)] != list(expected):

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
+from kalshi_ingest.jobs.follow.faults import Faults
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase, SeriesState, steady
 from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig
 from tests.jobs.follow.following import QUICK, SERIES, SETTLES, Condition, days_of_chicago, following, serving
@@ -76,7 +77,7 @@ async def running(
 ) -> AsyncIterator[FollowState]:
     """Errands alone, by the world's clock."""
     state = FollowState({each.series_ticker: SeriesState(each) for each in CHICAGO}, MORNING)
-    errands = Errands(weather, database_url, state, replace(QUICK, settlement=settlement))
+    errands = Errands(weather, database_url, state, replace(QUICK, settlement=settlement), Faults(state))
     task = asyncio.create_task(errands.run(lambda: world.now, asyncio.Event()))
     try:
         yield state

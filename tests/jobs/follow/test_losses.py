@@ -49,12 +49,12 @@ async def test_a_database_that_is_killed_and_comes_back(mortal: tuple[DatabaseSe
         await service.until(lambda: service.state.not_ready() == [])
         server.kill()
         world.add(trade_row(TICKER, after(-4), 2))
-        await service.until(lambda: service.state.phase is Phase.DATABASE_AWAY, 30)
+        await service.until(lambda: service.state.phase is Phase.DATABASE_AWAY)
         assert service.state.losses == {"database": 1}
         assert "database" in service.state.reason
         await service.until(lambda: "the database does not answer" in service.state.not_ready())
         await server.start_again()
-        await service.until(lambda: service.state.phase is Phase.FOLLOWING, 30)
+        await service.until(lambda: service.state.phase is Phase.FOLLOWING)
         await service.until_rows(url, _TRADES, [(2,)])
         await assert_holds_all(url, world.rows)
         assert service.state.reason == ""
@@ -74,8 +74,8 @@ async def test_a_short_loss_of_the_database_is_not_even_a_loss(mortal: tuple[Dat
         server.stop_immediately()
         world.add(trade_row(TICKER, after(-4), 2))
         await server.start_again()
-        await service.until_rows(url, _TRADES, [(2,)], 20)
-        await service.until_rows(url, "select trades_fetched from ingestion_log", [(2,)], 20)
+        await service.until_rows(url, _TRADES, [(2,)])
+        await service.until_rows(url, "select trades_fetched from ingestion_log", [(2,)])
         assert service.state.losses == {}
 
 
