@@ -84,6 +84,8 @@ class Client:
         """Requests sent so far, retries included."""
         self.rate_limited = 0
         """Of these, the ones answered with 429."""
+        self.trouble: str | None = None
+        """Why the exchange is being asked again, as long as nothing is answered; None when it answers."""
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._base_path = urlsplit(self._base_url).path
@@ -124,14 +126,22 @@ class Client:
                 if attempt == self._retry.attempts:
                     raise await self._given_up(error, path, attempt) from error
                 tally.retries += 1
+                self._note(error, attempt)
                 if not isinstance(error, RateLimited):
                     await asyncio.sleep(self._delay(attempt))
             except RecursionError:
                 raise BadPayload(f"GET {path}: the answer is nested too deeply") from None
             else:
                 self._answered_at = asyncio.get_running_loop().time()
+                self.trouble = None
                 return answer
         raise AssertionError("a retry policy has at least one attempt")
+
+    def _note(self, error: Transient, attempt: int) -> None:
+        """One failed answer among others is no trouble yet, a refused connection is."""
+        silent = asyncio.get_running_loop().time() - self._answered_at >= _ALIVE_SECONDS
+        if silent and (attempt > 1 or isinstance(error, Disconnected)) and not isinstance(error, RateLimited):
+            self.trouble = str(error)
 
     def _delay(self, attempt: int) -> float:
         """Full jitter: anything up to the doubled delay, so that workers that failed together come back apart."""

@@ -18,6 +18,8 @@ from kalshi_ingest.jobs.progress import SeriesProgress
 
 _LIVE_SECONDS = 0.25
 _LOG_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+"""How soon it is told that the exchange does not answer."""
 
 log = structlog.get_logger()
 
@@ -46,13 +48,23 @@ class Display:
     async def run(self) -> None:
         """Refresh for ever."""
         if not terminal.obeys(self._stream):
-            while True:
-                await asyncio.sleep(_LOG_SECONDS)
-                self._log()
+            await self._keep_logging()
         with Live(self._table(), console=Console(file=self._stream), auto_refresh=False, transient=True) as live:
             while True:
                 live.update(self._table(), refresh=True)
                 await asyncio.sleep(_LIVE_SECONDS)
+
+    async def _keep_logging(self) -> None:
+        logged_at, told = time.monotonic(), False
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            trouble = self._client.trouble
+            if trouble is not None and not told:
+                log.warning("exchange_unreachable", reason=trouble, retrying=True)
+            told = trouble is not None
+            if time.monotonic() - logged_at >= _LOG_SECONDS:
+                logged_at = time.monotonic()
+                self._log()
 
     def rates(self) -> Rates:
         """Where the run stands now."""
@@ -85,8 +97,11 @@ class Display:
     def _table(self) -> Table:
         rates = self.rates()
         left = "…" if rates.seconds_left is None else f"{rates.seconds_left:,.0f} s left"
+        title = f"{rates.requests_per_second:.1f} requests/s, {rates.budget_used:.0%} of the budget, {left}"
+        if self._client.trouble is not None:
+            title = f"The exchange does not answer, trying again: {terminal.safe_line(self._client.trouble)}"
         table = Table(
-            title=f"{rates.requests_per_second:.1f} requests/s, {rates.budget_used:.0%} of the budget, {left}",
+            title=Text(title),
             title_justify="left",
             box=None,
             pad_edge=False,

@@ -9,6 +9,7 @@ from typing import final
 from urllib.parse import quote, quote_plus
 
 import aiohttp
+import structlog
 
 from kalshi_ingest.errors import BadPayload, Disconnected, OutOfReach, Permanent, RateLimited, ServerFailed, Transient
 
@@ -19,6 +20,9 @@ USER_AGENT = "kalshi-ingest"
 """Sent with every request: public weather services want to know who asks."""
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,10 @@ class Service:
         self._secret = address.secret
         self._random = random or Random()
         self._next_at = float("-inf")
+        self._answers = True
+        """Whether somebody answered the last request, be it with a refusal."""
+        self._noted = False
+        """Whether it was said that nobody does."""
         self._timeout = aiohttp.ClientTimeout(
             total=self._retry.total_timeout,
             sock_connect=self._retry.connect_timeout,
@@ -98,20 +106,31 @@ class Service:
         """The body of the answer to GET `path`.
 
         Raises `Refused` for a status that is not worth asking again, `BadPayload` for a body beyond
-        `MAX_BODY_BYTES`, and `OutOfReach` when every attempt failed or the service asks for a long pause.
+        `MAX_BODY_BYTES`, and `OutOfReach` when every attempt failed or the service asks for a long pause. After a
+        request that nobody answered at all the next one is tried once only: whoever asks for many things learns soon
+        that nobody is there.
         """
-        for attempt in range(1, self._retry.attempts + 1):
+        attempts = self._retry.attempts if self._answers else 1
+        for attempt in range(1, attempts + 1):
             try:
                 async with self._free:
                     await self._turn()
                     return await self._once(path, params)
             except Transient as error:
+                self._note(error)
                 wait = self._wait(error, attempt)
-                if wait is None or attempt == self._retry.attempts:
+                if wait is None or attempt == attempts:
+                    self._answers = not isinstance(error, Disconnected)
                     raise OutOfReach(self._given_up(error, attempt)) from None
                 self.retries += 1
                 await asyncio.sleep(wait)
         raise AssertionError("a retry policy has at least one attempt")
+
+    def _note(self, error: Transient) -> None:
+        """Say once that the service does not answer, so that nobody wonders what is waited for."""
+        if isinstance(error, Disconnected) and not self._noted:
+            self._noted = True
+            log.warning("weather_service_unreachable", service=self.name, reason=str(error), retrying=True)
 
     async def _turn(self) -> None:
         """Wait for the next place in the pace. It is taken before waiting, so that no two callers share it."""
@@ -150,6 +169,7 @@ class Service:
             ) as response:
                 body = await self._bounded(response, what)
                 status, headers = response.status, response.headers
+                self._answers, self._noted = True, False
         except TimeoutError:
             raise Disconnected(self._blotted(f"{what}: no complete answer within the time allowed")) from None
         except aiohttp.ClientError as failure:

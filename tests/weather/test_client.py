@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from kalshi_ingest.errors import BadPayload, OutOfReach
 from kalshi_ingest.weather import client
@@ -195,3 +196,34 @@ def test_a_wait_can_be_cancelled() -> None:
 
     ended, _, _ = talk([Reply(429, headers={"Retry-After": "100"})], give_up)
     assert ended < 6
+
+
+def test_after_a_request_that_nobody_answered_the_next_is_tried_once() -> None:
+    with socket.socket() as held:  # bound, but not listening
+        held.bind(("127.0.0.1", 0))
+        address = Address("IEM", f"http://127.0.0.1:{held.getsockname()[1]}")
+
+        async def scenario() -> list[int]:
+            async with aiohttp.ClientSession() as http:
+                service = Service(http, address, requests_per_second=1.0, random=Random(1))
+                sent = []
+                for _ in range(3):
+                    with pytest.raises(OutOfReach):
+                        await service.get("/thing", {})
+                    sent.append(service.requests)
+                return sent
+
+        with capture_logs() as logged:
+            assert virtual_clock.run(scenario(), grace=GRACE) == [6, 7, 8]
+    (line,) = logged
+    assert (line["event"], line["service"]) == ("weather_service_unreachable", "IEM")
+
+
+def test_a_service_that_refuses_or_is_ill_is_asked_as_often_as_ever() -> None:
+    async def ask(service: Service) -> None:
+        for _ in range(2):
+            with pytest.raises(OutOfReach):
+                await service.get("/thing", {})
+
+    _, service, _ = talk([Reply(500)] * 12, ask)
+    assert service.requests == 12
