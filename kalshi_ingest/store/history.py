@@ -9,14 +9,15 @@ import asyncpg
 import orjson
 
 from kalshi_ingest.store.locks import LOCK_CLASS, lock_key
+from kalshi_ingest.store.runs import IS_EXPECTED
 
-_RUNS = """
+_RUNS = f"""
 select run_id::text, series_ticker, coalesce(series.city, series_ticker) as label, command, asked_by, status,
        started_at, finished_at, duration_seconds::double precision as seconds, min_event_date, max_event_date,
        markets_fetched, markets_listed, trades_fetched, candles_1m, candles_5m, requests, retries, error_message,
-       details, forgotten_at
+       details, forgotten_at, {IS_EXPECTED} as is_expected
 from ingestion_log left join series using (series_ticker)
-"""
+"""  # noqa: S608
 _LATEST = """
 where command not like 'weather %' and (series_ticker, started_at) in (
     select series_ticker, max(started_at) from ingestion_log where command not like 'weather %' group by series_ticker)
@@ -65,16 +66,13 @@ class SeriesRun:
     """What failed and what was accepted with a warning; see the column's comment."""
     forgotten_at: datetime | None
     """When `status --forget` took it back; None: it was not."""
+    is_expected: bool
+    """Whether coverage expects the event dates that it asked for."""
 
     @property
     def of_weather(self) -> bool:
         """Whether it fetched weather, which has coverage of its own."""
         return self.command.startswith("weather ")
-
-    @property
-    def is_expected(self) -> bool:
-        """Whether coverage expects the event dates that it asked for; the same as `runs.EXPECTED` says in SQL."""
-        return not self.of_weather and self.forgotten_at is None and self.markets_listed != 0
 
 
 async def latest_of_each(connection: asyncpg.Connection) -> dict[str, SeriesRun]:

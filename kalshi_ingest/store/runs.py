@@ -22,11 +22,10 @@ where status = 'running' and series_ticker = any($1::text[]) and run_id <> $2
     and coalesce(substring(command from '^weather \\w+'), '') = coalesce(substring($3 from '^weather \\w+'), '')
 """
 
-EXPECTED = (
-    "ingestion_log where command not like 'weather %' and forgotten_at is null and markets_listed is distinct from 0"
-)
-"""SQL: the runs whose event dates should be held. One that the exchange answered with other dates only, or that a
-person took back, is none of them; one that failed before it could know is."""
+IS_EXPECTED = "(command not like 'weather %' and forgotten_at is null and markets_listed is distinct from 0)"
+"""SQL: whether the event dates that a run asked for should be held. Not those of a run that the exchange answered with
+other dates only, or that a person took back; those of one that failed before it could know are expected."""
+EXPECTED = f"ingestion_log where {IS_EXPECTED}"
 
 _UPDATE = """
 update ingestion_log set status = $3, markets_listed = $13, markets_fetched = $4, trades_fetched = $5, candles_1m = $6,

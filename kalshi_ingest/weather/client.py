@@ -154,7 +154,8 @@ class Service:
         later = "run again later"
         if isinstance(error, RateLimited) and error.retry_after is not None:
             later = f"it asks to wait {error.retry_after:.0f} s; run again then"
-        return f"{self.name} is out of reach: {error} ({attempts} attempts); {later}, what was stored stays"
+        tried = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        return f"{self.name} is out of reach: {error} ({tried}); {later}, what was stored stays"
 
     async def _once(self, path: str, params: Params) -> bytes:
         self.requests += 1
