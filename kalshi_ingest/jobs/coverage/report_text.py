@@ -35,6 +35,10 @@ from kalshi_ingest.jobs.tables import table
 _WIDTH = 100
 _HOLES_SHOWN = 20
 _OTHERS_SHOWN = 3
+_MISTAKEN = (
+    "Dates that were asked for by mistake need not be fetched: `kalshi-ingest status --runs` lists the runs, "
+    "`kalshi-ingest status --forget ID` takes one back."
+)
 _RULER = "1...5....10...15...20...25...30"
 _COLOURS = {DayState.HOLE: "1;31", DayState.WARNING: "33", DayState.OPEN: "36", DayState.COMPLETE: "32"}
 """ANSI colours of the calendar's letters; the letters alone say the same."""
@@ -49,6 +53,8 @@ def as_text(report: Report, *, colour: bool = False) -> str:
     parts += _section("Holes", report.at(Level.HOLE), _HOLES_SHOWN)
     parts += _section("Warnings", report.at(Level.WARNING), _OTHERS_SHOWN)
     parts += _section("Notes", report.at(Level.NOTE), _OTHERS_SHOWN)
+    if report.total.markets_held and any(each.kind == "never_asked" for each in report.findings):
+        parts += ["", *_wrapped(_MISTAKEN, "")]
     commands = [work.command for work in work_left(report)]
     if commands:
         parts += ["", "What closes the holes:", *(f"  {command}" for command in commands)]

@@ -180,3 +180,12 @@ def test_an_empty_database_and_a_stray_ticker_have_an_answer_too() -> None:
     whole = text(held)
     assert whole.startswith("1 hole outside every series.")
     assert "NONSENSE  3 trades of a market that nothing else here knows" in whole
+
+
+def test_dates_that_nobody_asked_for_may_be_a_mistake_that_can_be_taken_back() -> None:
+    held = clean()
+    held.asked = (date(2025, 10, 1), date(2025, 11, 3))
+    told = paragraph(text(held), "Dates that were asked for by mistake")
+    assert "`kalshi-ingest status --forget ID` takes one back." in " ".join(told)
+    assert "by mistake" not in text(clean())
+    assert "by mistake" not in text(Held()), "in an empty database nothing is a mistake yet"
