@@ -1,18 +1,21 @@
 """The command line: the only place that builds things, reads settings and clock, and picks exit codes.
 
 0 done and complete · 1 ran, but something is incomplete (listed) · 2 wrong usage or configuration ·
-3 exchange or database out of reach after retries · 130 interrupted, checkpoint kept.
+3 exchange or database out of reach after retries · 70 a fault of the program itself, with its traceback ·
+130 interrupted, checkpoint kept.
 """
 
 import argparse
+import errno
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kalshi_ingest import logs, terminal
 from kalshi_ingest.commands.signals import handled
-from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
 from kalshi_ingest.jobs.simulation import add_simulate_options
 from kalshi_ingest.settings import Settings, load_settings
 from kalshi_ingest.store.sqlstate import translated
@@ -21,7 +24,11 @@ Handler = Callable[[argparse.Namespace, Settings], int]
 Command = Callable[[str, str, str], argparse.ArgumentParser]
 """(name, handler, help) → the command's own parser."""
 
-_UNUSABLE, _OUT_OF_REACH, _INTERRUPTED = 2, 3, 130
+_UNUSABLE, _OUT_OF_REACH, _FAULT, _INTERRUPTED = 2, 3, 70, 130
+
+_EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+"""What the machine may lack, or be ill with, wherever a file is opened or written. All else about a file that the user
+named is explained where it is used; what comes here raw nobody foresaw."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +55,7 @@ def _handler(name: str) -> Handler:
 
 @contextmanager
 def _told() -> Iterator[list[int]]:
-    """Turn errors into one clear line and the exit code that belongs to them."""
+    """Turn foreseen errors into one clear line, others into their traceback, and choose the exit code."""
     outcome: list[int] = []
     try:
         yield outcome
@@ -56,17 +63,19 @@ def _told() -> Iterator[list[int]]:
         outcome.append(_INTERRUPTED)
     except Exception as error:
         meaning = translated(error)
-        if isinstance(meaning, Unusable):
-            outcome.append(_UNUSABLE)
-        elif isinstance(meaning, IngestError | OSError) or type(meaning).__module__.startswith("asyncpg"):
-            outcome.append(_OUT_OF_REACH)
+        if isinstance(meaning, OSError) and meaning.errno in _EXHAUSTED:
+            meaning = OutOfReach(f"the machine does not let the program work: {meaning}; mend it, then run again")
+        if isinstance(meaning, IngestError):
+            outcome.append(_UNUSABLE if isinstance(meaning, Unusable) else _OUT_OF_REACH)
+            _complain(str(meaning) or type(meaning).__name__)
         else:
-            raise
-        _complain(logs.redact(str(meaning) or type(meaning).__name__))
+            outcome.append(_FAULT)
+            terminal.write(sys.stderr, terminal.safe(logs.redact(traceback.format_exc())))
+            _complain("a fault of the program itself: please report the lines above; what is committed stays")
 
 
 def _complain(text: str) -> None:
-    terminal.write(sys.stderr, terminal.safe(f"kalshi-ingest: {text}") + "\n")
+    terminal.write(sys.stderr, terminal.safe(f"kalshi-ingest: {logs.redact(text)}") + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -180,6 +180,13 @@ class Place:
             return Unusable(f"cannot write to {self}: {reason}")
         return OutOfReach(f"cannot write to {self}: {reason}; run the export again")
 
+    def unreadable(self, error: OSError) -> IngestError:
+        """What a failure to read here means to the user."""
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if error.errno in _FORBIDDEN:
+            return Unusable(f"cannot read the archive at {self}: {reason}")
+        return OutOfReach(f"cannot read the archive at {self}: {reason}; run the same command again later")
+
     def _upload(self, aside: Path, path: str) -> None:
         """Object storage shows an object once it is uploaded whole, so there is nothing to rename."""
         if not isinstance(self._filesystem, fs.S3FileSystem | fs.GcsFileSystem):

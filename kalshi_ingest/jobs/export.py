@@ -16,14 +16,13 @@ from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
 from kalshi_ingest.archive.summary import summary_report
 from kalshi_ingest.archive.writing import described
-from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.copying import copied, in_thread
 from kalshi_ingest.jobs.labels import Labelled, labelled
 from kalshi_ingest.jobs.tables import table as text_table
 from kalshi_ingest.store import reading
 from kalshi_ingest.store.city_facts import city_facts
 from kalshi_ingest.store.database import Database
-from kalshi_ingest.store.sqlstate import translated
 
 _AT_A_TIME = 4
 """Files that are published together: each waits for the disk or for the network."""
@@ -82,20 +81,15 @@ async def export(
     """
 
     async def work(connection: asyncpg.Connection) -> ExportResult:
-        try:
-            async with reading.snapshot(connection):
-                cities = labelled(await reading.held_series(connection), labels, expected=expected)
-                comments = {
-                    source: await reading.comments(connection, source)
-                    for source in dict.fromkeys(table.source for table in TABLES)
-                }
-                manifest = await in_thread(place, lambda: _manifest(place, layout))
-                exporting = _Exporting(connection, place, manifest, comments)
-                return ExportResult(str(place), layout, [await exporting.city(city) for city in cities])
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            if connection.is_closed():
-                raise OutOfReach(f"lost the database at {database.place}; run the export again") from error
-            raise translated(error) from error
+        async with reading.snapshot(connection):
+            cities = labelled(await reading.held_series(connection), labels, expected=expected)
+            comments = {
+                source: await reading.comments(connection, source)
+                for source in dict.fromkeys(table.source for table in TABLES)
+            }
+            manifest = await in_thread(place, lambda: _manifest(place, layout))
+            exporting = _Exporting(connection, place, manifest, comments)
+            return ExportResult(str(place), layout, [await exporting.city(city) for city in cities])
 
     with place.locked():
         return await database.alone(work)

@@ -110,6 +110,13 @@ async def _analyze(connection: asyncpg.Connection, _: bool) -> None:
 
 def _checks(place: Place, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
     """City → its check, not begun yet."""
+    try:
+        return _found(place, labels, origin)
+    except OSError as error:
+        raise place.unreadable(error) from error
+
+
+def _found(place: Place, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
     if not place.exists():
         raise Unusable(f"there is no archive at {place}: no such folder")
     manifest = read_manifest(place)
