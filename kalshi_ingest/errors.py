@@ -13,6 +13,7 @@
     │       └── SeriesTaken     another run works on the series
     └── OutOfReach              stops the run: exchange or database gone after all retries (exit 3)
         └── DatabaseAway        it is the database: away, read-only, locked or full, all of which passes
+            └── DatabaseWentBack  it lacks what was committed: a failover or a restore
 
 `Transient` and `Permanent` concern one request or one market: the others go on.
 `Unusable` and `OutOfReach` concern the whole run.
@@ -80,3 +81,10 @@ class OutOfReach(IngestError):
 
 class DatabaseAway(OutOfReach):
     """The database stayed away, read-only or locked through every retry, or can take no more data."""
+
+
+class DatabaseWentBack(DatabaseAway):
+    """The database lacks what this run has committed: a late standby took over, or an earlier state was restored.
+
+    What the run knows of it is worth nothing any more; it has to start over from what the database holds.
+    """

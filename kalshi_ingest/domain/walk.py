@@ -59,6 +59,7 @@ class Checkpoint:
 class Step:
     """One page's worth of writing."""
 
+    ticker: str
     trades: list[Trade]
     """Ascending, each once."""
     fresh: bool
@@ -105,6 +106,8 @@ class Walk:
         self._carry: list[Candle] = []
         self._page_oldest: Position | None = None
         self._unwritten = unwritten
+        self.held = known
+        """The market's checkpoint as it is stored; None: it has none."""
         if known is None:
             self.checkpoint = fresh
         elif known.state == "walking" and known.settled_first == unit.settled:
@@ -146,6 +149,24 @@ class Walk:
         self._carry = []
         self._page_oldest = None
         self.checkpoint = replace(self.checkpoint, tier=tiers[0], cursor=None, confirming=True)
+
+    def reload(self, known: Checkpoint | None, trades: int, contracts: int, tiers: Sequence[Tier]) -> None:
+        """Walk again from the newest trade, over staging: what is stored is not what this walk believed.
+
+        `known` is the checkpoint as it is stored; `trades` and `contracts` (hundredths) were counted in the table.
+        """
+        self.held = known
+        self.checkpoint = replace(
+            self.checkpoint,
+            walk=1,
+            since_us=None,
+            oldest=None if known is None else known.oldest,
+            newest_us=None if known is None else known.newest_us,
+            pages=0 if known is None else known.pages,
+            trades_stored=trades,
+            contracts_stored=contracts,
+        )
+        self.start_over(tiers)
 
     def take(
         self, trades: list[Trade], cursor: str | None, tiers: Sequence[Tier], closed_us: int | None = None
@@ -193,6 +214,7 @@ class Walk:
             pages=before.pages + 1,
         )
         return Step(
+            before.ticker,
             trades,
             fresh,
             closed(candles, 1, closed_us),
@@ -204,7 +226,7 @@ class Walk:
 
     def stored(self, checkpoint: Checkpoint) -> None:
         """Go on from the checkpoint that was written with the last step."""
-        self.checkpoint = checkpoint
+        self.held = self.checkpoint = checkpoint
 
     @staticmethod
     def _following(now: Checkpoint, cursor: str | None, tiers: Sequence[Tier]) -> tuple[Tier, str | None] | None:
@@ -242,8 +264,7 @@ def since(known: Checkpoint | None, unit: Unit) -> int | None:
 
 def closing(known: Checkpoint, buckets: Set[int], closed_us: int) -> Step:
     """The step that writes the candles of `buckets` which ended by `closed_us`, of trades that are stored already."""
-    after = replace(known, pages=known.pages + 1)
-    return Step([], False, [], [], buckets, closed_us, lambda *_: after)
+    return Step(known.ticker, [], False, [], [], buckets, closed_us, lambda *_: known)
 
 
 def closed(candles: Sequence[Candle], minutes: int, closed_us: int | None) -> list[Candle]:

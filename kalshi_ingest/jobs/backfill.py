@@ -14,6 +14,7 @@ from kalshi_ingest.jobs.failures import first_of
 from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
+from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.store import runs
@@ -38,9 +39,6 @@ class Backfill:
         self._tools = tools
         self._dates = dates
         self._run = runs.Run(uuid4(), command, asked_by(), tools.clock(), dates.start, dates.end)
-        self._writer = Writer(
-            tools.writing, lambda: self._run.run_id, tools.clock, queued=tools.workers + 1, candles=tools.candles
-        )
 
     @property
     def run_id(self) -> UUID:
@@ -60,7 +58,10 @@ class Backfill:
                 f"another run is working on {taken.name} in this database ({taken.by}): wait for it to end, "
                 "or ask for other cities"
             )
-        await self._record(lambda connection: runs.begin(connection, self._run, tickers))
+        await restarting((self._tools.writing, self._tools.planning), lambda: self._once(stop), self._start_over)
+
+    async def _once(self, stop: asyncio.Event) -> None:
+        await self._record(lambda connection: runs.begin(connection, self._run, list(self.progress)))
         error: str | None = None
         try:
             await self._work(stop)
@@ -71,15 +72,25 @@ class Backfill:
             self.interrupted = self.interrupted or (stop.is_set() and error is None)
             with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.wait_for(self._close_log(error), _CLOSE_SECONDS)
+        if not self.interrupted:
+            await self._tools.writing.verify()
+            await self._tools.planning.verify()
+
+    def _start_over(self) -> None:
+        for progress in self.progress.values():
+            progress.start_over("the database went back to an earlier state during this run: everything was read again")
 
     async def _work(self, stop: asyncio.Event) -> None:
         tools = self._tools
+        writer = Writer(
+            tools.writing, lambda: self.run_id, tools.clock, queued=tools.workers + 1, candles=tools.candles
+        )
         feed = Feed(list(self.progress))
         border = Border(tools.api)
-        walker = Walker(tools, self._writer, border, self.progress)
+        walker = Walker(tools, writer, border, self.progress)
         try:
             async with asyncio.TaskGroup() as group:
-                writing = group.create_task(self._writer.run())
+                writing = group.create_task(writer.run())
                 turn = asyncio.Semaphore(_PAGES_AT_ONCE)
                 plans = [
                     SeriesPlan(tools, progress, self._dates, run_id=self.run_id, turn=turn)
@@ -90,7 +101,7 @@ class Backfill:
                 jobs += [group.create_task(walker.work(feed)) for _ in range(tools.workers)]
                 await self._until_done(jobs, stop)
                 # Nothing is handed to the writer any more. One that is stuck does not even take the word to finish.
-                jobs += [writing, group.create_task(self._writer.finish())]
+                jobs += [writing, group.create_task(writer.finish())]
                 _, stuck = await asyncio.wait(jobs, timeout=_STOP_SECONDS if self.interrupted else None)
                 if stuck:
                     tools.writing.abort()

@@ -33,6 +33,7 @@ from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import IngestError, SeriesTaken, Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
 from kalshi_ingest.jobs.asking import asked_by
+from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import Database
@@ -87,6 +88,12 @@ async def load(
     database stays away.
     """
     run = runs.Run(uuid4(), command, asked_by(), clock(), None, None)
+    return await restarting([database], lambda: _load(database, place, labels, run, clock))
+
+
+async def _load(
+    database: Database, place: Place, labels: Sequence[str] | None, run: runs.Run, clock: Callable[[], datetime]
+) -> LoadResult:
     checks = await asyncio.to_thread(_checks, place, labels, Origin(run.run_id, run.started_at, STATUSES))
     result = LoadResult()
     async for label, checked in _checked(checks):

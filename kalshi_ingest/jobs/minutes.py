@@ -17,6 +17,7 @@ from kalshi_ingest.domain.minutes import is_late
 from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, SeriesTaken, Unusable
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
+from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.minutes import Claim, claims, fail_days, write_days
@@ -111,7 +112,9 @@ class MinuteRun:
         self._source = source
         self._plan = planned
         self._clock = clock
-        self._waiting = deque(planned.pieces)
+        self._outdated = False
+        """The plan rests on claims that the database no longer holds."""
+        self._waiting: deque[Piece] = deque()
         self._unanswered = 0
         asked = planned.asked
         self._run = runs.Run(uuid4(), command, asked_by(), clock(), asked.start, asked.end)
@@ -123,16 +126,23 @@ class MinuteRun:
         Raises `Unusable` for a refused key and when another run works on one of the stations, `OutOfReach` when the
         database is gone. What the service does not give is in `progress`.
         """
-        names = list(self._names.values())
         locks = {f"weather minutes {series_ticker}": city.key for city, series_ticker in self._names.items()}
         taken = await self._database.lock_series(locks)
         if taken is not None:
             raise SeriesTaken(
                 f"another run is fetching minutes of {locks[taken.name]} here ({taken.by}): wait for it to end"
             )
-        await self._record(lambda connection: runs.begin(connection, self._run, names))
+        await restarting([self._database], self._once, self._start_over)
+        return self.progress
+
+    async def _once(self) -> None:
+        await self._record(lambda connection: runs.begin(connection, self._run, list(self._names.values())))
         outcome = runs.Outcome("interrupted", "stopped by the user")
         try:
+            if self._outdated:
+                self._plan = await plan(self._database, self._source, self._plan.asked, self._clock())
+                self._outdated = False
+            self._waiting = deque(self._plan.pieces)
             await self._work()
             outcome = self._outcome()
         except Exception as error:
@@ -141,7 +151,13 @@ class MinuteRun:
         finally:
             with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.wait_for(self._close_log(outcome), _CLOSE_SECONDS)
-        return self.progress
+        await self._database.verify()
+
+    def _start_over(self) -> None:
+        self._outdated = True
+        self._unanswered = 0
+        self.progress.failed.clear()
+        self.progress.ended, self.progress.out_of_reach = None, False
 
     async def _work(self) -> None:
         workers = [asyncio.create_task(self._worker()) for _ in range(self._source.workers)]

@@ -237,19 +237,23 @@ class SeriesPlan:
             return
         resolved = list(zip(markets, strikes.of_markets(markets), strict=True))
         quiet = [market for market in markets if self._proved_empty(market) and not feed.tracks(market.ticker)]
-        finished = [self._empty_checkpoint(market) for market in quiet]
 
-        async def work(connection: asyncpg.Connection, _: bool) -> None:
+        async def work(connection: asyncpg.Connection, _: bool) -> set[str]:
             now = self._clock()
             await catalog.store_markets(connection, self._series, self._city, resolved, now)
+            moved = await checkpoints.outdated(
+                connection, {market.ticker: self._known.get(market.ticker) for market in quiet}
+            )
+            finished = [self._empty_checkpoint(market) for market in quiet if market.ticker not in moved]
             failed = await self._failed(connection, rejected, feed)
             await checkpoints.store(connection, finished + failed, self._run_id, now)
+            return moved
 
-        await self._database.run(work)
+        # Of markets that moved on since the plan began, the writer tells the worker what is stored now.
+        done = {market.ticker for market in quiet} - await self._database.run(work)
         self._progress.markets += len(markets)
-        self._progress.ended |= {market.ticker for market in quiet}
-        self._progress.verdicts["exact"] += len(quiet)
-        done = {market.ticker for market in quiet}
+        self._progress.ended |= done
+        self._progress.verdicts["exact"] += len(done)
         tasks: list[Task] = []
         # In the order of the primary keys, so that their indexes grow at few places and stay dense.
         for market in sorted(markets, key=lambda market: market.ticker):

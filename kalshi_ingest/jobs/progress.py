@@ -51,6 +51,12 @@ class SeriesProgress:
     """Ticker (or what else could not be read) to reason."""
     warnings: list[str] = field(default_factory=list)
 
+    def start_over(self, why: str) -> None:
+        """Judge everything again from the start, with `why` as a warning. What was asked and fetched stays counted."""
+        self.listed = False
+        self.markets = self.proved_before = self.open = 0
+        self.ended, self.verdicts, self.failed, self.warnings = set(), Counter(), {}, [why]
+
     @property
     def counted(self) -> SeriesCount:
         """What the ingestion log keeps of it."""

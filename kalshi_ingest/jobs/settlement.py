@@ -19,6 +19,7 @@ from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Reported, Source
 from kalshi_ingest.errors import IngestError, SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
+from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
 from kalshi_ingest.jobs.settlement_plan import days_of, due
 from kalshi_ingest.jobs.settlement_report import SettlementReport, report_of
@@ -84,17 +85,27 @@ class SettlementJob:
             raise SeriesTaken(
                 f"another run is fetching settlements of {locks[taken.name]} here ({taken.by}): wait for it to end"
             )
+        return await restarting([self._database], lambda: self._once(stop), self._start_over)
+
+    async def _once(self, stop: asyncio.Event) -> SettlementReport:
         await self._in_transaction(lambda connection: runs.begin(connection, self._run, self._series))
         error: str | None = None
         try:
             await self._until(stop)
-            return await self._in_transaction(self._report)
+            report = await self._in_transaction(self._report)
         except BaseException as failure:
             error = str(failure) or type(failure).__name__
             raise
         finally:
             with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.wait_for(self._close_log(error), _CLOSE_SECONDS)
+        if not self.interrupted:
+            await self._database.verify()
+        return report
+
+    def _start_over(self) -> None:
+        self.fetching.failed.clear()
+        self.unreadable.clear()
 
     async def _until(self, stop: asyncio.Event) -> None:
         working, stopping = asyncio.create_task(self._work()), asyncio.create_task(stop.wait())

@@ -18,12 +18,14 @@ from kalshi_ingest.jobs.feed import Feed, Task
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.writer import NotFresh, Writer
+from kalshi_ingest.store.writer import Outdated, Writer
 
 GUARD_US = 2_000_000
 """How long after its end a candle of a market that trades is held back: its last trades may show up a little late."""
 
 _CUTOFF_SECONDS = 60.0
+_RELOADS = 3
+"""Times that a market may turn out to be stored otherwise than its walk believed, before it fails."""
 _FIRST_SECONDS = 5.0
 """How long the first pages wait for the cutoff, which saves them a request each."""
 
@@ -106,7 +108,7 @@ class Walker:
             reason = str(error).replace("\0", "")  # PostgreSQL's text cannot hold it
             log.warning("market failed", ticker=task.unit.ticker, reason=reason)
             progress.failed[task.unit.ticker] = reason
-            walk.stored((await self._writer.write(walk.checkpoint, walk.checkpoint.failed(reason))).checkpoint)
+            await self._fail(walk, task.unit, reason)
         else:
             progress.failed.pop(task.unit.ticker, None)
             self._count(walk.checkpoint, progress)
@@ -116,7 +118,10 @@ class Walker:
     async def close(self, task: Task, known: Checkpoint, closed_us: int) -> Checkpoint:
         """Write the candles of the task's buckets that ended by `closed_us`, of trades that are stored already."""
         progress = self._progress[task.unit.series_ticker]
-        written = await self._writer.write(known, closing(known, task.unwritten, closed_us))
+        try:
+            written = await self._writer.write(known, closing(known, task.unwritten, closed_us))
+        except Outdated:  # the trades may not be there either
+            return await self.walk(replace(task, only_new=False))
         progress.candles_1m += written.candles_1m
         progress.candles_5m += written.candles_5m
         return written.checkpoint
@@ -132,20 +137,30 @@ class Walker:
 
         walk.restore(await self._database.run(work))
 
-    async def _recount(self, walk: Walk) -> None:
-        """Rows were there that the checkpoint did not know of: count what is really held."""
+    async def _reload(self, walk: Walk, unit: Unit) -> None:
+        """The tables hold something else than the walk believed: begin again from what is really there."""
 
-        async def work(connection: asyncpg.Connection, _: bool) -> tuple[int, int]:
-            return await checkpoints.stored_trades(connection, walk.checkpoint.ticker)
+        async def work(connection: asyncpg.Connection, _: bool) -> tuple[Checkpoint | None, int, int]:
+            known = await checkpoints.of_tickers(connection, [unit.ticker])
+            return known.get(unit.ticker), *await checkpoints.stored_trades(connection, unit.ticker)
 
-        trades, contracts = await self._database.run(work)
-        walk.stored(replace(walk.checkpoint, trades_stored=trades, contracts_stored=contracts))
+        walk.reload(*await self._database.run(work), await self._border.tiers(unit))
+
+    async def _fail(self, walk: Walk, unit: Unit, reason: str) -> None:
+        failed = walk.checkpoint.failed(reason)
+        try:
+            walk.stored((await self._writer.write(walk.held, failed)).checkpoint)
+        except Outdated:
+            await self._reload(walk, unit)
+            failed = walk.checkpoint.failed(reason)
+            walk.stored((await self._writer.write(walk.held, failed)).checkpoint)
 
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
         resumed = walk.checkpoint.cursor is not None
         closed_us = self._closed_us(walk, task.known)
         answered: set[Tier] = set()
+        reloads = 0
         while (position := walk.position) is not None:
             try:
                 page = await self._page(unit, walk.checkpoint.since_us, position, answered, progress)
@@ -160,14 +175,15 @@ class Walker:
             tiers = await self._border.tiers(unit, walk.checkpoint.since_us)
             if page is None:
                 page, tiers = TradePage([], None), (Tier.LIVE, Tier.HISTORICAL)
-            before = walk.checkpoint
             step = walk.take(page.trades, page.cursor, tiers, closed_us)
             try:
-                written = await self._writer.write(before, step)
-            except NotFresh:
-                log.warning("rows without a checkpoint; walking over staging", ticker=unit.ticker)
-                walk.start_over(tiers)
-                await self._recount(walk)
+                written = await self._writer.write(walk.held, step)
+            except Outdated as error:
+                reloads += 1
+                if reloads > _RELOADS:
+                    raise
+                log.warning("walking again over staging", ticker=unit.ticker, reason=str(error))
+                await self._reload(walk, unit)
                 continue
             walk.stored(written.checkpoint)
             progress.trades += written.trades

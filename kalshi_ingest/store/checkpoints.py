@@ -1,6 +1,6 @@
 """Checkpoints in and out of the database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -12,35 +12,53 @@ from kalshi_ingest.domain.walk import Checkpoint
 
 _FETCH_ROWS = 5_000
 
-_LOAD = """
-select ticker, series_ticker, event_date, state, tier, cursor, walk, confirming, settled_first, oldest_time,
-       oldest_trade_id, newest_time, since_time, pages, trades_stored, (contracts_stored * 100)::bigint as contracts,
-       (exchange_volume * 100)::bigint as volume, verdict, error
-from checkpoints
-"""
+_STATED: tuple[tuple[str, str, Callable[[Checkpoint], object]], ...] = (
+    ("ticker", "text", lambda known: known.ticker),
+    ("series_ticker", "text", lambda known: known.series_ticker),
+    ("event_date", "date", lambda known: known.event_date),
+    ("state", "text", lambda known: known.state),
+    ("tier", "text", lambda known: known.tier),
+    ("cursor", "text", lambda known: known.cursor),
+    ("walk", "smallint", lambda known: known.walk),
+    ("confirming", "boolean", lambda known: known.confirming),
+    ("settled_first", "boolean", lambda known: known.settled_first),
+    ("oldest_time", "timestamptz", lambda known: _moment(known.oldest and known.oldest[0])),
+    ("oldest_trade_id", "uuid", lambda known: known.oldest and UUID(bytes=known.oldest[1])),
+    ("newest_time", "timestamptz", lambda known: _moment(known.newest_us)),
+    ("since_time", "timestamptz", lambda known: _moment(known.since_us)),
+    ("pages", "integer", lambda known: known.pages),
+    ("trades_stored", "bigint", lambda known: known.trades_stored),
+    ("contracts_stored", "bigint", lambda known: known.contracts_stored),
+    ("exchange_volume", "bigint", lambda known: known.exchange_volume),
+    ("verdict", "text", lambda known: known.verdict),
+    ("error", "text", lambda known: known.error),
+)
+"""What a checkpoint states: column, the type in which it travels, and its value."""
+_HUNDREDTHS = frozenset({"contracts_stored", "exchange_volume"})
+"""Contracts in the table, hundredths of one in the program."""
 
-_STORE = """
-insert into checkpoints as known (ticker, series_ticker, event_date, state, tier, cursor, walk, confirming,
-    settled_first, oldest_time, oldest_trade_id, newest_time, since_time, pages, trades_stored, contracts_stored,
-    exchange_volume, verdict, error, run_id, updated_at, completed_at)
-select ticker, series_ticker, event_date, state, tier, cursor, walk, confirming, settled_first, oldest_time,
-       oldest_trade_id, newest_time, since_time, pages, trades_stored, contracts / 100.0, volume / 100.0, verdict,
-       error, $20::uuid, $21::timestamptz, case when state = 'complete' then $21::timestamptz end
-from unnest($1::text[], $2::text[], $3::date[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::boolean[],
-            $9::boolean[], $10::timestamptz[], $11::uuid[], $12::timestamptz[], $13::timestamptz[], $14::integer[],
-            $15::bigint[], $16::bigint[], $17::bigint[], $18::text[], $19::text[])
-     as new (ticker, series_ticker, event_date, state, tier, cursor, walk, confirming, settled_first, oldest_time,
-             oldest_trade_id, newest_time, since_time, pages, trades_stored, contracts, volume, verdict, error)
-on conflict (ticker) do update set
-    series_ticker = excluded.series_ticker, event_date = excluded.event_date, state = excluded.state,
-    tier = excluded.tier, cursor = excluded.cursor, walk = excluded.walk, confirming = excluded.confirming,
-    settled_first = excluded.settled_first, oldest_time = excluded.oldest_time,
-    oldest_trade_id = excluded.oldest_trade_id, newest_time = excluded.newest_time, since_time = excluded.since_time,
-    pages = excluded.pages, trades_stored = excluded.trades_stored,
-    contracts_stored = excluded.contracts_stored, exchange_volume = excluded.exchange_volume,
-    verdict = excluded.verdict, error = excluded.error, run_id = excluded.run_id,
-    updated_at = excluded.updated_at, completed_at = excluded.completed_at
-"""
+COLUMNS = (*(name for name, _, _ in _STATED), "run_id", "updated_at", "completed_at")
+"""Every column of the table: what is left out of a statement would keep the word of an older checkpoint."""
+
+UPSERT = "on conflict (ticker) do update set " + ", ".join(
+    f"{name} = excluded.{name}" for name in COLUMNS if name != "ticker"
+)
+"""A checkpoint replaces the one before it, whole."""
+
+_LOAD = "select " + ", ".join(
+    f"({name} * 100)::bigint as {name}" if name in _HUNDREDTHS else name for name, _, _ in _STATED
+)
+_LOAD += " from checkpoints "
+
+_STORE = f"""
+insert into checkpoints as known ({", ".join(COLUMNS)})
+select {", ".join(f"{name} / 100.0" if name in _HUNDREDTHS else name for name, _, _ in _STATED)},
+       ${len(_STATED) + 1}::uuid, ${len(_STATED) + 2}::timestamptz,
+       case when state = 'complete' then ${len(_STATED) + 2}::timestamptz end
+from unnest({", ".join(f"${number}::{kind}[]" for number, (_, kind, _) in enumerate(_STATED, 1))})
+     as new ({", ".join(name for name, _, _ in _STATED)})
+{UPSERT}
+"""  # noqa: S608
 
 _TRADES_FROM = """
 select created_time, trade_id, (yes_price * 1000000)::bigint, (count * 100)::bigint, taker_side, is_block_trade
@@ -66,37 +84,18 @@ async def of_tickers(connection: asyncpg.Connection, tickers: Sequence[str]) -> 
 
 async def store(connection: asyncpg.Connection, checkpoints: Sequence[Checkpoint], run_id: UUID, now: datetime) -> None:
     """Write checkpoints, in the caller's transaction."""
-    columns: list[list[object]] = [[] for _ in range(19)]
-    for known in checkpoints:
-        values = (
-            known.ticker,
-            known.series_ticker,
-            known.event_date,
-            known.state,
-            known.tier,
-            known.cursor,
-            known.walk,
-            known.confirming,
-            known.settled_first,
-            to_datetime(known.oldest[0]) if known.oldest else None,
-            UUID(bytes=known.oldest[1]) if known.oldest else None,
-            None if known.newest_us is None else to_datetime(known.newest_us),
-            None if known.since_us is None else to_datetime(known.since_us),
-            known.pages,
-            known.trades_stored,
-            known.contracts_stored,
-            known.exchange_volume,
-            known.verdict,
-            known.error,
-        )
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
+    columns = [[value(known) for known in checkpoints] for _, _, value in _STATED]
     await connection.execute(_STORE, *columns, run_id, now)
 
 
-async def pages(connection: asyncpg.Connection, ticker: str) -> int:
-    """How many pages of a market are stored; 0 when it has no checkpoint."""
-    return await connection.fetchval("select pages from checkpoints where ticker = $1", ticker) or 0
+async def outdated(connection: asyncpg.Connection, believed: Mapping[str, Checkpoint | None]) -> set[str]:
+    """Of some markets, those whose checkpoint is not the one believed, be it that there is none (None).
+
+    What was learnt from a checkpoint holds only as long as the database has that one: nothing may be written in its
+    place otherwise. Asked in the transaction that writes.
+    """
+    known = await of_tickers(connection, list(believed)) if believed else {}
+    return {ticker for ticker, checkpoint in believed.items() if known.get(ticker) != checkpoint}
 
 
 async def stored_trades(connection: asyncpg.Connection, ticker: str) -> tuple[int, int]:
@@ -154,8 +153,12 @@ def _checkpoint(row: asyncpg.Record) -> Checkpoint:
         since_us=None if row["since_time"] is None else to_microseconds(row["since_time"]),
         pages=row["pages"],
         trades_stored=row["trades_stored"],
-        contracts_stored=row["contracts"],
-        exchange_volume=row["volume"],
+        contracts_stored=row["contracts_stored"],
+        exchange_volume=row["exchange_volume"],
         verdict=row["verdict"],
         error=row["error"],
     )
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else to_datetime(microseconds)

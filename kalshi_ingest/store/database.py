@@ -21,6 +21,7 @@ from kalshi_ingest.store.connecting import (
     place_of,
     reason_of,
 )
+from kalshi_ingest.store.fence import Fence
 from kalshi_ingest.store.locks import Holder, Taken, blocker, holder_of, try_lock
 from kalshi_ingest.store.sqlstate import Kind, first_line, kind_of, translated
 
@@ -69,6 +70,7 @@ class Database:
         self._aborted = False
         self._name = ""
         """Of the session, as the server knows it."""
+        self._fence: Fence | None = None
 
     async def open(self, patience: float = 3.0) -> None:
         """Connect; `Unusable` when address or rights are wrong, `OutOfReach` when nobody answers."""
@@ -80,6 +82,9 @@ class Database:
             if self._turn.locked():
                 give_up(self._connection, self._url, self._name)
             else:
+                with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    if self._fence is not None:
+                        await asyncio.wait_for(self._fence.close(self._connection), 1)
                 with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                     await self._connection.close(timeout=1)
             self._connection = None
@@ -124,13 +129,37 @@ class Database:
             self._locked.append(series_ticker)
         return None
 
+    async def fence(self) -> None:
+        """From here on every transaction proves that those before it are still there; see `Fence`.
+
+        Without it, a run that meets a late standby would go on as if its rows were there. Again: what was before
+        counts no more, so its caller has to read anew whatever it knows.
+        """
+        fence, self._fence = Fence(), None
+
+        async def begin(connection: asyncpg.Connection, _: bool) -> None:
+            await fence.open(connection)
+
+        await self.run(begin)
+        self._fence = fence
+
+    async def verify(self) -> None:
+        """Raises `DatabaseWentBack` unless all that was committed here is in the database that answers now."""
+
+        async def nothing(_: asyncpg.Connection, __: bool) -> None:
+            pass
+
+        await self.run(nothing)
+
     async def run(self, work: Callable[[asyncpg.Connection, bool], Awaitable[T]], *, longest: float = _LONGEST) -> T:
         """Do `work(connection, again)` in a transaction; `again` is true when an earlier try may have committed.
 
-        After `longest` seconds the connection is given up as lost and the work is done again.
+        After `longest` seconds the connection is given up as lost and the work is done again, unless the fence shows
+        that it was committed. Raises `DatabaseWentBack` when what was committed before is gone.
         """
         async with self._turn:
             trouble = _Trouble()
+            done: list[T] = []  # by a transaction whose COMMIT may have been lost
             while True:
                 began = asyncio.get_running_loop().time()
                 try:
@@ -139,12 +168,26 @@ class Database:
                     # A server whose machine vanished says nothing, not even that it is gone.
                     waited_for = asyncio.get_running_loop().call_later(longest, self._connection.terminate)
                     try:
+                        if self._fence is not None and await self._fence.prove(self._connection) and done:
+                            return done[0]
+                        done.clear()
                         async with self._connection.transaction():
-                            return await work(self._connection, trouble.uncertain)
+                            moved = self._moved_by(self._connection, work, trouble.uncertain)
+                            done.append(await _at_once(self._connection, moved))
+                        if self._fence is not None:
+                            self._fence.moved()
+                        return done[0]
                     finally:
                         waited_for.cancel()
                 except BaseException as error:
                     await self._recover(error, trouble, began)
+
+    async def _moved_by(
+        self, connection: asyncpg.Connection, work: Callable[[asyncpg.Connection, bool], Awaitable[T]], again: bool
+    ) -> T:
+        if self._fence is not None:
+            await self._fence.move(connection)
+        return await work(connection, again)
 
     async def repeat(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do `work(connection)` outside a transaction, from its beginning after a loss: it may have been done."""
@@ -283,9 +326,23 @@ class Database:
                 delay = min(delay * 2, 2.0)
 
     @property
+    def connected(self) -> bool:
+        """Whether the connection is there, as far as can be known without asking."""
+        return self._connection is not None and not self._connection.is_closed()
+
+    @property
     def place(self) -> str:
         """Where the database is, without user and password."""
         return place_of(self._url)
+
+
+async def _at_once(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
+    """What `work` gives; when it is cancelled, nothing is undone over a connection whose other end may be gone."""
+    try:
+        return await work
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
 
 
 def _is_cancelled() -> bool:

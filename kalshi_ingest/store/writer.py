@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -31,17 +31,20 @@ class Written:
 
 @dataclass(slots=True)
 class _Item:
-    before: Checkpoint
+    held: Checkpoint | None
     step: Step | Checkpoint
     done: "asyncio.Future[Written]"
 
     @property
     def ticker(self) -> str:
-        return self.before.ticker
+        return self.step.ticker
 
 
-class NotFresh(Permanent):
-    """Rows that a checkpoint proved new are in the table: somebody else wrote them. Walk again over staging."""
+class Outdated(Permanent):
+    """The tables do not hold what a step rests on, and nothing of it was stored: walk again from what they hold.
+
+    Either the market's checkpoint is another one than the step started from, or rows that it proved new are there.
+    """
 
 
 class Writer:
@@ -72,10 +75,14 @@ class Writer:
         """Steps that wait to be committed."""
         return self._queue.qsize()
 
-    async def write(self, before: Checkpoint, step: Step | Checkpoint) -> Written:
-        """Hand over one step, or a checkpoint alone, and wait until it is committed."""
+    async def write(self, held: Checkpoint | None, step: Step | Checkpoint) -> Written:
+        """Hand over one step, or a checkpoint alone, and wait until it is committed.
+
+        `held`: the market's checkpoint as it was stored when the step was made; None: it had none. Raises `Outdated`
+        when the database holds another one.
+        """
         done: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Item(before, step, done))
+        await self._queue.put(_Item(held, step, done))
         return await done
 
     async def finish(self) -> None:
@@ -117,20 +124,24 @@ class Writer:
                 if not item.done.done():
                     item.done.set_exception(translated(error))
             raise
-        for item, result in zip(batch, written, strict=True):
-            if not item.done.cancelled():
-                item.done.set_result(result)
+        for item in batch:
+            if item.done.cancelled():
+                continue
+            if item.ticker in written:
+                item.done.set_result(written[item.ticker])
+            else:
+                item.done.set_exception(Outdated(f"{item.ticker}: its checkpoint is not the one this walk began with"))
 
-    async def _transaction(self, batch: list[_Item]) -> list[Written]:
-        async def work(connection: asyncpg.Connection, again: bool) -> list[Written]:
-            if again and await _committed(connection, batch):
-                known = await checkpoints.of_tickers(connection, [item.ticker for item in batch])
-                return [_found(item, known[item.ticker]) for item in batch]
-            return await self._store(connection, batch)
+    async def _transaction(self, batch: list[_Item]) -> dict[str, Written]:
+        """What each market's step added; markets whose checkpoint in the database is another one are left out."""
+
+        async def work(connection: asyncpg.Connection, _: bool) -> dict[str, Written]:
+            outdated = await checkpoints.outdated(connection, {item.ticker: item.held for item in batch})
+            return await self._store(connection, [item for item in batch if item.ticker not in outdated])
 
         return await self._database.run(work)
 
-    async def _store(self, connection: asyncpg.Connection, batch: list[_Item]) -> list[Written]:
+    async def _store(self, connection: asyncpg.Connection, batch: list[_Item]) -> dict[str, Written]:
         written: list[Written] = []
         trade_rows: list[bytes] = []
         candle_rows: list[bytes] = []
@@ -153,19 +164,11 @@ class Writer:
             await _copy(connection, "candles", CANDLE_COLUMNS, woven(candle_rows))
         now = self._clock()
         await checkpoints.store(connection, [result.checkpoint for result in written], self._run_id(), now)
-        return written
+        return {result.checkpoint.ticker: result for result in written}
 
 
 async def _copy(connection: asyncpg.Connection, table: str, columns: tuple[str, ...], rows: list[bytes]) -> None:
     await connection.copy_to_table(table, source=binary_copy(rows), columns=columns, format="binary")
-
-
-async def _committed(connection: asyncpg.Connection, batch: list[_Item]) -> bool:
-    """Whether a transaction that ended in a lost connection was committed: one of its pages tells for all."""
-    for item in batch:
-        if isinstance(item.step, Step):
-            return await checkpoints.pages(connection, item.ticker) > item.before.pages
-    return False
 
 
 def _written(item: _Item) -> Written:
@@ -177,16 +180,11 @@ def _written(item: _Item) -> Written:
     return Written(checkpoint, len(step.trades), len(step.candles), len(step.candles_5m))
 
 
-def _found(item: _Item, known: Checkpoint) -> Written:
-    """What a step added that turned out to be committed."""
-    return replace(_written(item), checkpoint=known, trades=known.trades_stored - item.before.trades_stored)
-
-
 def _fail(item: _Item, error: Exception) -> None:
     if item.done.done():
         return
     if isinstance(error, asyncpg.UniqueViolationError):
-        item.done.set_exception(NotFresh(f"{item.ticker}: rows of this page are in the table already"))
+        item.done.set_exception(Outdated(f"{item.ticker}: rows of this page are in the table already"))
     elif isinstance(error, IngestError):
         item.done.set_exception(error)
     else:

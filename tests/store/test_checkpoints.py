@@ -43,8 +43,8 @@ async def test_round_trip(known: Checkpoint, database_url: str) -> None:
     assert await checkpoints.load(connection, ["KXHIGHCHI"]) == {"M": known, "OTHER": replace(known, ticker="OTHER")}
     assert await checkpoints.of_tickers(connection, ["M", "NONE"]) == {"M": known}
     assert await checkpoints.load(connection, ["KXHIGHMIA"]) == {}
-    assert await checkpoints.pages(connection, "M") == known.pages
-    assert await checkpoints.pages(connection, "NONE") == 0
+    assert await checkpoints.outdated(connection, {"M": known, "OTHER": known, "NONE": None}) == {"OTHER"}
+    assert await checkpoints.outdated(connection, {"M": None, "NONE": known}) == {"M", "NONE"}
     completed = await connection.fetchval("select completed_at from checkpoints where ticker = 'M'")
     assert completed == (NOW if known.state == "complete" else None)
     await connection.close()

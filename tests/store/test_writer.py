@@ -15,7 +15,7 @@ from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.domain.walk import Checkpoint, Step
 from kalshi_ingest.errors import BadPayload, OutOfReach, Unusable
 from kalshi_ingest.store.database import Database
-from kalshi_ingest.store.writer import NotFresh, Writer
+from kalshi_ingest.store.writer import Outdated, Writer
 from tests import postgres
 from tests.jobs.harness import fetch
 
@@ -42,7 +42,7 @@ def step(before: Checkpoint, trades: list[Trade], *, fresh: bool = True) -> Step
             contracts_stored=before.contracts_stored + contracts,
         )
 
-    return Step(trades, fresh, candles, roll_up(candles, 5), frozenset(), None, after)
+    return Step(before.ticker, trades, fresh, candles, roll_up(candles, 5), frozenset(), None, after)
 
 
 @asynccontextmanager
@@ -54,6 +54,7 @@ async def writing(url: str, *, patience: float = 5) -> AsyncIterator[Writer]:
     )
     database = Database(url, patience=patience)
     await database.open()
+    await database.fence()
     writer = Writer(database, lambda: UUID(int=1), lambda: NOW, queued=3)
     running = asyncio.create_task(writer.run())
     try:
@@ -74,7 +75,7 @@ async def _counts(url: str) -> tuple[int, ...]:
 async def test_steps_of_several_markets_at_once(database_url: str) -> None:
     async with writing(database_url) as writer:
         one, two = await asyncio.gather(
-            writer.write(ONE, step(ONE, [trade(1), trade(2)])), writer.write(TWO, step(TWO, [trade(3)]))
+            writer.write(None, step(ONE, [trade(1), trade(2)])), writer.write(None, step(TWO, [trade(3)]))
         )
     assert (one.trades, one.checkpoint.trades_stored, two.checkpoint.contracts_stored) == (2, 2, 100)
     assert await _counts(database_url) == (3, 4, 2)
@@ -82,21 +83,64 @@ async def test_steps_of_several_markets_at_once(database_url: str) -> None:
 
 async def test_rows_that_are_there_already_concern_their_market_alone(database_url: str) -> None:
     async with writing(database_url) as writer:
-        await writer.write(ONE, step(ONE, [trade(1)]))
+        known = (await writer.write(None, step(ONE, [trade(1)]))).checkpoint
         failed, written = await asyncio.gather(
-            writer.write(ONE, step(ONE, [trade(2), trade(1)])),
-            writer.write(TWO, step(TWO, [trade(3)])),
+            writer.write(known, step(known, [trade(2), trade(1)])),
+            writer.write(None, step(TWO, [trade(3)])),
             return_exceptions=True,
         )
-    assert isinstance(failed, NotFresh)
+    assert isinstance(failed, Outdated)
     assert not isinstance(written, BaseException)
     assert await _counts(database_url) == (2, 4, 2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "update checkpoints set pages = pages + 1 where ticker = 'ONE'",
+        "update checkpoints set trades_stored = 0, contracts_stored = 0 where ticker = 'ONE'",
+        "update checkpoints set state = 'open', newest_time = now() where ticker = 'ONE'",
+        "update checkpoints set cursor = 'another', tier = 'live' where ticker = 'ONE'",
+        "delete from checkpoints where ticker = 'ONE'",
+    ],
+    ids=["pages", "counts", "state", "cursor", "gone"],
+)
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_a_checkpoint_moves_only_from_the_state_that_the_step_started_from(
+    other: str, fresh: bool, database_url: str
+) -> None:
+    async with writing(database_url) as writer:
+        known = (await writer.write(None, step(ONE, [trade(1)]))).checkpoint
+        await postgres.execute(database_url, other)
+        failed, written = await asyncio.gather(
+            writer.write(known, step(known, [trade(2)], fresh=fresh)),
+            writer.write(None, step(TWO, [trade(3)], fresh=fresh)),
+            return_exceptions=True,
+        )
+        assert isinstance(failed, Outdated)
+        assert not isinstance(written, BaseException)
+        with pytest.raises(Outdated):
+            await writer.write(known, known.failed("why"))
+    rows = await fetch(database_url, "select ticker, created_time from trades order by 1, 2")
+    assert [row[0] for row in rows] == ["ONE", "TWO"], (
+        "of the outdated step nothing is stored, the others' goes through"
+    )
+    states = await fetch(database_url, "select state, trades_stored from checkpoints where ticker = 'TWO'")
+    assert [tuple(row) for row in states] == [("walking", 1)]
+
+
+async def test_a_checkpoint_that_should_not_be_there(database_url: str) -> None:
+    async with writing(database_url) as one, writing(database_url) as other:
+        await one.write(None, step(ONE, [trade(1)]))
+        with pytest.raises(Outdated, match="not the one this walk began with"):
+            await other.write(None, step(ONE, [trade(2)]))
+    assert (await _counts(database_url))[0] == 1
 
 
 async def test_staging_adds_what_is_new_and_replays_to_nothing(database_url: str) -> None:
     trades = [trade(number) for number in range(40)]
     async with writing(database_url) as writer:
-        known = (await writer.write(ONE, step(ONE, trades[5:20]))).checkpoint
+        known = (await writer.write(None, step(ONE, trades[5:20]))).checkpoint
         merged = await writer.write(known, step(known, trades, fresh=False))
         assert (merged.trades, merged.checkpoint.trades_stored, merged.checkpoint.contracts_stored) == (25, 40, 4000)
         again = await writer.write(merged.checkpoint, step(merged.checkpoint, trades, fresh=False))
@@ -108,7 +152,7 @@ async def test_staging_adds_what_is_new_and_replays_to_nothing(database_url: str
 async def test_staging_makes_candles_where_there_are_trades_without(database_url: str) -> None:
     trades = [trade(number) for number in range(40)]
     async with writing(database_url) as writer:
-        known = (await writer.write(ONE, step(ONE, trades))).checkpoint
+        known = (await writer.write(None, step(ONE, trades))).checkpoint
         await fetch(database_url, "delete from candles")
         await writer.write(known, step(known, trades, fresh=False))
     rows = await fetch(database_url, "select sum(num_trades) from candles group by period_minutes")
@@ -128,10 +172,10 @@ async def test_staging_makes_candles_where_there_are_trades_without(database_url
 )
 async def test_one_id_with_two_values_fails_its_market_alone(other: Trade, database_url: str) -> None:
     async with writing(database_url) as writer:
-        known = (await writer.write(ONE, step(ONE, [trade(1)]))).checkpoint
+        known = (await writer.write(None, step(ONE, [trade(1)]))).checkpoint
         failed, written = await asyncio.gather(
             writer.write(known, step(known, [other, trade(4)], fresh=False)),
-            writer.write(TWO, step(TWO, [trade(3)], fresh=False)),
+            writer.write(None, step(TWO, [trade(3)], fresh=False)),
             return_exceptions=True,
         )
         assert isinstance(failed, BadPayload)
@@ -143,8 +187,8 @@ async def test_one_id_with_two_values_fails_its_market_alone(other: Trade, datab
 async def test_values_that_do_not_fit_fail_their_market_alone(database_url: str) -> None:
     async with writing(database_url) as writer:
         failed, written = await asyncio.gather(
-            writer.write(ONE, step(ONE, [trade(1, size=10**17)])),
-            writer.write(TWO, step(TWO, [trade(3)])),
+            writer.write(None, step(ONE, [trade(1, size=10**17)])),
+            writer.write(None, step(TWO, [trade(3)])),
             return_exceptions=True,
         )
     assert isinstance(failed, BadPayload)
@@ -156,7 +200,7 @@ async def _write_one(url: str) -> None:
     """Hand over one step; what it meets reaches both the worker and whoever waits for the writer."""
     async with writing(url) as writer:
         with pytest.raises((OutOfReach, Unusable)):
-            await writer.write(ONE, step(ONE, [trade(1)]))
+            await writer.write(None, step(ONE, [trade(1)]))
 
 
 async def test_a_full_disk_ends_the_run_with_nothing_half_written(database_url: str) -> None:

@@ -66,6 +66,12 @@ class Errands:
                     await self._do(name, work, clock, stop)
             await asyncio.sleep(1.0)
 
+    def start_over(self) -> None:
+        """What was done may be lost: do all of it again."""
+        self._whole_us.clear()
+        for known in self._state.errands.values():
+            known.ran_at = None
+
     def _is_due(self, name: str, interval: float, clock: Callable[[], datetime]) -> bool:
         known = self._state.errands.setdefault(name, ErrandState())
         if known.ran_at is None:

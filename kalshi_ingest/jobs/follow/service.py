@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import structlog
 
-from kalshi_ingest.errors import IngestError, Permanent, SeriesTaken, Unusable
+from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, SeriesTaken, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
@@ -167,6 +167,10 @@ class FollowService:
         return min(self._rhythm.longest_fault, self._rhythm.fault * 2.0 ** (in_a_row - 1))
 
     async def _lost(self, error: Exception, stop: asyncio.Event) -> None:
+        if isinstance(error, DatabaseWentBack):
+            self._state.went_back()
+            if self._errands is not None:
+                self._errands.start_over()
         what = "database" if is_of_database(error) else "exchange"
         phase = Phase.EXCHANGE_AWAY if what == "exchange" else Phase.DATABASE_AWAY
         if isinstance(error, SeriesTaken):

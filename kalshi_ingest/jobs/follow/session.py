@@ -2,6 +2,7 @@
 lost. Whatever happens, the next session goes on from the checkpoints, as after a kill."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -35,6 +36,9 @@ log = structlog.get_logger()
 
 _STOP_SECONDS = 4.0
 """How long what is under way may take to end after a stop; together with the log, below ten seconds."""
+
+_PROOF_SECONDS = 2.0
+"""How often the database shows that it holds what was stored."""
 
 
 class FollowSession:
@@ -80,6 +84,8 @@ class FollowSession:
                 f"another run is working on {taken.name} in this database ({taken.by}): wait for it to end, "
                 "or ask for other cities"
             )
+        for database in (tools.writing, tools.planning):
+            await database.fence()
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
         book = Book(self._state.clock, self._now_us, await self._unwritten(tickers))
@@ -124,6 +130,7 @@ class FollowSession:
                 jobs.append(group.create_task(self._keep_telling(writer)))
                 jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
                 jobs.append(group.create_task(self._watch_database()))
+                jobs.append(group.create_task(self._prove_database()))
                 if self._session.signer is not None:
                     jobs.append(group.create_task(self._listen(self._session.signer, book, lists, poller)))
                 if errands is not None:
@@ -191,6 +198,20 @@ class FollowSession:
                 self._tools.writing.abort()
                 self._tools.planning.abort()
                 raise DatabaseAway("the database does not answer")
+
+    async def _prove_database(self) -> None:
+        """Notice a database that went back while nothing is written too; vouch for nothing until that is known."""
+        databases = (self._tools.writing, self._tools.planning)
+        while True:
+            began = self._state.clock()
+            for database in databases:
+                await database.verify()
+            self._state.database_proved_at = began
+            while self._state.clock() - began < _PROOF_SECONDS:
+                await asyncio.sleep(0.1)
+                if not all(database.connected for database in databases):
+                    self._state.database_proved_at = -math.inf
+                    break
 
     async def _keep_telling(self, writer: Writer) -> None:
         told_at = self._state.clock()

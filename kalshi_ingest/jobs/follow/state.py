@@ -126,6 +126,8 @@ class FollowState:
     reason: str = ""
     """Why nothing is fetched at present, in words for the user; never with a secret."""
     database_seen_at: float | None = None
+    database_proved_at: float | None = None
+    """When it last showed that it holds what this service has stored; minus infinity once a connection was lost."""
     losses: Counter[str] = field(default_factory=Counter)
     """Times that everything had to be opened again, by what was lost: `exchange`, `database`; `series`: another run had
     one of them."""
@@ -153,6 +155,11 @@ class FollowState:
         """Seconds since the moment up to which the series is vouched for; None: not yet vouched for."""
         return None if series.fresh_at is None else max(0.0, self.clock() - series.fresh_at)
 
+    def went_back(self) -> None:
+        """The database lacks what was stored: nothing is vouched for until it is there again."""
+        for series in self.series.values():
+            series.fresh_at = None
+
     def not_ready(self) -> list[str]:
         """Why the data must not be taken for current, a line each; empty when they may.
 
@@ -167,6 +174,10 @@ class FollowState:
             reasons.append("the database does not answer")
         if self.phase is Phase.MAINTENANCE:
             return reasons
+        proved_at = self.database_proved_at
+        working = self.phase in (Phase.CATCHING_UP, Phase.FOLLOWING)
+        if working and proved_at is not None and self.clock() - proved_at > DATABASE_SECONDS:
+            reasons.append("the database has to show first that it still holds what was stored")
         for series in self.series.values():
             age = self.age(series)
             failing = "".join(f"; failing: {reason}" for reason in list(series.failed.values())[:1])

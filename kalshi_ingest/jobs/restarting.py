@@ -1,0 +1,37 @@
+"""What a job does when the database went back to an earlier state under it: begin again from what it holds now."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
+
+from kalshi_ingest.errors import DatabaseWentBack
+from kalshi_ingest.store.database import Database
+
+_TIMES = 5
+"""How often a job begins again; an address behind which several servers take turns would keep it busy for ever."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+async def restarting(
+    databases: Sequence[Database], work: Callable[[], Awaitable[T]], again: Callable[[], None] = lambda: None
+) -> T:
+    """Fence the databases and do `work`; all of it once more, after `again`, when one of them went back meanwhile.
+
+    Raises `DatabaseWentBack` when that happens time and again.
+    """
+    left = _TIMES
+    while True:
+        for database in databases:
+            await database.fence()
+        try:
+            return await work()
+        except DatabaseWentBack as error:
+            if not left:
+                raise
+            log.warning("starting over", reason=str(error))
+        left -= 1
+        again()

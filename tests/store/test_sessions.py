@@ -1,0 +1,158 @@
+"""How a session is set up, and what is said about an address or a database that cannot be used."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
+from kalshi_ingest.store.database import Database
+from tests import postgres
+
+_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+
+
+@asynccontextmanager
+async def opened(url: str, patience: float = 5.0) -> AsyncIterator[Database]:
+    database = Database(url, patience=patience)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def role(url: str, *settings: str) -> AsyncIterator[str]:
+    """The address with a role of its own, which has these settings."""
+    name = urlsplit(url).path[1:]
+    user = f"limited_{name}"
+    await postgres.execute(url, f"create role {user} login superuser")
+    try:
+        for setting in settings:
+            await postgres.execute(url, f"alter role {user} set {setting}")
+        yield postgres.with_database(url, name, user)
+    finally:
+        await postgres.execute(url, f"drop role {user}")
+
+
+async def _slowly(connection: asyncpg.Connection, _: bool) -> int:
+    """Longer than any limit of the role: a statement, a pause within the transaction, another statement."""
+    await connection.execute("select pg_sleep(0.15)")
+    await asyncio.sleep(0.15)
+    return int(await connection.fetchval("select 42"))
+
+
+async def test_limits_of_the_role_do_not_cut_the_work(database_url: str) -> None:
+    async with (
+        role(database_url, *(f"{name} = '50ms'" for name in (*_LIMITS, "transaction_timeout"))) as url,
+        opened(url) as database,
+    ):
+        pid = await database.run(lambda connection, _: connection.fetchval("select pg_backend_pid()"))
+        assert await database.run(_slowly) == 42
+        await asyncio.sleep(0.15)
+        assert await database.run(_slowly) == 42
+        assert pid == await database.run(lambda connection, _: connection.fetchval("select pg_backend_pid()"))
+
+
+async def test_what_every_session_asks_of_the_server(database_url: str) -> None:
+    asked = {
+        "jit": "off",
+        "synchronous_commit": "on",
+        "search_path": "public",
+        "TimeZone": "UTC",
+        "lock_timeout": "5s",
+        "statement_timeout": "0",
+    }
+    async with opened(database_url) as database:
+        for name, value in asked.items():
+            assert await _setting(database, name) == value, name
+        assert (await _setting(database, "application_name")).startswith("kalshi_ingest ")
+
+
+async def _setting(database: Database, name: str) -> str:
+    async def read(connection: asyncpg.Connection) -> str:
+        return str(await connection.fetchval("select current_setting($1)", name))
+
+    return await database.alone(read)
+
+
+async def test_a_table_that_is_locked_is_waited_for(database_url: str) -> None:
+    other = await asyncpg.connect(database_url)
+    async with opened(database_url) as database:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("lock table trades")
+        writing = asyncio.create_task(database.run(lambda connection, _: connection.execute("delete from trades")))
+        while not await other.fetchval("select count(*) from pg_locks where not granted"):
+            await asyncio.sleep(0.01)
+        await transaction.rollback()
+        assert await writing == "DELETE 0"
+    await other.close()
+
+
+async def test_who_locks_a_table_is_said(database_url: str) -> None:
+    other = await asyncpg.connect(database_url, server_settings={"application_name": "somebody's psql"})
+    pid = other.get_server_pid()
+    async with opened(database_url, patience=0.3) as database, other.transaction():
+        await other.execute("lock table trades")
+        expected = rf"the table trades is locked by process {pid} \(somebody's psql, user postgres, since 20.* UTC\)"
+        with pytest.raises(DatabaseAway, match=expected):
+            await database.run(lambda connection, _: connection.execute("delete from trades"))
+    await other.close()
+
+
+async def test_who_locks_a_row_is_said(database_url: str) -> None:
+    await postgres.execute(database_url, "create table kept as select 1 as number")
+    other = await asyncpg.connect(database_url, server_settings={"application_name": "somebody's psql"})
+    async with opened(database_url, patience=0.3) as database, other.transaction():
+        await other.execute("update kept set number = 2")
+        with pytest.raises(DatabaseAway, match=r"the table kept is locked by process \d+ \(somebody's psql"):
+            await database.run(lambda connection, _: connection.execute("update kept set number = 3"))
+    await other.close()
+
+
+async def test_a_database_of_another_encoding(postgres_url: str) -> None:
+    name = f"latin_{os.getpid()}"
+    await postgres.execute(postgres_url, f"create database {name} encoding 'LATIN1' locale 'C' template template0")
+    try:
+        with pytest.raises(DatabaseUnusable, match=f"the database at .*{name} must be UTF8, not LATIN1"):
+            await Database(postgres.with_database(postgres_url, name)).open()
+    finally:
+        await postgres.execute(postgres_url, f"drop database {name} with (force)")
+
+
+@pytest.mark.parametrize("url", ["postgresql://me@127.0.0.1:99999/d", "postgresql://me@/d?host=127.0.0.1&port=99999"])
+async def test_a_port_that_does_not_exist(url: str) -> None:
+    with pytest.raises(DatabaseUnusable, match="names a port that does not exist: 1 to 65535"):
+        await Database(url).open()
+
+
+async def test_a_certificate_file_that_is_not_there() -> None:
+    with pytest.raises(DatabaseUnusable, match="No such file"):
+        await Database("postgresql://me@127.0.0.1:1/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem").open()
+
+
+_WITHOUT_A_NAME = """
+import os, sys
+from kalshi_ingest import cli
+import kalshi_ingest.commands.database
+os.setgroups([])
+os.setgid(0)
+os.setuid(1000660000)
+sys.exit(cli.main(["status", "--database-url", "postgresql://127.0.0.1:1/base"]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be an account without a name")
+def test_an_account_without_a_name_and_an_address_without_a_user() -> None:
+    ended = subprocess.run([sys.executable, "-c", _WITHOUT_A_NAME], capture_output=True, text=True, env={}, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "names no user, and this account (number 1000660000) has no name" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
