@@ -49,9 +49,14 @@ def summary(progress: Sequence[SeriesProgress], *, seconds: float, interrupted: 
     parts = [table(_HEADER, rows, total=("total", *sums), optional=_BLEMISHES)]
     parts += _listed("warnings", [warning for each in progress for warning in each.warnings])
     failed = [f"{what}: {reason}" for each in progress for what, reason in each.failed.items()]
-    parts += _listed("failed (run the command again to retry)", failed)
+    parts += _listed("failed" if _hopeless(progress) else "failed (run the command again to retry)", failed)
     parts.append("\n" + _last_line(progress, seconds, interrupted))
     return "\n".join(parts)
+
+
+def _hopeless(progress: Sequence[SeriesProgress]) -> bool:
+    """Whether the same command could bring nothing more: what is incomplete is not to be had."""
+    return all(each.absent or is_complete([each]) for each in progress)
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:
@@ -79,7 +84,7 @@ def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: 
     unlisted = [each.wanted.label for each in progress if not each.listed]
     reasons += [f"the list of {', '.join(unlisted)} is incomplete"] if unlisted else []
     said = f"Incomplete {took}: {'; '.join(reasons) or 'not every market is proved'}."
-    if all(each.absent or is_complete([each]) for each in progress):
+    if _hopeless(progress):
         return f"{said} Asking again changes nothing: check --start and --end."
     return f"{said} Run the same command again later."
 

@@ -53,8 +53,8 @@ async def begins(database: Database) -> dict[str, date]:
     return await database.run(lambda connection, _: first_dates(connection, ["KXHIGHCHI"]))
 
 
-def last_line(job: Backfill) -> str:
-    return summary(list(job.progress.values()), seconds=1, interrupted=False).splitlines()[-1]
+def told(job: Backfill) -> str:
+    return summary(list(job.progress.values()), seconds=1, interrupted=False)
 
 
 @pytest.mark.parametrize("mistaken", [MISTAKEN, Dates(date(2026, 3, 1), date(2026, 3, 2))], ids=["before", "after"])
@@ -66,8 +66,9 @@ async def test_dates_that_the_exchange_does_not_have_are_not_expected(
     assert await begins(database) == {}
     (reason,) = job.progress["KXHIGHCHI"].failed.values()
     assert f"from {mistaken.start} to {mistaken.end}; it lists 2025-07-01 to 2025-07-01" in reason
-    later = "Run the same command again later." if mistaken.end > HELD[1] else "check --start and --end."
-    assert last_line(job).endswith(later)
+    hopeless = mistaken.end < HELD[1]
+    assert told(job).endswith("check --start and --end." if hopeless else "Run the same command again later.")
+    assert ("run the command again to retry" in told(job)) is not hopeless
     await backfill(exchange, database_url, Dates(*HELD))
     assert await expected(database) == HELD
     assert await begins(database) == {"KXHIGHCHI": HELD[0]}
@@ -92,9 +93,9 @@ async def test_a_run_that_could_not_list_stays_expected_until_it_is_forgotten(
             await Run(ill.url, database_url, dates=MISTAKEN, retry=IMPATIENT)()
     assert await expected(database) == (MISTAKEN.start, HELD[1])
     assert await begins(database) == {"KXHIGHCHI": MISTAKEN.start}
-    told = await history.forget_run(database, await newest(database_url), NOW)
-    assert "It asked for event dates 2024-11-01 to 2024-11-14 of chicago." in told
-    assert told.endswith("`coverage` expects event dates 2025-07-01 to 2025-07-01.")
+    said = await history.forget_run(database, await newest(database_url), NOW)
+    assert "It asked for event dates 2024-11-01 to 2024-11-14 of chicago." in said
+    assert said.endswith("`coverage` expects event dates 2025-07-01 to 2025-07-01.")
     assert await expected(database) == HELD
     assert await begins(database) == {"KXHIGHCHI": HELD[0]}
     assert "Every market is proved complete." in (await status(database)).as_text()
@@ -107,7 +108,7 @@ async def test_lists_without_a_row_prove_nothing(database_url: str, database: Da
     assert await expected(database) == (MISTAKEN.start, MISTAKEN.end)
     assert await fetch(database_url, "select * from listings") == []
     assert "and none of any other date" in job.progress["KXHIGHCHI"].failed["KXHIGHCHI"]
-    assert last_line(job).endswith("Run the same command again later.")
+    assert told(job).endswith("Run the same command again later.")
 
 
 async def test_a_series_that_the_exchange_does_not_know_is_not_expected(
@@ -129,8 +130,8 @@ async def test_forgetting_changes_no_more_than_what_is_expected(
 ) -> None:
     await backfill(exchange, database_url, Dates(date(2025, 6, 28), HELD[1]))
     rows = await fetch(database_url, "select * from checkpoints order by ticker")
-    told = await history.forget_run(database, await newest(database_url), NOW)
-    assert told.endswith("`coverage` expects event dates 2025-07-01 to 2025-07-01."), "what is held stays expected"
+    said = await history.forget_run(database, await newest(database_url), NOW)
+    assert said.endswith("`coverage` expects event dates 2025-07-01 to 2025-07-01."), "what is held stays expected"
     assert await fetch(database_url, "select * from checkpoints order by ticker") == rows
     again = await history.forget_run(database, await newest(database_url), NOW.replace(year=2026))
     assert "was forgotten already, on 2025-07-20 00:00:00 UTC" in again
