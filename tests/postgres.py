@@ -81,7 +81,7 @@ def scratch_dir(parent: Path = Path("/tmp")) -> Iterator[Path]:
 def fast_server(which: Installed) -> Iterator[str]:
     """Run a server for a `with` block; yields the URL of its superuser and database `postgres`."""
     with (
-        scratch_dir(_fastest_place()) as path,
+        scratch_dir(fastest_place()) as path,
         embedded.running(path, version=which.version, bin_dir=which.bin_dir, options=FAST) as server,
     ):
         yield with_database(server.url, "postgres")
@@ -132,7 +132,7 @@ def postgres_processes(data_dir: Path) -> list[str]:
     return [line for line in shown.stdout.splitlines() if f"-D {data_dir}/" in line and line[0] != "Z"]
 
 
-def _fastest_place() -> Path:
+def fastest_place() -> Path:
     """A file system in memory where there is a roomy one: there a clone takes a tenth of the time."""
     roomy = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 2_000_000_000
     return _MEMORY if roomy else Path("/tmp")
