@@ -254,7 +254,7 @@ async def source(postgres_url: str, template_database: str) -> AsyncIterator[str
 
 
 async def test_load_settlements_and_minutes(stopped: Path, database_url: str, source: str, tmp_path: Path) -> None:
-    await _what_is_loaded_and_weather_end_with_the_truth(stopped, database_url, source, tmp_path, [1])
+    await _what_is_loaded_and_weather_end_with_the_truth(stopped, database_url, source, tmp_path, [5])
 
 
 @pytest.mark.long
