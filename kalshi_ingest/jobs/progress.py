@@ -53,7 +53,7 @@ class SeriesProgress:
 
     def start_over(self, why: str) -> None:
         """Judge everything again from the start, with `why` as a warning. What was asked and fetched stays counted."""
-        self.listed = False
+        self.listed, self.markets_listed, self.absent = False, None, False
         self.markets = self.proved_before = self.open = 0
         self.ended, self.verdicts, self.failed, self.warnings = set(), Counter(), {}, [why]
 

@@ -226,7 +226,11 @@ async def test_a_market_that_is_walked_again_and_again_counts_once(database_url:
             world.add(trade_row(TICKER, after(seconds=number), 100 + number))
             await service.until_rows(database_url, "select count(*) from trades", [(7 + number,)])
         assert sum(simulator.stats.trade_pages.values()) > len(TICKERS), "one of them was walked more than once"
+        world.clock.now = after(10)
+        await service.until_rows(database_url, "select count(*) from candles", [(14,)])
     assert await rows(database_url, "select markets_fetched from ingestion_log") == [(len(TICKERS),)]
+    pages = sum(simulator.stats.trade_pages.values())
+    assert await rows(database_url, "select sum(pages)::int from checkpoints") == [(pages,)], "candles are no pages"
     opened = Database(database_url)
     await opened.open()
     try:
