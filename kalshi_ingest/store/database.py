@@ -110,7 +110,7 @@ class Database:
         A session that may be dead is waited for until its server would have ended it.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _LOCK_PATIENCE
+        deadline, told = loop.time() + _LOCK_PATIENCE, ""
         for series_ticker in sorted(series_tickers):
 
             async def lock(connection: asyncpg.Connection, _: bool, wanted: str = series_ticker) -> bool:
@@ -124,7 +124,9 @@ class Database:
                 if loop.time() > deadline and (holder := await self.run(look)) is not None:
                     if not holder.may_be_dead:
                         return Taken(series_ticker, holder.said)
-                    log.info("waiting for a session that may be dead", series=series_ticker, holder=holder.said)
+                    if holder.said != told:
+                        told = holder.said
+                        log.info("waiting for a session that may be dead", series=series_ticker, holder=told)
                     await asyncio.sleep(_DEAD_LOOK)
             self._locked.append(series_ticker)
         return None

@@ -72,11 +72,11 @@ async def test_what_every_session_asks_of_the_server(database_url: str) -> None:
     }
     async with opened(database_url) as database:
         for name, value in asked.items():
-            assert await _setting(database, name) == value, name
-        assert (await _setting(database, "application_name")).startswith("kalshi_ingest ")
+            assert await setting(database, name) == value, name
+        assert (await setting(database, "application_name")).startswith("kalshi_ingest ")
 
 
-async def _setting(database: Database, name: str) -> str:
+async def setting(database: Database, name: str) -> str:
     async def read(connection: asyncpg.Connection) -> str:
         return str(await connection.fetchval("select current_setting($1)", name))
 
