@@ -80,9 +80,7 @@ def two_hosts() -> Iterator[Hosts]:
 def _server(namespace: str) -> Iterator[str]:
     with postgres.scratch_dir() as place:
         home = place / "data"
-        # Held to the end, so that no other test session takes the folder for a leftover.
-        hold = embedded.acquire(home, options=postgres.FAST)
-        url = postgres.with_database(hold.server.url, "postgres")
+        url = postgres.with_database(embedded.start(home, options=postgres.FAST).url, "postgres")
         embedded.stop(home)
         cluster = Cluster(home, 18, account_for(home / "postgresql-18"))
         with (cluster.pgdata / "pg_hba.conf").open("a") as rules:
@@ -97,7 +95,6 @@ def _server(namespace: str) -> Iterator[str]:
             yield url
         finally:
             _call(*_as(cluster.account), *words, "-m", "immediate", "stop")
-            embedded.release(hold)
 
 
 def _as(account: Account) -> Sequence[str]:

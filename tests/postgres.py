@@ -34,6 +34,8 @@ FAST = {
 """Settings for data that nobody misses: what a power cut would destroy is thrown away anyway."""
 
 _PREFIX = "kalshi-pg-"
+_IN_USE = "in-use"
+"""The file in a scratch directory that is locked as long as its test runs: by the kernel, also for a killed test."""
 _MEMORY = Path("/dev/shm")
 _numbers = itertools.count(1)
 
@@ -69,12 +71,14 @@ def installed() -> list[Installed]:
 def scratch_dir(parent: Path = Path("/tmp")) -> Iterator[Path]:
     """An empty directory with a short path that the server's account can enter, unlike pytest's own."""
     path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    if os.geteuid() == 0:
-        path.chmod(0o711)
-    try:
-        yield path
-    finally:
-        _remove(path)
+    with (path / _IN_USE).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.geteuid() == 0:
+            path.chmod(0o711)
+        try:
+            yield path
+        finally:
+            _remove(path)
 
 
 @contextmanager
@@ -118,11 +122,18 @@ def with_database(url: str, name: str, user: str | None = None) -> str:
 
 
 def remove_leftovers() -> None:
-    """Stop the servers of test sessions that were killed before they could: those that nobody uses."""
+    """Stop the servers of test sessions that were killed before they could: those that nobody uses.
+
+    Other sessions may run at the same time, make directories and remove their own and these ones.
+    """
     for path in itertools.chain.from_iterable(place.glob(f"{_PREFIX}*") for place in (Path("/tmp"), _MEMORY)):
-        if path.stat().st_uid == os.geteuid() and time.time() - path.stat().st_mtime > 60:
-            users = list(path.glob("**/postgresql-[0-9][0-9].users"))
-            if not any(_is_locked(file) for file in users):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        if found.st_uid == os.geteuid() and time.time() - found.st_mtime > 60:
+            held = [*path.glob(_IN_USE), *path.glob("**/postgresql-[0-9][0-9].users")]
+            if not any(_is_locked(file) for file in held):
                 _remove(path)
 
 
@@ -145,9 +156,11 @@ def _remove(path: Path) -> None:
 
 
 def _is_locked(path: Path) -> bool:
-    with path.open("r+b") as file:
-        try:
+    try:
+        with path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
     return False

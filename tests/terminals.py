@@ -9,6 +9,8 @@ import termios
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tests.patience import COMES
+
 
 @dataclass
 class Terminal:
@@ -41,8 +43,8 @@ async def at_a_terminal(*arguments: str, settings: Mapping[str, str], question: 
     os.close(theirs)
     reading = asyncio.create_task(_shown(ours, question, answer))
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), 60)
-        return Terminal(process.returncode, (await asyncio.wait_for(reading, 10)).decode(), out.decode())
+        out, _ = await asyncio.wait_for(process.communicate(), COMES)
+        return Terminal(process.returncode, (await asyncio.wait_for(reading, COMES)).decode(), out.decode())
     finally:
         if process.returncode is None:
             process.kill()

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.store.migrate import LOCK_KEY
-from tests import postgres
+from tests import postgres, processes
+from tests.patience import COMES, ENDS
 
 START, END = date(2025, 11, 12), date(2025, 11, 14)
 NOWHERE = "http://127.0.0.1:9/trade-api/v2"
@@ -37,13 +38,13 @@ async def started(*arguments: str, settings: Mapping[str, str]) -> asyncio.subpr
     """`kalshi-ingest ARGUMENTS` as a process whose only settings are those given."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
     named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
-    return await asyncio.create_subprocess_exec(
+    return await processes.start(
         sys.executable, "-m", "kalshi_ingest", *arguments, env=clean | named, stdout=-1, stderr=-1
     )
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), COMES)
     return Ended(process.returncode, out.decode(), err.decode())
 
 
@@ -142,19 +143,6 @@ async def test_wrong_usage(exchange: Simulator, database_url: str, arguments: tu
 async def test_argparse_answers_wrong_words_with_2() -> None:
     assert (await run("backfil")).code == 2
     assert (await run("backfill", "--start", "2025-11-12")).code == 2
-    shortened = await run("status", "--js")
-    assert shortened.code == 2
-    assert "unrecognized arguments: --js" in shortened.err
-
-
-async def test_an_option_that_does_nothing_is_not_offered(database_url: str) -> None:
-    told = (await run("simulate", "--help")).out
-    assert "--port" in told
-    assert "--log-level" in told
-    assert "--http-port" not in told
-    assert "--database-url" not in told
-    one_line(await run("simulate", "--http-port", "1"), code=2, saying="where --host and --port say")
-    assert (await run("status", "--http-port", "1", DATABASE_URL=database_url)).code == 0, "scripts may pass it to all"
 
 
 async def test_an_unreadable_key_file(exchange: Simulator, database_url: str, tmp_path: Path) -> None:
@@ -190,7 +178,7 @@ async def test_nobody_answers_at_the_exchange(database_url: str) -> None:
     process = await started(*backfill("--city", "la"), settings={"API_URL": NOWHERE, "DATABASE_URL": database_url})
     # Waiting out every retry takes a minute: the client's tests do it faster. Here: they can be interrupted.
     assert process.stderr is not None
-    await asyncio.wait_for(process.stderr.readline(), 30)
+    await asyncio.wait_for(process.stderr.readline(), COMES)
     process.send_signal(signal.SIGTERM)
     result = await ended(process)
     assert result.code == 130, result.err
@@ -272,14 +260,14 @@ def command_lines_below(pid: int) -> list[bytes]:
 
 async def test_ctrl_c_in_psql_ends_the_query_and_no_command_line_shows_the_password(database_url: str) -> None:
     secret = postgres.with_database(database_url, urlsplit(database_url).path[1:], "postgres:hunter2")
-    process = await asyncio.create_subprocess_exec(
+    process = await processes.start(
         *(sys.executable, "-m", "kalshi_ingest", "database", "psql", "-c", "select pg_sleep(30)"),
         env=os.environ | {"KALSHI_INGEST_DATABASE_URL": secret},
         stdout=-1,
         stderr=-1,
         start_new_session=True,
     )
-    await asyncio.wait_for(busy(database_url, "pg_sleep"), 30)
+    await asyncio.wait_for(busy(database_url, "pg_sleep"), COMES)
     lines = command_lines_below(process.pid)
     assert lines
     assert not any(b"hunter2" in line for line in lines)
@@ -295,9 +283,9 @@ async def test_stopping_before_everything_is_open(exchange: Simulator, database_
     try:
         await connection.execute(f"select pg_advisory_lock({LOCK_KEY})")
         process = await started(*backfill(), settings=healthy(exchange, database_url))
-        await asyncio.wait_for(busy(database_url, "pg_advisory_lock"), 30)
+        await asyncio.wait_for(busy(database_url, "pg_advisory_lock"), COMES)
         process.send_signal(signal.SIGTERM)
-        result = await asyncio.wait_for(ended(process), 10)
+        result = await asyncio.wait_for(ended(process), ENDS)
     finally:
         await connection.close()
     assert result.code == 130, result.err
@@ -316,9 +304,9 @@ async def test_stopping_while_the_embedded_server_is_made(exchange: Simulator, h
         while not has_begun(home):
             await asyncio.sleep(0.005)
 
-    await asyncio.wait_for(making(), 30)
+    await asyncio.wait_for(making(), COMES)
     process.send_signal(signal.SIGTERM)
-    result = await asyncio.wait_for(ended(process), 10)
+    result = await asyncio.wait_for(ended(process), ENDS)
     assert result.code == 130, result.err
     assert "Traceback" not in result.err
 
@@ -358,7 +346,7 @@ async def test_stopping(exchange: Simulator, database_url: str, signals: int) ->
 
     exchange.on_request = on_request
     process = await started(*backfill(), settings=settings)
-    await asyncio.wait_for(reached.wait(), 30)
+    await asyncio.wait_for(reached.wait(), COMES)
     for _ in range(signals):
         process.send_signal(signal.SIGTERM)
     result = await ended(process)
@@ -381,7 +369,7 @@ async def test_a_killed_run_is_not_called_running(exchange: Simulator, database_
 
     exchange.on_request = on_request
     try:
-        await asyncio.wait_for(reached.wait(), 30)
+        await asyncio.wait_for(reached.wait(), COMES)
         during = orjson.loads((await run("status", "--json", **settings)).out)["series"]
         assert {row["last_run"]["status"] for row in during} == {"running"}
     finally:

@@ -17,6 +17,7 @@ from tests import postgres
 from tests.jobs.archives import assert_whole, execute, tree
 from tests.jobs.harness import fetch
 from tests.jobs.loads import counts, held
+from tests.patience import COMES, ENDS
 from tests.test_cli import END, START, backfill, healthy, one_line, run, started
 from tests.test_cli import ended as end_of
 
@@ -181,9 +182,9 @@ async def test_a_stopped_export_leaves_what_was_there(filled: str, tmp_path: Pat
         while not list((tmp_path / "chicago").glob(".trades*.partial")):
             await asyncio.sleep(0.001)
 
-    await asyncio.wait_for(writing(), 30)
+    await asyncio.wait_for(writing(), COMES)
     process.send_signal(which)
-    result = await asyncio.wait_for(end_of(process), 10)
+    result = await asyncio.wait_for(end_of(process), ENDS)
     assert result.code == 130, result.err
     assert "Traceback" not in result.err
     assert result.out == ""
@@ -199,9 +200,9 @@ async def test_a_stopped_load_leaves_the_city_as_it_was(
     assert (await run("export", "--output", str(tmp_path), DATABASE_URL=filled)).code == 0
     async with _held_up(database_url, "candles") as connection:
         process = await started("load", "--input", str(tmp_path), settings={"DATABASE_URL": database_url})
-        await asyncio.wait_for(_waiting(connection), 30)
+        await asyncio.wait_for(_waiting(connection), COMES)
         process.send_signal(which)
-        result = await asyncio.wait_for(end_of(process), 10)
+        result = await asyncio.wait_for(end_of(process), ENDS)
     assert result.code == 130, result.err
     assert "Traceback" not in result.err
     assert set((await counts(database_url)).values()) == {0}

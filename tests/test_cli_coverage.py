@@ -20,9 +20,10 @@ import pytest_asyncio
 from aiohttp import web
 
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
-from tests import postgres
+from tests import postgres, processes
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import CHICAGO, Run, fetch
+from tests.patience import COMES, ENDS
 from tests.terminals import at_a_terminal
 from tests.test_cli import Ended, busy, ended, healthy, one_line, run, started
 
@@ -261,7 +262,7 @@ async def on_a_terminal(*arguments: str, settings: Mapping[str, str]) -> bytes:
     environment = {f"KALSHI_INGEST_{name}": value for name, value in settings.items() if name != "NO_COLOR"}
     colour = {"NO_COLOR": settings["NO_COLOR"]} if "NO_COLOR" in settings else {}
     clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    process = await asyncio.create_subprocess_exec(
+    process = await processes.start(
         *(sys.executable, "-m", "kalshi_ingest", *arguments), env=clean | environment | colour, stdout=theirs
     )
     os.close(theirs)
@@ -335,9 +336,9 @@ async def test_stopping_while_it_reads(settings: dict[str, str]) -> None:
         async with connection.transaction():
             await connection.execute("lock table candles in access exclusive mode")
             process = await started(*CHECK, settings=settings)
-            await asyncio.wait_for(busy(settings["DATABASE_URL"], "from candles"), 30)
+            await asyncio.wait_for(busy(settings["DATABASE_URL"], "from candles"), COMES)
             process.send_signal(signal.SIGTERM)
-            result = await asyncio.wait_for(ended(process), 10)
+            result = await asyncio.wait_for(ended(process), ENDS)
     finally:
         await connection.close()
     assert (result.code, result.out, result.err) == (130, "", "")
@@ -362,7 +363,7 @@ async def test_stopping_while_it_fixes_and_while_it_compares(
     exchange.on_request = on_request
     process.append(await started(*CHECK, "--fix", "--candles", "12", settings=settings))
     reading = asyncio.create_task(ended(process[0]))
-    result = await asyncio.wait_for(reading, 20)
+    result = await asyncio.wait_for(reading, COMES)
     going_on.set()
     exchange.on_request = None
     assert (result.code, result.out) == (130, ""), result.err

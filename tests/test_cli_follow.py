@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kalshi_ingest.simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.simulator.channel_faults import ChannelFaults
 from tests.jobs.harness import assert_holds_all, fetch
+from tests.patience import COMES, ENDS
 from tests.test_cli import NOWHERE, Ended, ended, one_line, run, started
 
 NOON = datetime(2026, 6, 10, 18, tzinfo=UTC)
@@ -67,7 +68,7 @@ async def asked(known: dict[str, str], path: str) -> tuple[int, str]:
         return 0, ""
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = COMES) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.1)
@@ -81,9 +82,9 @@ async def until_ready(known: dict[str, str], *, ready: bool = True) -> None:
 
 
 async def stopped(process: asyncio.subprocess.Process) -> Ended:
-    """Told to stop with SIGTERM: its end, within ten seconds."""
+    """Told to stop with SIGTERM: its end, which comes soon."""
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(ENDS):
         return await ended(process)
 
 

@@ -16,6 +16,7 @@ from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.migrate import LOCK_KEY
 from tests.jobs.harness import fetch, log_statuses
 from tests.jobs.minute_runs import FIRST, KEY, weather_of
+from tests.patience import COMES, ENDS
 from tests.test_cli import Ended, busy, ended, one_line, run, started
 
 SECOND = FIRST + timedelta(days=1)
@@ -322,7 +323,7 @@ async def test_stopping(
     simulator.weather.on_request = on_request
     command = ("weather", what, *DAYS, *(word for city in cities for word in ("--city", city)))
     process.append(await started(*command, settings=settings | key))
-    result = await asyncio.wait_for(ended(process[0]), 30)
+    result = await asyncio.wait_for(ended(process[0]), COMES)
     going_on.set()
     no_traceback(result, 130)
     assert "stopping: what is committed stays" in result.err
@@ -341,9 +342,9 @@ async def test_stopping_before_everything_is_open(settings: dict[str, str], what
     try:
         await connection.execute(f"select pg_advisory_lock({LOCK_KEY})")
         process = await started("weather", what, settings=settings)
-        await asyncio.wait_for(busy(settings["DATABASE_URL"], "pg_advisory_lock"), 30)
+        await asyncio.wait_for(busy(settings["DATABASE_URL"], "pg_advisory_lock"), COMES)
         process.send_signal(signal.SIGTERM)
-        result = await asyncio.wait_for(ended(process), 10)
+        result = await asyncio.wait_for(ended(process), ENDS)
     finally:
         await connection.close()
     no_traceback(result, 130)
@@ -356,9 +357,9 @@ async def test_stopping_the_grid_leaves_it_as_it_was(settings: dict[str, str]) -
         async with connection.transaction():
             await connection.execute("lock table wx.minute_obs in access exclusive mode")
             process = await started("weather", "grid", settings=settings)
-            await asyncio.wait_for(busy(url, "refresh materialized view"), 30)
+            await asyncio.wait_for(busy(url, "refresh materialized view"), COMES)
             process.send_signal(signal.SIGTERM)
-            result = await asyncio.wait_for(ended(process), 10)
+            result = await asyncio.wait_for(ended(process), ENDS)
     finally:
         await connection.close()
     no_traceback(result, 130)

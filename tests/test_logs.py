@@ -289,9 +289,9 @@ def test_fields_are_masked_by_name_and_by_content_at_any_depth() -> None:
 @pytest.mark.parametrize("piece", ["a", "://x:", "key=", "password", "'", "-----BEGIN A-----", "\\", "KALSHI-ACCESS-A"])
 def test_masking_a_long_text_takes_no_time(piece: str) -> None:
     text = piece * (20_000 // len(piece))
-    began = time.perf_counter()
+    began = time.process_time()
     redact(text)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @given(st.text(st.characters(exclude_characters="@", exclude_categories=["Z", "C"]), min_size=1))

@@ -24,6 +24,7 @@ from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.logs import LogFormat, configure
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from tests import processes
 from tests.jobs.harness import Run
 
 START, END = date(2025, 11, 12), date(2025, 11, 13)
@@ -61,7 +62,7 @@ def surroundings(exchange: Simulator, database_url: str, **more: str) -> dict[st
 async def ended(command: str, *arguments: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
     """`command` is the shell's, with kalshi-ingest as "$@": exit code, standard output, standard error."""
     words = ("sh", "-c", command, "sh", sys.executable, "-m", "kalshi_ingest", *arguments)
-    process = await asyncio.create_subprocess_exec(*words, env=environment, stdout=-1, stderr=-1)
+    process = await processes.start(*words, env=environment, stdout=-1, stderr=-1)
     try:
         out, err = await process.communicate()
     except BaseException:
@@ -111,7 +112,7 @@ async def test_nobody_reads_to_the_end(exchange: Simulator, database_url: str) -
     codes = []
     for arguments in (BACKFILL, ("status",)):
         words = (sys.executable, "-m", "kalshi_ingest", *arguments)
-        process = await asyncio.create_subprocess_exec(*words, env=environment, stdout=writer, stderr=writer)
+        process = await processes.start(*words, env=environment, stdout=writer, stderr=writer)
         codes.append(await process.wait())
     os.close(writer)
     assert codes == [0, 0]
@@ -133,7 +134,7 @@ async def test_what_a_backfill_writes_to_a_terminal(
 ) -> None:
     ours, theirs = pty.openpty()
     environment = surroundings(exchange, database_url, **wish)
-    process = await asyncio.create_subprocess_exec(
+    process = await processes.start(
         *(sys.executable, "-m", "kalshi_ingest", *BACKFILL), env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)

@@ -166,10 +166,8 @@ def packaged_bin_dir(version: int) -> Path:
         bin_dir = Path(place) / _FOLDER_IN_WHEEL.get(version, "absent") / "bin"
         try:
             (bin_dir / "postgres").stat()
-        except PermissionError:
-            forbidden.append(place)
-        except OSError:
-            continue
+        except OSError as error:
+            forbidden += [place] if isinstance(error, PermissionError) else []
         else:
             return bin_dir
     if forbidden:
@@ -188,10 +186,8 @@ def _may_not_look_into(folder: Path) -> bool:
     """Whether `folder` may be there, with anything in it, for all that this account can see."""
     try:
         os.scandir(folder).close()
-    except PermissionError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return False
 
 

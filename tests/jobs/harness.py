@@ -24,12 +24,12 @@ from kalshi_ingest.store.database import Database
 WORKERS = 4
 ALWAYS = Dates(date(2021, 1, 1), date(2035, 12, 31))
 CHICAGO = (Wanted("KXHIGHCHI", "chicago"),)
-IMPATIENT = RetryPolicy(
-    attempts=4, first_delay=0.001, longest_delay=0.01, connect_timeout=1, read_timeout=0.3, total_timeout=0.8
-)
-"""Retries at once; a stall is noticed after 0.3 s."""
+IMPATIENT = RetryPolicy(attempts=4, first_delay=0.001, longest_delay=0.01)
+"""Retries at once and gives up soon."""
 STEADY = RetryPolicy(attempts=3, first_delay=0.01, longest_delay=0.1)
-"""Retries at once, but never takes a busy machine for a stalled exchange."""
+"""Retries at once, and less often."""
+DOGGED = RetryPolicy(attempts=15, first_delay=0.001, longest_delay=0.01)
+"""Outlasts faults that meet a share of all requests, whichever requests they meet."""
 
 
 class Run:

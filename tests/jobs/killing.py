@@ -1,4 +1,4 @@
-"""Backfills in processes of their own, killed with SIGKILL at chosen instants."""
+"""Work in processes of their own, killed with SIGKILL at chosen instants."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from kalshi_ingest.simulator import Simulator, SyntheticWorld
+from kalshi_ingest.simulator import Faults, Simulator, SyntheticWorld
 from kalshi_ingest.simulator.stats import Stats
 from tests.jobs.harness import WORKERS, fetch
 
@@ -20,48 +21,56 @@ _TRADES = ("trades", "historical_trades")
 
 
 class Forker:
-    """The warm parent process of `forker.py`."""
+    """A warm parent process, which forks one piece of work per order."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def start(self, api_url: str, database_url: str) -> int:
-        """Fork a backfill; returns its process id."""
+    async def start(self, order: dict[str, Any]) -> int:
+        """Fork one piece of work; returns its process id."""
         assert self._process.stdin is not None
-        order = {"api_url": api_url, "database_url": database_url, "workers": WORKERS}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         await self._process.stdin.drain()
         return await self._number()
 
     async def wait(self) -> int:
-        """The exit code of the backfill that was started last; minus the signal that killed it."""
+        """The exit code of what was started last; minus the signal that killed it."""
         return os.waitstatus_to_exitcode(await self._number())
+
+    async def run(self, order: dict[str, Any], kill_after: float | None = None) -> int:
+        """One piece of work, killed after some seconds if it is still at it: its exit code, as `wait` gives it."""
+        pid = await self.start(order)
+        timer = None
+        if kill_after is not None:
+            timer = asyncio.get_running_loop().call_later(kill_after, os.kill, pid, signal.SIGKILL)
+        code = await self.wait()
+        if timer is not None:
+            timer.cancel()
+        return code
 
     async def _number(self) -> int:
         assert self._process.stdout is not None
-        return int(await asyncio.wait_for(self._process.stdout.readline(), 60))
+        return int(await self._process.stdout.readline())
 
 
 @contextlib.asynccontextmanager
-async def warm_forker() -> AsyncIterator[Forker]:
-    """A forker for a `with` block."""
+async def warm_forker(module: str = "forker") -> AsyncIterator[Forker]:
+    """A forker of the work of `tests.jobs.<module>` for a `with` block; at its end nothing is left of it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.jobs.forker"),
+        *("-m", f"tests.jobs.{module}"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
+        start_new_session=True,
     )
     try:
         yield Forker(process)
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(process.wait(), 10)
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        # What it forked has ended in a test that passed; one that failed may have left it at work.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()
 
 
 @dataclass
@@ -76,6 +85,10 @@ class Killer:
     forker: Forker
     database_url: str
     random: Random
+    reach: int = 9
+    """At how many requests for trades, or answers to them, a run is killed at the latest."""
+    faults: Callable[[], Faults] = Faults
+    """What the exchange of each run gets wrong."""
     wasted: list[int] = field(default_factory=list)
     """Per kill: trade pages that were asked for and did not get into the tables."""
     _pid: int | None = None
@@ -91,9 +104,10 @@ class Killer:
     async def run(self, *, kill: bool) -> int:
         """One backfill, to its end or to its violent end: its exit code."""
         self._arm(kill)
-        async with Simulator(self.world) as simulator:
+        async with Simulator(self.world, faults=self.faults()) as simulator:
             simulator.on_request, simulator.on_answered = self._requested, self._answered
-            self._pid = await self.forker.start(simulator.url, self.database_url)
+            order = {"api_url": simulator.url, "database_url": self.database_url, "workers": WORKERS}
+            self._pid = await self.forker.start(order)
             self._forked.set()
             code = await self.forker.wait()
             self._pid = None
@@ -109,7 +123,7 @@ class Killer:
     def _arm(self, kill: bool) -> None:
         self._planning = self.random.random() < 1 / 8
         self._after_answer = self.random.random() < 1 / 2
-        self._left = self.random.randint(1, 4 if self._planning else 9) if kill else 0
+        self._left = self.random.randint(1, 4 if self._planning else self.reach) if kill else 0
         self._begun = False
         self._forked.clear()
 

@@ -11,7 +11,7 @@ import pytest
 
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.exchange.client import Client
+from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
@@ -20,21 +20,21 @@ from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.simulator import Faults, RowsWorld, Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.store.audit import Scope
 from kalshi_ingest.store.database import Database
-from tests.jobs.harness import IMPATIENT, STEADY, Run, fetch, plain, trade_row, varied_world, world_of
+from tests.jobs.harness import DOGGED, IMPATIENT, STEADY, Run, fetch, plain, trade_row, varied_world, world_of
 
 CHICAGO = Scope(("KXHIGHCHI",))
 CITIES = ("KXHIGHCHI", "KXHIGHMIA", "KXHIGHAUS", "KXHIGHLAX", "KXHIGHDEN", "KXHIGHPHIL")
 
 
 async def audited(
-    api_url: str, database_url: str, markets: int, *, seed: int = 0, scope: Scope = CHICAGO, patient: bool = True
+    api_url: str, database_url: str, markets: int, *, seed: int = 0, scope: Scope = CHICAGO, retry: RetryPolicy = STEADY
 ) -> AuditReport:
     """One audit with its own connections, as a process would have them."""
     database = Database(database_url)
     await database.open()
     try:
         async with aiohttp.ClientSession() as session:
-            client = Client(session, api_url, Pacer(100_000), retry=STEADY if patient else IMPATIENT)
+            client = Client(session, api_url, Pacer(100_000), retry=retry)
             tools = Tools(Api(client), database, database, lambda: datetime.now(UTC), 4)
             return await audit(tools, scope, markets, seed)
     finally:
@@ -241,7 +241,7 @@ async def test_an_exchange_that_stays_away(database_url: str, monkeypatch: pytes
     world = _short_world(archived=False)
     await filled(world, database_url)
     with pytest.raises(OutOfReach, match="the exchange is out of reach"):
-        await audited("http://127.0.0.1:9/trade-api/v2", database_url, 6, patient=False)
+        await audited("http://127.0.0.1:9/trade-api/v2", database_url, 6, retry=IMPATIENT)
 
     simulator = Simulator(world)
     url = await simulator.start()
@@ -252,14 +252,14 @@ async def test_an_exchange_that_stays_away(database_url: str, monkeypatch: pytes
 
     simulator.on_request = leave
     with pytest.raises(OutOfReach, match="the exchange is out of reach"):
-        await audited(url, database_url, 6, patient=False)
+        await audited(url, database_url, 6, retry=IMPATIENT)
 
 
 async def test_passing_faults_are_ridden_out(database_url: str) -> None:
     world = varied_world(giant=1_500)
     await filled(world, database_url)
     async with Simulator(world, faults=Faults(error_rate=0.2, slow_body_seconds=0.01)) as simulator:
-        report = await audited(simulator.url, database_url, 24)
+        report = await audited(simulator.url, database_url, 24, retry=DOGGED)
         assert simulator.stats.faults.total() > 0
     assert report.equal == report.minutes > 500
     assert report.not_audited == []

@@ -28,7 +28,7 @@ from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.database import Database
-from tests import postgres
+from tests import postgres, processes
 from tests.jobs.archives import SHUFFLED, assert_whole, child, execute, exported, tree
 from tests.jobs.harness import Run, fetch, small_world, varied_world
 
@@ -391,7 +391,7 @@ async def test_an_export_killed_20_times_leaves_whole_files_only(filled: str, tm
 
 async def _export_in_a_process(url: str, folder: Path, layout: Layout, kill_after: float | None = None) -> float | None:
     """How many seconds one took after it had begun; None when it was killed."""
-    process = await asyncio.create_subprocess_exec(
+    process = await processes.start(
         *child(url, folder, layout),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

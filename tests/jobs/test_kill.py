@@ -59,5 +59,6 @@ async def test_killed_a_few_times_on_every_version(any_postgres: str) -> None:
 
 
 @pytest.mark.slow
-async def test_killed_200_times(postgres_url: str, template_database: str) -> None:
-    await _kill_often(postgres_url, template_database, 200, Random(1))
+@pytest.mark.parametrize("kills", [40, pytest.param(200, marks=pytest.mark.long)])
+async def test_killed_often(kills: int, postgres_url: str, template_database: str) -> None:
+    await _kill_often(postgres_url, template_database, kills, Random(1))

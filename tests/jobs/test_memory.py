@@ -1,6 +1,5 @@
 """A market of any size passes through the same memory."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kalshi_ingest.simulator import Simulator
-from tests import postgres
+from tests import postgres, processes
 from tests.jobs.harness import fetch, varied_world
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -25,7 +24,7 @@ print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 async def _peak_megabytes(giant: int, admin_url: str, template: str) -> float:
     world = varied_world(giant=giant)
     async with Simulator(world) as simulator, postgres.fresh_database(admin_url, template) as url:
-        process = await asyncio.create_subprocess_exec(
+        process = await processes.start(
             sys.executable,
             *("-c", _BACKFILL, simulator.url, url),
             stdout=subprocess.PIPE,

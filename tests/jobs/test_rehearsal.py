@@ -16,7 +16,7 @@ from kalshi_ingest.simulator.archive_world import ArchiveWorld
 from kalshi_ingest.store.database import Database
 from tests import postgres, recorded
 from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import CHICAGO, IMPATIENT, Run, varied_world
+from tests.jobs.harness import CHICAGO, DOGGED, Run, varied_world
 from tests.jobs.test_recorded_trades import recorded_world
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -92,7 +92,7 @@ async def test_a_rehearsal_with_faults(database_url: str, second_url: str, tmp_p
     faults = Faults(seed=5, error_rate=0.3, slow_body_seconds=0.05)
     async with Simulator(ArchiveWorld(archive, LONG_AGO), faults=faults) as simulator:
         for _ in range(6):  # what a fault leaves undone, the next run does
-            job = await Run(simulator.url, second_url, CHICAGO, retry=IMPATIENT)()
+            job = await Run(simulator.url, second_url, CHICAGO, retry=DOGGED)()
             if not any(each.failed for each in job.progress.values()):
                 break
     assert sum(simulator.stats.faults.values()) > 5

@@ -1,29 +1,24 @@
 """Killed with SIGKILL anywhere, `weather settlement` that is started again ends with the tables of an unbroken run."""
 
 import asyncio
-import contextlib
 import hashlib
-import json
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 from random import Random
 
 import asyncpg
+import pytest
 
 from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.simulator.weather.config import WeatherConfig
 from tests import postgres
 from tests.jobs.harness import fetch
+from tests.jobs.killing import Forker, warm_forker
 from tests.jobs.settlement_runs import Settle
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
 _START, _END, _NOW = date(2025, 3, 1), date(2025, 3, 14), datetime(2025, 6, 1, tzinfo=UTC)
 _REQUESTS = 25
-_KILLS = 20
 _TABLES = {
     "wx.settlement_obs": "loc_id, date_local, source, product_id, payload_sha256",
     "wx.settlement": "loc_id, date_local",
@@ -31,11 +26,11 @@ _TABLES = {
 }
 
 
-class _Runs:
-    """Runs in processes of their own, killed at a request or at an answer, or a few milliseconds later."""
+class _Killer:
+    """Starts runs and kills each at a request or at an answer, or a few milliseconds later."""
 
-    def __init__(self, process: asyncio.subprocess.Process, simulator: Simulator) -> None:
-        self._process = process
+    def __init__(self, forker: Forker, simulator: Simulator) -> None:
+        self._forker = forker
         self._simulator = simulator
         self._pid: int | None = None
         self._left = 0
@@ -51,16 +46,10 @@ class _Runs:
         urls = self._simulator.weather_urls
         order = {"iem": urls.iem, "ncei": urls.ncei, "database_url": database_url}
         order |= {"start": str(_START), "end": str(_END), "now": _NOW.isoformat()}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        self._pid = await self._number()
-        code = os.waitstatus_to_exitcode(await self._number())
+        self._pid = await self._forker.start(order)
+        code = await self._forker.wait()
         self._pid = None
         return code
-
-    async def _number(self) -> int:
-        assert self._process.stdout is not None
-        return int(await asyncio.wait_for(self._process.stdout.readline(), 60))
 
     def _count(self, _: str) -> None:
         self._left -= 1
@@ -72,42 +61,26 @@ class _Runs:
             os.kill(pid, signal.SIGKILL)
 
 
-@contextlib.asynccontextmanager
-async def _forker(simulator: Simulator) -> AsyncIterator[_Runs]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.jobs.settlement_forker"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
-    )
-    try:
-        yield _Runs(process, simulator)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        await process.wait()
-
-
-async def test_killed_20_times(postgres_url: str, template_database: str) -> None:
+@pytest.mark.parametrize("kills", [10, pytest.param(40, marks=pytest.mark.long)])
+async def test_killed_often(kills: int, postgres_url: str, template_database: str) -> None:
     world = SyntheticWorld(WorldConfig(start=_START, end=_END, now=_NOW, trades_per_market=1.0))
     random, done = Random(7), 0
     async with (
         Simulator(world, weather=WeatherConfig(throttle_seconds=None)) as simulator,
-        _forker(simulator) as forked,
+        warm_forker("settlement_forker") as forker,
     ):
+        killer = _Killer(forker, simulator)
         async with postgres.fresh_database(postgres_url, template_database) as url:
             await Settle(simulator.weather_urls, url, _START, _END, _NOW)()
             assert simulator.weather.stats.settlement_requests == _REQUESTS
             unbroken = await _digests(url)
-        while done < _KILLS:
+        while done < kills:
             async with postgres.fresh_database(postgres_url, template_database) as url:
                 killed = 0
-                while killed < 5 and await forked.run(url, random) == -signal.SIGKILL:
+                while killed < min(5, kills - done) and await killer.run(url, random) == -signal.SIGKILL:
                     killed += 1
                     await _assert_every_poll_has_its_rows(url)
-                assert await forked.run(url, None) in (0, 1)
+                assert await killer.run(url, None) in (0, 1)
                 assert await _digests(url) == unbroken
                 statuses = {row[0] for row in await fetch(url, "select distinct status from ingestion_log")}
                 assert statuses <= {"interrupted", "success"}

@@ -17,6 +17,8 @@ from aiohttp import ClientSession
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.simulation import add_simulate_options, check_simulation, start_of_the_clock
 from kalshi_ingest.simulator import Faults, Limits, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
+from tests import processes
+from tests.patience import COMES, ENDS
 from tests.simulator.support import served
 
 START = datetime(2026, 5, 6, 12, tzinfo=UTC)
@@ -250,11 +252,11 @@ async def test_the_command_runs_an_accelerated_exchange() -> None:
         "3",
         "--maintenance",
     )
-    process = await asyncio.create_subprocess_exec(
+    process = await processes.start(
         sys.executable, "-m", "kalshi_ingest", "simulate", *options, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(4)]
+    lines = [(await asyncio.wait_for(process.stdout.readline(), COMES)).decode() for _ in range(4)]
     assert "ws://127.0.0.1:" in lines[0]
     assert "event dates 2026-04-06 to 2026-06-15" in lines[0]
     assert "settled before 2026-05-03" in lines[1]
@@ -265,4 +267,4 @@ async def test_the_command_runs_an_accelerated_exchange() -> None:
         assert START <= shown < START + timedelta(days=1)
         assert (await response.json())["exchange_active"] is True
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), ENDS) == 0

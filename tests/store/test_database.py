@@ -11,6 +11,7 @@ from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.locks import lock_key
 from tests import postgres
+from tests.patience import ENDS
 
 SECRET = "s3cr3t"
 
@@ -19,7 +20,7 @@ async def _refusal(url: str, kind: type[Exception], patience: float = 0.3) -> st
     began = time.monotonic()
     with pytest.raises(kind) as caught:
         await Database(url).open(patience)
-    assert time.monotonic() - began < patience + 2
+    assert time.monotonic() - began < ENDS
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -91,7 +92,7 @@ async def test_a_database_that_breaks_off_every_attempt(database_url: str) -> No
     began = time.monotonic()
     with pytest.raises(OutOfReach, match="breaks off every attempt"):
         await database.run(work)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < ENDS
     assert tries[:2] == [False, True]
     await database.close()
 
@@ -128,7 +129,8 @@ async def test_a_cancelled_statement_stays_cancelled_when_the_connection_goes(da
             connection.terminate()
 
     task = asyncio.create_task(database.run(work))
-    await asyncio.sleep(0.1)
+    while not calls:
+        await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -156,13 +158,13 @@ async def test_a_schema_of_the_users_own_is_not_in_the_way(empty_database_url: s
 
 async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(database_url: str) -> None:
     async def silent(connection: asyncpg.Connection, _: bool) -> str:
-        return await connection.execute("select pg_sleep(20)")
+        return await connection.execute("select pg_sleep(600)")
 
     database = Database(database_url, patience=0.2)
     await database.open()
     try:
         with pytest.raises(OutOfReach, match="breaks off every attempt"):
-            await asyncio.wait_for(database.run(silent, longest=0.3), 5)
+            await asyncio.wait_for(database.run(silent, longest=0.3), ENDS)
     finally:
         await database.close()
 

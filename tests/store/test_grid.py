@@ -12,6 +12,7 @@ from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.store import grid
 from kalshi_ingest.store.database import Database
 from tests.jobs.harness import fetch
+from tests.patience import COMES
 
 NOON = datetime(2025, 7, 1, 12, tzinfo=UTC)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -119,7 +120,7 @@ async def test_readers_go_on_while_the_grid_is_refreshed(database: Database, dat
     try:
         async with reader.transaction(isolation="repeatable_read"):
             assert await reader.fetchval("select count(*) from wx.minute_obs_1m") == 6
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(COMES):
                 refreshed = await grid.refresh(database)
             assert await reader.fetchval("select count(*) from wx.minute_obs_1m") == 6
         assert await reader.fetchval("select count(*) from wx.minute_obs_1m") == 11

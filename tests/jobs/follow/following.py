@@ -18,6 +18,7 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange
 from kalshi_ingest.simulator import RowsWorld, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.harness import CHICAGO, fetch, small_world
+from tests.patience import COMES, ENDS
 
 QUICK = Rhythm(poll=0.05, quiet=0.1, lists_pause=0.05, lists_again=0.3, log=0.1, errand_pause=0.1, away=0.1)
 RETRY = RetryPolicy(attempts=2, first_delay=0.01, longest_delay=0.05, read_timeout=5, total_timeout=10)
@@ -124,7 +125,7 @@ class Following:
     def chicago(self) -> SeriesState:
         return self.state.series[SERIES]
 
-    async def until(self, condition: Condition, seconds: float = 45.0) -> None:
+    async def until(self, condition: Condition, seconds: float = COMES) -> None:
         """Wait for it while the service works; its own end is an error."""
         end = steady() + seconds
         while not condition():
@@ -134,7 +135,9 @@ class Following:
             assert steady() < end, f"not within {seconds} s; {self.state.phase}, {self.state.reason}, {self.chicago}"
             await asyncio.sleep(0.01)
 
-    async def until_rows(self, url: str, query: str, expected: Sequence[tuple[Any, ...]], seconds: float = 45) -> None:
+    async def until_rows(
+        self, url: str, query: str, expected: Sequence[tuple[Any, ...]], seconds: float = COMES
+    ) -> None:
         """Wait until a query gives these rows."""
         end = steady() + seconds
         while [tuple(row) for row in await fetch(url, query)] != list(expected):
@@ -156,7 +159,7 @@ class Following:
     async def end(self) -> None:
         """Stop it in order."""
         self.stop.set()
-        await asyncio.wait_for(self.task, 12)
+        await asyncio.wait_for(self.task, ENDS)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from kalshi_ingest.jobs.session import Exchange
 from kalshi_ingest.service.app import serving
 from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.harness import fetch
+from tests.patience import COMES, ENDS
 
 NOON = datetime(2026, 6, 10, 18, tzinfo=UTC)
 
@@ -75,7 +76,7 @@ async def wire_to(database_url: str) -> AsyncIterator[Wire]:
         await wire.end()
 
 
-async def until(not_ready: bool, state: FollowState, seconds: float = 30) -> None:
+async def until(not_ready: bool, state: FollowState, seconds: float = COMES) -> None:
     async with asyncio.timeout(seconds):
         while bool(state.not_ready()) is not not_ready:
             await asyncio.sleep(0.05)
@@ -96,13 +97,13 @@ async def test_a_silent_database_is_given_up_and_found_again(database_url: str) 
             await until(False, state)
             wire.cut = True
             await until(True, state)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(COMES):
                 while state.phase is not Phase.DATABASE_AWAY:
                     await asyncio.sleep(0.05)
             assert state.losses["database"] == 1
             wire.cut = False
-            await until(False, state, 40)
+            await until(False, state)
             stop.set()
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(running, ENDS)
     statuses = await fetch(database_url, "select distinct status from ingestion_log")
     assert [row[0] for row in statuses] == ["success"]

@@ -14,6 +14,7 @@ from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.walker import GUARD_US
+from tests.patience import COMES
 
 SERIES = "KXHIGHCHI"
 OPENS = datetime(2025, 6, 30, 14, tzinfo=UTC)
@@ -408,7 +409,7 @@ async def test_time_that_passes_is_noticed() -> None:
     waiting = asyncio.ensure_future(at.book.take())
     await asyncio.sleep(0)
     at.clocks.now += 100
-    assert (await asyncio.wait_for(waiting, 2)).task.unit.ticker == "A"
+    assert (await asyncio.wait_for(waiting, COMES)).task.unit.ticker == "A"
 
 
 @pytest.mark.parametrize("settled", [False, True])

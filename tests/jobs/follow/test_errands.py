@@ -16,6 +16,7 @@ from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase, Ser
 from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig
 from tests.jobs.follow.following import QUICK, SERIES, SETTLES, Condition, days_of_chicago, following, serving
 from tests.jobs.harness import CHICAGO, fetch
+from tests.patience import COMES
 
 MORNING = SETTLES + timedelta(hours=4)
 _SETTLED = "select loc_id, date_local, tmax_final_f from wx.settlement where tmax_final_f is not null order by 2"
@@ -65,7 +66,7 @@ async def gateway(behind: str) -> AsyncIterator[Gateway]:
         await runner.cleanup()
 
 
-async def until(condition: Condition, seconds: float = 15) -> None:
+async def until(condition: Condition, seconds: float = COMES) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
@@ -98,7 +99,7 @@ async def test_official_maxima_come_by_themselves_while_the_markets_are_followed
         following(simulator.url, database_url, weather=weather_of(simulator), start=date(2025, 7, 1)) as service,
     ):
         await service.up_to_date()
-        await service.until(lambda: settlement(service.state).succeeded_at is not None, 20)
+        await service.until(lambda: settlement(service.state).succeeded_at is not None)
         assert settlement(service.state).error is None
     rows = await fetch(database_url, _SETTLED)
     assert ("KMDW", date(2025, 7, 1)) in [tuple(row)[:2] for row in rows]

@@ -34,6 +34,7 @@ from tests.jobs.follow.following import (
     serving,
 )
 from tests.jobs.harness import CHICAGO, Run, fetch, trade_row
+from tests.patience import COMES
 
 BOTH = [Wanted("KXHIGHCHI", "chicago"), Wanted("KXHIGHMIA", "miami")]
 FINE = replace(QUICK, lists=0.5, deep=1.0)
@@ -79,7 +80,7 @@ async def test_a_killed_first_reading_leaves_no_hole(database_url: str) -> None:
 
         simulator.on_request = hook
         async with following(simulator.url, database_url, rhythm=FINE) as service:
-            await asyncio.wait_for(reached.wait(), 10)
+            await asyncio.wait_for(reached.wait(), COMES)
             service.task.cancel()
             await asyncio.wait([service.task])
             assert (await fetch(database_url, "select count(*) from markets"))[0][0] > 12

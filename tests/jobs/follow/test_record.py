@@ -16,6 +16,7 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.store.database import Database
 from tests.jobs.follow.following import TICKER, TICKERS, LivingWorld, after, following, serving
 from tests.jobs.harness import CHICAGO, fetch, trade_row
+from tests.patience import COMES, ENDS
 
 TWO = (*CHICAGO, Wanted("KXHIGHMIA", "miami"))
 EVENING = datetime(2025, 7, 1, 23, 59, 30, tzinfo=UTC)
@@ -75,7 +76,7 @@ async def rows(url: str, query: str = _LOG) -> list[tuple[Any, ...]]:
 
 
 async def until(url: str, expected: list[tuple[Any, ...]], query: str = _LOG) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(COMES):
         while await rows(url, query) != expected:
             await asyncio.sleep(0.01)
 
@@ -188,12 +189,12 @@ async def test_what_fails_at_the_end_of_a_day_makes_its_run_partial(database_url
 
 
 async def test_a_database_that_is_away_does_not_keep_the_service_from_ending(database_url: str) -> None:
-    opened = Database(database_url, patience=30)
+    opened = Database(database_url, patience=3_600)
     await opened.open()
     kept, _ = record()
     await kept.begin(opened, EVENING, FIRST)
     opened.abort()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(ENDS):
         await kept.close(opened, EVENING, None)
     await opened.close()
 

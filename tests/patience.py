@@ -1,0 +1,8 @@
+"""How long tests wait. They measure progress; a limit in seconds only keeps a test that hangs from hanging for ever."""
+
+COMES = 120.0
+"""For something that has to come: on a machine that is ten times as slow as usual, too."""
+
+ENDS = 40.0
+"""For the end of what promises to end within ten seconds, on a machine that is four times as slow as usual. What these
+tests are there to find ends after minutes, or never."""
