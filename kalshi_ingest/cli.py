@@ -30,6 +30,25 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOM
 """What the machine may lack, or be ill with, wherever a file is opened or written. All else about a file that the user
 named is explained where it is used; what comes here raw nobody foresaw."""
 
+_DATABASE, _LOGS = ("database_url", "data_dir"), ("log_format", "log_level")
+_EXCHANGE = ("api_url", "api_key_id", "private_key_path", "requests_per_second", "workers")
+_WEATHER = ("iem_url", "ncei_url", "visual_crossing_url", "visual_crossing_key")
+_HTTP = ("http_host", "http_port")
+_USED = {
+    "backfill": _EXCHANGE + _DATABASE + _LOGS,
+    "follow": _EXCHANGE + _DATABASE + _WEATHER + _HTTP + _LOGS,
+    "coverage": _EXCHANGE + _DATABASE + _LOGS,
+    "export": _DATABASE + _LOGS,
+    "load": _DATABASE + _LOGS,
+    "weather": _DATABASE + _WEATHER + _LOGS,
+    "status": _DATABASE + _LOGS,
+    "migrate": _DATABASE + _LOGS,
+    "database": _DATABASE + _LOGS,
+    "simulate": _LOGS,
+    "demo": ("data_dir",),
+}
+"""The settings that a command heeds. It takes the others too, for scripts that pass them to all; its help is silent."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every foreseen error is one line on stderr."""
@@ -79,24 +98,18 @@ def _complain(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    group = common.add_argument_group(
-        "settings", "each can also come from the environment or .env, as KALSHI_INGEST_ and its name in capitals"
-    )
-    for name, field in Settings.model_fields.items():
-        group.add_argument(
-            f"--{name.replace('_', '-')}", metavar="X", help=(field.description or "").replace("%", "%%")
-        )
-
+    # A short form that works today would mean something else, or nothing, once another option is added.
     parser = argparse.ArgumentParser(
         prog="kalshi-ingest",
+        allow_abbrev=False,
         description="Kalshi's daily high-temperature markets in PostgreSQL: every market, every trade, exact candles.",
     )
     add = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, handler: str, text: str) -> argparse.ArgumentParser:
-        made = add.add_parser(name, help=text, description=text, parents=[common])
+        made = add.add_parser(name, help=text, description=text, allow_abbrev=False)
         made.set_defaults(handler=handler)
+        _add_settings(made, _USED[name])
         return made
 
     _add_fetching(command)
@@ -106,6 +119,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_looking(command)
     _add_trying(command)
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, used: Sequence[str]) -> None:
+    group = parser.add_argument_group(
+        "settings", "each can also come from the environment or .env, as KALSHI_INGEST_ and its name in capitals"
+    )
+    for name, field in Settings.model_fields.items():
+        told = (field.description or "").replace("%", "%%") if name in used else argparse.SUPPRESS
+        group.add_argument(f"--{name.replace('_', '-')}", metavar="X", help=told)
 
 
 def _add_fetching(command: Command) -> None:

@@ -13,6 +13,7 @@
     │       └── SeriesTaken     another run works on the series
     └── OutOfReach              stops the run: exchange or database gone after all retries (exit 3)
         └── DatabaseAway        it is the database: away, read-only, locked or full, all of which passes
+            ├── DatabaseFull      it has no room
             └── DatabaseWentBack  it lacks what was committed: a failover or a restore
 
 `Transient` and `Permanent` concern one request or one market: the others go on.
@@ -81,6 +82,10 @@ class OutOfReach(IngestError):
 
 class DatabaseAway(OutOfReach):
     """The database stayed away, read-only or locked through every retry, or can take no more data."""
+
+
+class DatabaseFull(DatabaseAway):
+    """The database has no room, on its disk or in its memory: it has when somebody makes some, not within a minute."""
 
 
 class DatabaseWentBack(DatabaseAway):

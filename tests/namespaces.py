@@ -80,7 +80,9 @@ def two_hosts() -> Iterator[Hosts]:
 def _server(namespace: str) -> Iterator[str]:
     with postgres.scratch_dir() as place:
         home = place / "data"
-        url = postgres.with_database(embedded.start(home, options=postgres.FAST).url, "postgres")
+        # Held to the end, so that no other test session takes the folder for a leftover.
+        hold = embedded.acquire(home, options=postgres.FAST)
+        url = postgres.with_database(hold.server.url, "postgres")
         embedded.stop(home)
         cluster = Cluster(home, 18, account_for(home / "postgresql-18"))
         with (cluster.pgdata / "pg_hba.conf").open("a") as rules:
@@ -95,6 +97,7 @@ def _server(namespace: str) -> Iterator[str]:
             yield url
         finally:
             _call(*_as(cluster.account), *words, "-m", "immediate", "stop")
+            embedded.release(hold)
 
 
 def _as(account: Account) -> Sequence[str]:

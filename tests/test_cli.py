@@ -143,6 +143,19 @@ async def test_wrong_usage(exchange: Simulator, database_url: str, arguments: tu
 async def test_argparse_answers_wrong_words_with_2() -> None:
     assert (await run("backfil")).code == 2
     assert (await run("backfill", "--start", "2025-11-12")).code == 2
+    shortened = await run("status", "--js")
+    assert shortened.code == 2
+    assert "unrecognized arguments: --js" in shortened.err
+
+
+async def test_an_option_that_does_nothing_is_not_offered(database_url: str) -> None:
+    told = (await run("simulate", "--help")).out
+    assert "--port" in told
+    assert "--log-level" in told
+    assert "--http-port" not in told
+    assert "--database-url" not in told
+    one_line(await run("simulate", "--http-port", "1"), code=2, saying="where --host and --port say")
+    assert (await run("status", "--http-port", "1", DATABASE_URL=database_url)).code == 0, "scripts may pass it to all"
 
 
 async def test_an_unreadable_key_file(exchange: Simulator, database_url: str, tmp_path: Path) -> None:

@@ -105,6 +105,22 @@ def test_the_operations_page_explains_each_alarm_and_no_other() -> None:
     assert explained == [rule["alert"] for rule in ALERTS]
 
 
+def test_the_documents_name_metrics_alarms_and_phases_that_exist() -> None:
+    documents = OPERATIONS + (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(kalshi_ingest_\w+)`", documents)) <= sample_names() | {"kalshi_ingest_build_info"}
+    assert set(re.findall(r"`(KalshiIngest\w+)`", documents)) <= {rule["alert"] for rule in ALERTS}
+    assert set(re.findall(r"phase `([^`]+)`", documents)) <= {phase.value for phase in Phase}
+
+
+@pytest.mark.parametrize(
+    "event", ["waiting", "market failed", "cannot be read", "program_fault", "starting over", "exchange_unreachable"]
+)
+def test_the_operations_page_names_log_events_that_exist(event: str) -> None:
+    assert f"`{event}`" in OPERATIONS
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "kalshi_ingest").rglob("*.py")]
+    assert any(re.search(rf'log\.\w+\(\s*"{event}"', source) for source in sources)
+
+
 def test_prometheus_reads_the_alarms_and_asks_where_the_service_listens() -> None:
     config = parsed("deploy/prometheus.yml")
     assert all((ROOT / "deploy" / file).exists() for file in config["rule_files"])
@@ -191,6 +207,7 @@ def test_the_unit_gives_the_service_as_long_to_stop_as_compose_does() -> None:
 
 DISTRIBUTED = re.findall(r"create_distributed_table\('(\w+)', 'ticker'", OPERATIONS)
 REFERENCE = re.findall(r"create_reference_table\('(\w+)'\)", OPERATIONS)
+ON_THE_COORDINATOR = re.findall(r"`(\w+)` and the tables in `wx` are small", OPERATIONS)
 HYPERTABLES = re.findall(r"create_hypertable\('(\w+)', by_range\('(\w+)'", OPERATIONS)
 UNIQUE_KEYS = """
 select array_agg(attname::text) from pg_index
@@ -211,7 +228,7 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_the_page_places_every_table_of_the_markets_on_citus(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
     own = {row["tablename"] for row in rows} - {"schema_migrations"}
-    assert sorted(DISTRIBUTED + REFERENCE) == sorted(own)
+    assert sorted(DISTRIBUTED + REFERENCE + ON_THE_COORDINATOR) == sorted(own)
 
 
 async def test_tables_distributed_by_ticker_can_be(connection: asyncpg.Connection) -> None:

@@ -22,6 +22,8 @@ from kalshi_ingest.simulator.world import World
 
 def simulate(arguments: argparse.Namespace, _: Settings) -> int:
     """`simulate`: serve until stopped."""
+    if arguments.http_host is not None or arguments.http_port is not None:
+        raise Unusable("simulate listens where --host and --port say: leave out --http-host and --http-port")
     world = _world(arguments)
     simulator = _simulator(arguments, world)
 

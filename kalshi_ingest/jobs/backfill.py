@@ -70,7 +70,7 @@ class Backfill:
             raise
         finally:
             self.interrupted = self.interrupted or (stop.is_set() and error is None)
-            with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(IngestError, TimeoutError):
                 await asyncio.wait_for(self._close_log(error), _CLOSE_SECONDS)
         if not self.interrupted:
             await self._tools.writing.verify()

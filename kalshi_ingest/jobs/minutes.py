@@ -149,7 +149,7 @@ class MinuteRun:
             outcome = runs.Outcome("failed", str(error) or type(error).__name__, self.progress.failed)
             raise
         finally:
-            with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(IngestError, TimeoutError):
                 await asyncio.wait_for(self._close_log(outcome), _CLOSE_SECONDS)
         await self._database.verify()
 

@@ -97,7 +97,7 @@ class SettlementJob:
             error = str(failure) or type(failure).__name__
             raise
         finally:
-            with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(IngestError, TimeoutError):
                 await asyncio.wait_for(self._close_log(error), _CLOSE_SECONDS)
         if not self.interrupted:
             await self._database.verify()

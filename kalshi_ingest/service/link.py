@@ -5,8 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
+import structlog
 
+from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.store import page
+from kalshi_ingest.store.sqlstate import Kind, kind_of
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -35,7 +40,11 @@ class Link:
             async with asyncio.timeout(self._seconds), self._turn:
                 return await self._answered(question)
         except _FAILURES as error:
+            if isinstance(error, asyncpg.PostgresError) and kind_of(error) is Kind.FAULT:
+                log.error("program_fault", where="status page", exc_info=error)
             raise Away(_meaning(error)) from error
+        except DatabaseUnusable as error:
+            raise Away(str(error)) from error
 
     async def _answered(self, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         done = False
@@ -71,4 +80,6 @@ def _meaning(error: Exception) -> str:
         return "the user may not read its tables"
     if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
         return "it did not answer in time"
+    if isinstance(error, asyncpg.PostgresError) and kind_of(error) is Kind.FAULT:
+        return "a query of this program is wrong: see the log"
     return "it does not answer"

@@ -4,18 +4,21 @@ Either side has to learn within half a minute that the other one has vanished. A
 locks of a dead session for two hours, as long as TCP's own keepalive takes by default.
 """
 
+import asyncio
 import getpass
 import os
 import secrets
 import socket
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from kalshi_ingest.errors import DatabaseUnusable
-from kalshi_ingest.store.sqlstate import POOLED, Kind, first_line, kind_of
+from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
+from kalshi_ingest.store.sqlstate import POOLED, Kind, first_line, kind_of, translated
 
 _TIMEOUT = 10.0
 """Seconds that one attempt to connect may take."""
@@ -35,14 +38,16 @@ _SETTINGS = {
     "jit": "off",
     "synchronous_commit": "on",
     "search_path": "public",
-    "tcp_keepalives_idle": str(_IDLE),
-    "tcp_keepalives_interval": str(_INTERVAL),
-    "tcp_keepalives_count": str(_COUNT),
-    "tcp_user_timeout": f"{DEAD_AFTER * 1000:.0f}",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
+}
+_ALIVE = {
+    "tcp_keepalives_idle": str(_IDLE),
+    "tcp_keepalives_interval": str(_INTERVAL),
+    "tcp_keepalives_count": str(_COUNT),
+    "tcp_user_timeout": f"{DEAD_AFTER * 1000:.0f}",
 }
 _SINCE = {"idle_session_timeout": 14, "transaction_timeout": 17}
 """Versions of the server before which a setting did not exist."""
@@ -66,22 +71,55 @@ _given_up: dict[str, set[str]] = {}
 """Address → names of sessions that this process has given up without the server's knowledge."""
 
 
-def new_name() -> str:
-    """A session's name, unlike any other: its `application_name`."""
-    return f"kalshi_ingest {secrets.token_hex(6)}"
+_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
-async def connected(url: str, name: str, lock_seconds: float, *, first: bool) -> asyncpg.Connection:
-    """A session with this program's settings, after ending those that were given up (see `give_up`).
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long to try to connect, in seconds."""
+
+    silent: float
+    """While nobody answers."""
+    answered: float
+    """While a server answers that it is starting, stopping or has no connection free: it will be there."""
+    random: Random
+
+
+async def connected_in_time(
+    url: str, lock_seconds: float, waiting: Waiting, *, first: bool
+) -> tuple[asyncpg.Connection, str]:
+    """A session with this program's settings, and its name, after ending those that were given up (see `give_up`).
 
     `lock_seconds`: how long a statement waits for a table or row that somebody else has locked. `first`: look whether
-    the address is a pooler of the wrong mode.
-
-    Raises `DatabaseUnusable` for an address or a database that cannot be right, else what asyncpg raises.
+    the address is a pooler of the wrong mode. Raises `DatabaseUnusable` for what somebody has to change, `DatabaseAway`
+    for what passes.
     """
+    loop = asyncio.get_running_loop()
+    began, delay = loop.time(), 0.05
+    while True:
+        name = f"kalshi_ingest {secrets.token_hex(6)}"
+        try:
+            return await _connected(url, name, lock_seconds, first=first), name
+        except _FAILURES as error:
+            kind = _kind_of_refusal(error, url)
+            if kind is Kind.FULL:
+                raise translated(error) from None
+            if kind is Kind.REFUSED:
+                raise DatabaseUnusable(f"cannot use the database at {place_of(url)}: {_reason(error)}") from None
+            answered = isinstance(error, asyncpg.PostgresError) and not isinstance(
+                error, asyncpg.PostgresConnectionError
+            )
+            if loop.time() + delay > began + (waiting.answered if answered else waiting.silent):
+                raise DatabaseAway(f"the database at {place_of(url)} is out of reach: {_reason(error)}") from None
+            await asyncio.sleep(waiting.random.uniform(delay / 2, delay))
+            delay = min(delay * 2, 2.0)
+
+
+async def _connected(url: str, name: str, lock_seconds: float, *, first: bool) -> asyncpg.Connection:
     _require_user(url)
+    settings = _SETTINGS | {"application_name": name, "lock_timeout": f"{lock_seconds * 1000:.0f}"}
     try:
-        connection = await asyncpg.connect(url, timeout=_TIMEOUT)
+        connection = await open_session(url, settings, _TIMEOUT)
     except OverflowError:
         raise DatabaseUnusable("the database's address names a port that does not exist: 1 to 65535") from None
     except asyncpg.ClientConfigurationError:
@@ -91,16 +129,35 @@ async def connected(url: str, name: str, lock_seconds: float, *, first: bool) ->
             "the database's address cannot be read: write :, / and @ inside a password as %3A, %2F and %40"
         ) from None
     try:
-        encoding = connection.get_settings().server_encoding
-        if encoding not in ("UTF8", "SQL_ASCII"):
-            raise DatabaseUnusable(f"the database at {place_of(url)} must be UTF8, not {encoding}: create another one")
-        _notice_a_vanished_server(connection)
-        await _set_up(connection, {"application_name": name, "lock_timeout": f"{lock_seconds * 1000:.0f}"})
         await _end_given_up(connection, url)
         if first:
             await _require_sessions(connection, url)
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        connection.terminate()  # it ended under the first statements, which leaves asyncpg confused
+        connection.terminate()
+        raise asyncpg.ConnectionDoesNotExistError(first_line(error)) from error
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def open_session(url: str, settings: Mapping[str, str], seconds: float) -> asyncpg.Connection:
+    """A session with some settings, within so many seconds, that notices a vanished peer. Fails as asyncpg does.
+
+    The settings are statements, in one round trip: a pooler refuses parameters that it does not know when a session
+    starts. Raises `DatabaseUnusable` for a database whose encoding cannot hold every text.
+    """
+    connection = await asyncpg.connect(url, timeout=seconds)
+    try:
+        encoding = connection.get_settings().server_encoding
+        if encoding not in ("UTF8", "SQL_ASCII"):
+            raise DatabaseUnusable(f"the database at {place_of(url)} must be UTF8, not {encoding}: create another one")
+        _notice_a_vanished_server(connection)
+        version = connection.get_server_version().major
+        wanted = {key: value for key, value in (_ALIVE | dict(settings)).items() if version >= _SINCE.get(key, 0)}
+        await connection.execute("; ".join(f"set {key} = '{value}'" for key, value in wanted.items()), timeout=seconds)
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        connection.terminate()  # it ended under the first statement, which leaves asyncpg confused
         raise asyncpg.ConnectionDoesNotExistError(first_line(error)) from error
     except BaseException:
         connection.terminate()
@@ -117,7 +174,7 @@ def give_up(connection: asyncpg.Connection, url: str, name: str) -> None:
     _given_up.setdefault(url, set()).add(name)
 
 
-def kind_of_refusal(error: Exception, url: str) -> Kind:
+def _kind_of_refusal(error: Exception, url: str) -> Kind:
     """What a failure to connect means."""
     if isinstance(error, asyncpg.PostgresError):
         kind = kind_of(error)
@@ -163,22 +220,13 @@ def place_of(url: str) -> str:
         return "an unreadable address"
 
 
-def reason_of(error: Exception) -> str:
-    """Why connecting failed, in one line."""
+def _reason(error: Exception) -> str:
     return f"no answer within {_TIMEOUT:.0f} s" if isinstance(error, TimeoutError) else first_line(error)
 
 
 async def _pid(connection: asyncpg.Connection) -> int:
     found: int = await connection.fetchval("select pg_backend_pid()", timeout=_TIMEOUT)
     return found
-
-
-async def _set_up(connection: asyncpg.Connection, more: Mapping[str, str]) -> None:
-    """As statements, in one round trip: a pooler refuses parameters that it does not know when a session starts."""
-    version = connection.get_server_version().major
-    settings = {key: value for key, value in _SETTINGS.items() if version >= _SINCE.get(key, 0)}
-    statements = [f"set {key} = '{value}'" for key, value in {**settings, **more}.items()]
-    await connection.execute("; ".join(statements), timeout=_TIMEOUT)
 
 
 async def _end_given_up(connection: asyncpg.Connection, url: str) -> None:

@@ -10,16 +10,14 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
-from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable, IngestError
+from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.store import migrate
 from kalshi_ingest.store.connecting import (
     LOCK_SECONDS,
-    connected,
+    Waiting,
+    connected_in_time,
     give_up,
-    kind_of_refusal,
-    new_name,
     place_of,
-    reason_of,
 )
 from kalshi_ingest.store.fence import Fence
 from kalshi_ingest.store.locks import Holder, Taken, blocker, holder_of, try_lock
@@ -304,28 +302,11 @@ class Database:
         return connection
 
     async def _connect(self, patience: float, *, first: bool = False) -> asyncpg.Connection:
-        loop = asyncio.get_running_loop()
-        began, delay = loop.time(), 0.05
-        while True:
-            self._name = new_name()
-            try:
-                return await connected(self._url, self._name, self._patience or LOCK_SECONDS, first=first)
-            except IngestError:
-                raise
-            except Exception as error:
-                kind = kind_of_refusal(error, self._url)
-                if kind is Kind.FULL:
-                    raise translated(error) from None
-                if kind is Kind.REFUSED:
-                    raise DatabaseUnusable(f"cannot use the database at {self.place}: {reason_of(error)}") from None
-                # A server that answers that it is starting or full will be there; of silence nobody knows.
-                answered = isinstance(error, asyncpg.PostgresError) and not isinstance(
-                    error, asyncpg.PostgresConnectionError
-                )
-                if loop.time() + delay > began + (max(patience, self._patience) if answered else patience):
-                    raise DatabaseAway(f"the database at {self.place} is out of reach: {reason_of(error)}") from None
-                await asyncio.sleep(self._random.uniform(delay / 2, delay))
-                delay = min(delay * 2, 2.0)
+        lock_seconds = self._patience or LOCK_SECONDS
+        longer = max(patience, self._patience)
+        waited = Waiting(patience, longer, self._random)
+        connection, self._name = await connected_in_time(self._url, lock_seconds, waited, first=first)
+        return connection
 
     @property
     def connected(self) -> bool:

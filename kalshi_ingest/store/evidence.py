@@ -11,7 +11,7 @@ import asyncpg
 from kalshi_ingest.domain.cities import CITIES, city_of_series
 from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, WeatherRows
 from kalshi_ingest.domain.tickers import parse_market_ticker
-from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.errors import BadPayload, DatabaseAway, DatabaseFull
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.evidence_rows import RowsCheck, unknown_tickers
 from kalshi_ingest.store.evidence_weather import read_weather
@@ -83,21 +83,43 @@ async def expected_dates(connection: asyncpg.Connection, series: list[str] | Non
 
 
 async def read(
-    url: str, series: Sequence[str] | None = None, start: date | None = None, end: date | None = None
+    url: str,
+    series: Sequence[str] | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    *,
+    patience: float = 60.0,
 ) -> Evidence:
     """Everything held of some series (None: of all) from `start` to `end` (None: no bound), both included.
 
     `asked` heeds the series only. Trades and candles that neither markets nor checkpoints know belong to the
     series and date that their ticker tells; a ticker that tells none is read only when nothing is left out.
-    Raises `OutOfReach` and `Unusable` as `Database` does.
+    `patience`: seconds to wait for a database that goes away meanwhile. Raises `OutOfReach` and `Unusable` as
+    `Database` does.
     """
     wanted = list(series) if series is not None else None
+    loop = asyncio.get_running_loop()
+    since: float | None = None
+    while True:
+        try:
+            return await _read_once(url, wanted, (start, end))
+        except DatabaseFull:
+            raise
+        except DatabaseAway:
+            since = loop.time() if since is None else since
+            if loop.time() - since >= patience:
+                raise
+            await asyncio.sleep(min(1.0, patience / 10))
+
+
+async def _read_once(url: str, wanted: list[str] | None, dates: tuple[date | None, date | None]) -> Evidence:
+    """One snapshot: what is lost in its middle is read again from the beginning."""
     # A session keeps one processor of the server busy, and the candles take by far the longest.
     lead, other = Database(url, patience=0), Database(url, patience=0)
     await lead.open()
     try:
         await other.open()
-        return await lead.run(lambda one, _: other.run(lambda two, _: _read(one, two, wanted, (start, end))))
+        return await lead.run(lambda one, _: other.run(lambda two, _: _read(one, two, wanted, dates)))
     finally:
         await other.close()
         await lead.close()

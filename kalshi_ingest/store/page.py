@@ -11,6 +11,7 @@ from decimal import Decimal
 import asyncpg
 
 from kalshi_ingest.domain.evidence import Evidence
+from kalshi_ingest.store.connecting import open_session
 from kalshi_ingest.store.evidence import catalog, expected_dates
 
 _STATEMENT_SECONDS = 5
@@ -123,7 +124,7 @@ class HeldCandle:
 async def connect(url: str, purpose: str, seconds: float) -> asyncpg.Connection:
     """A read-only session named after its purpose, within so many seconds. Fails as asyncpg does."""
     named = _SESSION | {"application_name": f"kalshi_ingest {purpose}"}
-    return await asyncpg.connect(url, timeout=seconds, server_settings=named)
+    return await open_session(url, named, seconds)
 
 
 async def answers(connection: asyncpg.Connection) -> None:

@@ -8,7 +8,7 @@ from enum import Enum
 
 import asyncpg
 
-from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable, IngestError
+from kalshi_ingest.errors import DatabaseAway, DatabaseFull, DatabaseUnusable, IngestError
 
 
 class Kind(Enum):
@@ -99,7 +99,7 @@ def translated(error: Exception) -> Exception:
     if kind is Kind.REFUSED:
         return DatabaseUnusable(_refusal(error))
     if kind is Kind.FULL:
-        return DatabaseAway(_no_room(said))
+        return DatabaseFull(_no_room(said))
     if error.sqlstate == "25006":
         return DatabaseAway(
             f"the database is read-only ({said}): a standby, or a failover under way; when it stays so, point "

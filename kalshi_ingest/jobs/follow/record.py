@@ -77,7 +77,7 @@ class Record:
 
     async def close(self, database: Database, now: datetime, error: str | None) -> None:
         """End the run as well as it can be done."""
-        with suppress(IngestError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(IngestError, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._end(database, now, error)
 

@@ -122,7 +122,6 @@ class FollowService:
             session = await unless_stopped(stop, opening)
             if session is None:
                 return
-            self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
             self._round_over, began = False, self._state.clock()
             following = FollowSession(
                 session, self._record, self._state, self._rhythm, self._faults, proved_usable=self._proved_usable

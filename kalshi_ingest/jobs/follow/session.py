@@ -86,6 +86,7 @@ class FollowSession:
             )
         for database in (tools.writing, tools.planning):
             await database.fence()
+        self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
         book = Book(self._state.clock, self._now_us, await self._unwritten(tickers))

@@ -1,7 +1,9 @@
 """Every way in which a filled database can lose something is found, named, and mended by `coverage --fix`."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,11 +12,12 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level, Report
 from kalshi_ingest.jobs.coverage.examine import examine, forget_distrusted
 from kalshi_ingest.jobs.coverage.fix_plan import fix_plan
-from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.simulator import RowsWorld, Simulator
 from kalshi_ingest.simulator.synthetic import SyntheticWorld
 from kalshi_ingest.store.database import Database
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import Run, small_world
+from tests.postgres import execute
 
 SCOPE = Scope(datetime(2025, 7, 20, tzinfo=UTC), series=["KXHIGHCHI"])
 DAYS = {"start": date(2025, 7, 1), "end": date(2025, 7, 3)}
@@ -25,6 +28,8 @@ LOSER = "(select ticker from markets where result = 'no' order by ticker limit 1
 ONE_CANDLE = f"""
     ticker = {BUSIEST} and period_minutes = 1
     and period_start = (select max(period_start) from candles where ticker = {BUSIEST} and period_minutes = 1)"""
+
+OPERATIONS = (Path(__file__).resolve().parents[3] / "docs/operations.md").read_text(encoding="utf-8")
 
 HOLES = {
     "a deleted trade": (
@@ -114,3 +119,25 @@ async def test_a_planted_hole_is_found_named_and_mended(what: str, filled: tuple
     mended = await found(url)
     assert [(hole.kind, hole.text) for hole in mended.at(Level.HOLE)] == []
     assert await digests(url, checkpoints=PROOF) == whole
+
+
+async def test_an_accepted_verdict_is_taken_back_as_the_operations_page_says(database_url: str) -> None:
+    """Every page of trades was empty while the exchange was ill."""
+    whole = world()
+    rows = [whole.market(ticker) for ticker in whole.market_tickers()]
+    events = [event.row() for event in whole.events(None)]
+    frame = RowsWorld(series=whole.series_rows(), events=events, markets=rows, cutoff=datetime(2025, 1, 1, tzinfo=UTC))
+    async with Simulator(frame) as ill:
+        await Run(ill.url, database_url)()
+    assert {each.kind for each in (await found(database_url)).at(Level.WARNING)} == {"short"}
+    (statement,) = re.findall(r"^delete from checkpoints where verdict .+;$", OPERATIONS, re.MULTILINE)
+    await execute(database_url, statement)
+    database = Database(database_url)
+    await database.open()
+    await forget_distrusted(database, await found(database_url))
+    await database.close()
+    async with Simulator(whole) as honest:
+        for each in fix_plan(await found(database_url)).fetches:
+            await Run(honest.url, database_url, each.wanted, dates=each.dates)()
+    mended = await found(database_url)
+    assert (mended.at(Level.HOLE), mended.at(Level.WARNING)) == ([], [])
