@@ -2,7 +2,6 @@
 lost. Whatever happens, the next session goes on from the checkpoints, as after a kill."""
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -23,6 +22,7 @@ from kalshi_ingest.jobs.follow.errands import Errands
 from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.poller import Poller
+from kalshi_ingest.jobs.follow.proof import prove_held
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import ChannelState, FollowState, Phase
@@ -36,9 +36,6 @@ log = structlog.get_logger()
 
 _STOP_SECONDS = 4.0
 """How long what is under way may take to end after a stop; together with the log, below ten seconds."""
-
-_PROOF_SECONDS = 2.0
-"""How often the database shows that it holds what was stored."""
 
 
 class FollowSession:
@@ -131,7 +128,7 @@ class FollowSession:
                 jobs.append(group.create_task(self._keep_telling(writer)))
                 jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
                 jobs.append(group.create_task(self._watch_database()))
-                jobs.append(group.create_task(self._prove_database()))
+                jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
                 if self._session.signer is not None:
                     jobs.append(group.create_task(self._listen(self._session.signer, book, lists, poller)))
                 if errands is not None:
@@ -199,20 +196,6 @@ class FollowSession:
                 self._tools.writing.abort()
                 self._tools.planning.abort()
                 raise DatabaseAway("the database does not answer")
-
-    async def _prove_database(self) -> None:
-        """Notice a database that went back while nothing is written too; vouch for nothing until that is known."""
-        databases = (self._tools.writing, self._tools.planning)
-        while True:
-            began = self._state.clock()
-            for database in databases:
-                await database.verify()
-            self._state.database_proved_at = began
-            while self._state.clock() - began < _PROOF_SECONDS:
-                await asyncio.sleep(0.1)
-                if not all(database.connected for database in databases):
-                    self._state.database_proved_at = -math.inf
-                    break
 
     async def _keep_telling(self, writer: Writer) -> None:
         told_at = self._state.clock()
