@@ -127,7 +127,8 @@ class FollowState:
     """Why nothing is fetched at present, in words for the user; never with a secret."""
     database_seen_at: float | None = None
     database_proved_at: float | None = None
-    """When it last showed that it holds what this service has stored; minus infinity once a connection was lost."""
+    """When it last showed that it holds what this service has stored. Minus infinity from the loss of a connection or
+    the end of a session on; None before the first."""
     losses: Counter[str] = field(default_factory=Counter)
     """Times that everything had to be opened again, by what was lost: `exchange`, `database`; `series`: another run had
     one of them."""
@@ -175,9 +176,8 @@ class FollowState:
         if self.phase is Phase.MAINTENANCE:
             return reasons
         proved_at = self.database_proved_at
-        working = self.phase in (Phase.CATCHING_UP, Phase.FOLLOWING)
-        if working and proved_at is not None and self.clock() - proved_at > DATABASE_SECONDS:
-            reasons.append("the database has to show first that it still holds what was stored")
+        if proved_at is not None and self.clock() - proved_at > DATABASE_SECONDS:
+            reasons.append("it is not known yet whether the database still holds what was stored")
         for series in self.series.values():
             age = self.age(series)
             failing = "".join(f"; failing: {reason}" for reason in list(series.failed.values())[:1])
