@@ -6,10 +6,9 @@ checkpoint that vouches for them; whoever stores a step stores all of it or noth
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import date
 
 from kalshi_ingest.domain.candles import MINUTE_US, fold, merge, roll_up
-from kalshi_ingest.domain.completeness import verdict
+from kalshi_ingest.domain.checkpoint import Checkpoint, Position
 from kalshi_ingest.domain.model import Candle, Tier, Trade, Unit
 from kalshi_ingest.errors import BadPayload
 
@@ -18,41 +17,6 @@ BUCKET_US = 5 * MINUTE_US
 
 OVERLAP_US = MINUTE_US
 """How far a walk that asks only for what is new reaches back over what is held: trades may show up a little late."""
-
-Position = tuple[int, bytes]
-"""(created_us, trade_id): where a trade stands in the exchange's order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What is proved about one market's trades. `contracts_stored`, `exchange_volume`: hundredths of a contract."""
-
-    ticker: str
-    series_ticker: str
-    event_date: date
-    state: str = "walking"
-    """walking, open (walked to the end before it settled), complete or failed."""
-    tier: Tier | None = None
-    cursor: str | None = None
-    walk: int = 1
-    confirming: bool = False
-    settled_first: bool = False
-    oldest: Position | None = None
-    """The oldest trade stored while every page was new. The candles of its bucket are still to be written."""
-    newest_us: int | None = None
-    """The newest trade seen. Once such a walk is over (`open`), every trade created before it is stored."""
-    since_us: int | None = None
-    """This walk asks for trades created since then only: what is older was stored by the walk before it."""
-    pages: int = 0
-    trades_stored: int = 0
-    contracts_stored: int = 0
-    exchange_volume: int | None = None
-    verdict: str | None = None
-    error: str | None = None
-
-    def failed(self, error: str) -> "Checkpoint":
-        """This market failed; what is stored stays, and the next run walks it again from its newest trade."""
-        return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None, since_us=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +38,8 @@ class Step:
     """Candles that end later than this are not written: more trades may come. None: none will."""
     after: Callable[[int, int], Checkpoint]
     """The checkpoint once this page added so many rows and contracts (hundredths) to the tables."""
+    anew: bool = False
+    """These rows take the place of all that is held of the market, which contradicts the exchange."""
 
 
 class Walk:
@@ -108,6 +74,10 @@ class Walk:
         self._unwritten = unwritten
         self.held = known
         """The market's checkpoint as it is stored; None: it has none."""
+        self.anew = False
+        """What is held contradicts the exchange: the next step takes the place of all of it."""
+        self.inherits = known is not None and known.trades_stored > 0
+        """Rows are held that this walk did not see."""
         if known is None:
             self.checkpoint = fresh
         elif known.state == "walking" and known.settled_first == unit.settled:
@@ -166,7 +136,34 @@ class Walk:
             trades_stored=trades,
             contracts_stored=contracts,
         )
+        self.inherits = trades > 0
         self.start_over(tiers)
+
+    def begin_anew(self, tiers: Sequence[Tier]) -> None:
+        """Walk again from the newest trade as if nothing were held: what is held contradicts the exchange.
+
+        It stays until the first page with trades takes its place.
+        """
+        self._carry = []
+        self._page_oldest = None
+        self._unwritten = frozenset()
+        self.anew, self.inherits = True, False
+        self.checkpoint = Checkpoint(
+            self.checkpoint.ticker,
+            self.checkpoint.series_ticker,
+            self.checkpoint.event_date,
+            tier=tiers[0],
+            settled_first=self.checkpoint.settled_first,
+            exchange_volume=self.checkpoint.exchange_volume,
+            pages=self.checkpoint.pages,
+        )
+
+    def skip(self, tiers: Sequence[Tier]) -> bool:
+        """Go on to the next tier without a step, because this one shows no trade; false when there is none."""
+        following = self._following(self.checkpoint, None, tiers)
+        if following is not None:
+            self.checkpoint = replace(self.checkpoint, tier=following[0], cursor=None)
+        return following is not None
 
     def take(
         self, trades: list[Trade], cursor: str | None, tiers: Sequence[Tier], closed_us: int | None = None
@@ -177,6 +174,7 @@ class Walk:
         page promises more and does not reach further back than the one before it.
         """
         before = self.checkpoint
+        anew, self.anew = self.anew, False
         newest: Position | None = trades[-1][:2] if trades else None
         oldest: Position | None = trades[0][:2] if trades else None
         edge = oldest if cursor is not None else None
@@ -221,7 +219,8 @@ class Walk:
             closed(roll_up(candles, 5), 5, closed_us),
             unwritten,
             closed_us,
-            lambda *added: _after(moved, last, *added),
+            lambda *added: moved.after_page(*added, last=last),
+            anew,
         )
 
     def stored(self, checkpoint: Checkpoint) -> None:
@@ -276,21 +275,3 @@ def closed(candles: Sequence[Candle], minutes: int, closed_us: int | None) -> li
 def _start(position: Position) -> int:
     """Start of the bucket that `position` lies in."""
     return position[0] - position[0] % BUCKET_US
-
-
-def _after(moved: Checkpoint, last: bool, new_trades: int, new_contracts: int) -> Checkpoint:
-    """The checkpoint after a page: still walking, or what reaching the end says."""
-    moved = replace(
-        moved,
-        trades_stored=moved.trades_stored + new_trades,
-        contracts_stored=moved.contracts_stored + new_contracts,
-    )
-    if not last:
-        return moved
-    moved = replace(moved, oldest=None, since_us=None)
-    if not moved.settled_first:
-        return replace(moved, state="open", confirming=False)
-    said = verdict(moved.contracts_stored, moved.exchange_volume)
-    if said != "exact" and moved.walk == 1:
-        return replace(moved, walk=2, tier=Tier.LIVE, confirming=True)
-    return replace(moved, state="complete", verdict=said, confirming=False, newest_us=None)

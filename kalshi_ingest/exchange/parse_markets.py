@@ -155,7 +155,7 @@ class _Fields:
     def __init__(self, row: object, what: str, name: str = "") -> None:
         """`name`: the field whose text tells which one of its kind it is."""
         if not isinstance(row, dict):
-            raise BadPayload(f"{what} is {row!r:.60}, not an object")
+            raise BadPayload(f"{what} is not an object but a {type(row).__name__}")
         self._row: dict[str, Any] = row
         told = row.get(name)
         self.what = f"{what.partition(' ')[2]} {cleaned(told[:80])}" if isinstance(told, str) else what

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Unit
-from kalshi_ingest.domain.walk import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A worker: takes a market, walks its pages, hands every page to the writer, and says how the walk ended."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -9,15 +10,17 @@ from decimal import Decimal
 import asyncpg
 import structlog
 
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.completeness import tiers_of
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, to_datetime, to_microseconds
-from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint, Walk, closing, since
-from kalshi_ingest.errors import Permanent, Rejected, Transient
+from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
+from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.jobs.feed import Feed, Task
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import checkpoints
+from kalshi_ingest.store.staging import Contradiction
 from kalshi_ingest.store.writer import Outdated, Writer
 
 GUARD_US = 2_000_000
@@ -31,6 +34,10 @@ _FIRST_SECONDS = 5.0
 
 OnPage = Callable[[Task, Sequence[Trade], int | None], None]
 """(task, the page's trades, the moment after which candles were held back)."""
+
+_ANEW_SECONDS = 3_600.0
+"""A market is walked anew this often at most: an exchange that wavers fails it in between."""
+_SURPLUS = "more is held than the exchange shows"
 
 log = structlog.get_logger()
 
@@ -89,6 +96,8 @@ class Walker:
         self._writer = writer
         self._border = border
         self._progress = progress
+        self._anew: dict[str, float] = {}
+        """Ticker → when it was walked anew last, on the loop's clock."""
 
     async def work(self, feed: Feed) -> None:
         """Walk markets until the feed has no more."""
@@ -99,6 +108,8 @@ class Walker:
         """One market. Its own errors fail it and nothing else; the reason goes into its checkpoint and the log."""
         progress = self._progress[task.unit.series_ticker]
         since_us = since(task.known, task.unit) if task.only_new else None
+        if since_us is not None and since_us > to_microseconds(self._clock()):
+            since_us = None  # a wrong moment of an older version: nothing lies after it
         tiers = await self._border.tiers(task.unit, since_us)
         walk = Walk(task.unit, tiers, task.known, since_us=since_us, unwritten=task.unwritten)
         try:
@@ -175,6 +186,10 @@ class Walker:
             tiers = await self._border.tiers(unit, walk.checkpoint.since_us)
             if page is None:
                 page, tiers = TradePage([], None), (Tier.LIVE, Tier.HISTORICAL)
+            if walk.anew and not page.trades and unit.volume != 0:
+                if walk.skip(tiers):
+                    continue
+                raise BadPayload(f"{unit.ticker}: the exchange contradicts what is held and then shows no trade")
             step = walk.take(page.trades, page.cursor, tiers, closed_us)
             try:
                 written = await self._writer.write(walk.held, step)
@@ -185,12 +200,32 @@ class Walker:
                 log.warning("walking again over staging", ticker=unit.ticker, reason=str(error))
                 await self._reload(walk, unit)
                 continue
+            except Contradiction as error:
+                if not self._begins_anew(walk, tiers, progress, str(error)):
+                    raise
+                continue
             walk.stored(written.checkpoint)
+            if walk.checkpoint.verdict == "over" and walk.inherits:
+                self._begins_anew(walk, await self._border.tiers(unit), progress, f"{unit.ticker}: {_SURPLUS}")
             progress.trades += written.trades
             progress.candles_1m += written.candles_1m
             progress.candles_5m += written.candles_5m
             if self._on_page is not None:
                 self._on_page(task, page.trades, closed_us)
+
+    def _begins_anew(self, walk: Walk, tiers: Sequence[Tier], progress: SeriesProgress, reason: str) -> bool:
+        """Let a walk replace what is held, because it contradicts the exchange; false when it was replaced just now.
+
+        What is held may be wrong, or what the exchange says at this moment. Either way its next honest answer wins.
+        """
+        ticker, now = walk.checkpoint.ticker, asyncio.get_running_loop().time()
+        if now - self._anew.get(ticker, -math.inf) < _ANEW_SECONDS:
+            return False
+        self._anew[ticker] = now
+        log.warning("what is held contradicts the exchange; walking anew", ticker=ticker, reason=reason)
+        progress.warnings.append(f"{reason}: the market was walked anew, and what the exchange says now was stored")
+        walk.begin_anew(tiers)
+        return True
 
     def _closed_us(self, walk: Walk, known: Checkpoint | None) -> int | None:
         """Up to when candles may be written: what is made after this moment, this walk does not see.

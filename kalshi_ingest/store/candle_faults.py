@@ -1,7 +1,7 @@
 """One market's candles against those that its trades make by `domain.candles`: how they differ, in words."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import asyncpg
@@ -10,8 +10,9 @@ from kalshi_ingest.domain.candles import MINUTE_US, roll_up
 from kalshi_ingest.domain.evidence import Rows
 from kalshi_ingest.domain.model import Candle, to_datetime, to_microseconds
 from kalshi_ingest.store.checkpoints import stored_candles
+from kalshi_ingest.store.moments import FIRST, LAST
 
-_EVER = (to_microseconds(datetime(1, 1, 2, tzinfo=UTC)), to_microseconds(datetime(9999, 12, 30, tzinfo=UTC)))
+_EVER = (to_microseconds(FIRST), to_microseconds(LAST))
 
 _WALKED_AT = "select updated_at from checkpoints where ticker = $1 and state = 'open'"
 

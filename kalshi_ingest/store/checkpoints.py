@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 
 from kalshi_ingest.domain.candles import MINUTE_US, fold, merge
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Candle, Tier, Trade, to_datetime, to_microseconds
-from kalshi_ingest.domain.walk import Checkpoint
 
 _FETCH_ROWS = 5_000
 
@@ -60,6 +60,12 @@ from unnest({", ".join(f"${number}::{kind}[]" for number, (_, kind, _) in enumer
 {UPSERT}
 """  # noqa: S608
 
+_WITHOUT = """
+select ticker, count(*), (sum(count) * 100)::bigint from trades
+where ticker = any($1::text[]) and not exists (select from checkpoints where checkpoints.ticker = trades.ticker)
+group by ticker
+"""
+
 _TRADES_FROM = """
 select created_time, trade_id, (yes_price * 1000000)::bigint, (count * 100)::bigint, taker_side, is_block_trade
 from trades where ticker = $1 and created_time >= $2 and created_time < $3
@@ -96,6 +102,11 @@ async def outdated(connection: asyncpg.Connection, believed: Mapping[str, Checkp
     """
     known = await of_tickers(connection, list(believed)) if believed else {}
     return {ticker for ticker, checkpoint in believed.items() if known.get(ticker) != checkpoint}
+
+
+async def without(connection: asyncpg.Connection, tickers: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Of some markets those that hold trades but no checkpoint: how many, and their contracts in hundredths."""
+    return {row[0]: (row[1], row[2]) for row in await connection.fetch(_WITHOUT, list(tickers))} if tickers else {}
 
 
 async def stored_trades(connection: asyncpg.Connection, ticker: str) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
+from kalshi_ingest.store import moments
 from kalshi_ingest.store.sqlstate import POOLED, Kind, first_line, kind_of, translated
 
 _TIMEOUT = 10.0
@@ -156,6 +157,7 @@ async def open_session(url: str, settings: Mapping[str, str], seconds: float) ->
         version = connection.get_server_version().major
         wanted = {key: value for key, value in (_ALIVE | dict(settings)).items() if version >= _SINCE.get(key, 0)}
         await connection.execute("; ".join(f"set {key} = '{value}'" for key, value in wanted.items()), timeout=seconds)
+        await moments.teach(connection)
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         connection.terminate()  # it ended under the first statement, which leaves asyncpg confused
         raise asyncpg.ConnectionDoesNotExistError(first_line(error)) from error

@@ -21,10 +21,11 @@ where ticker = $1 and (staged.yes_price, staged.count, staged.taker_side, staged
    is distinct from (held.yes_price, held.count, held.taker_side, held.is_block_trade)
 limit 1
 """
-_MERGE = """
-insert into trades select * from staged_trades where ticker = $1
+_MERGE = f"""
+insert into trades ({", ".join(TRADE_COLUMNS)})
+select {", ".join(TRADE_COLUMNS)} from staged_trades where ticker = $1
 on conflict do nothing returning created_time, (count * 100)::bigint
-"""
+"""  # noqa: S608
 _MOVED = """
 select staged.trade_id from staged_trades staged join trades held
     on held.ticker = staged.ticker and held.trade_id = staged.trade_id and held.created_time <> staged.created_time
@@ -34,7 +35,12 @@ limit 1
 _WITH_CANDLES = """
 select period_start from candles where ticker = $1 and period_minutes = 5 and period_start = any($2::timestamptz[])
 """
+_CLEAR = ("delete from trades where ticker = $1", "delete from candles where ticker = $1")
 _REPLACE = "delete from candles where ticker = $1 and period_start >= $2 and period_start < $3"
+
+
+class Contradiction(BadPayload):
+    """The exchange shows a trade that is stored with other values. One of the two was wrong: walk the market anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ async def merge_step(connection: asyncpg.Connection, encoder: Encoder, ticker: s
 
     A bucket that holds trades but no candles gets them too: a walk that failed or started over left it so. Candles
     that end after the step's `closed_us` are left out: more trades may come.
-    Raises `BadPayload` when a trade is there already with other values; the caller's transaction is then void.
+    Raises `Contradiction` when a trade is there already with other values; the caller's transaction is then void.
     """
     added = await _add(connection, encoder, ticker, step.trades) if step.trades else []
     touched = {_bucket(to_microseconds(row[0])) for row in added} | step.unwritten
@@ -74,6 +80,12 @@ async def merge_step(connection: asyncpg.Connection, encoder: Encoder, ticker: s
     return Merged(len(added), sum(row[1] for row in added), minutes, fives)
 
 
+async def clear(connection: asyncpg.Connection, ticker: str) -> None:
+    """Delete the trades and candles of a market, in the transaction that writes what takes their place."""
+    for statement in _CLEAR:
+        await connection.execute(statement, ticker)
+
+
 async def _add(
     connection: asyncpg.Connection, encoder: Encoder, ticker: str, trades: list[Trade]
 ) -> list[asyncpg.Record]:
@@ -86,7 +98,7 @@ async def _add(
     if added:
         conflict = await connection.fetchval(_MOVED, ticker)
     if conflict is not None:
-        raise BadPayload(f"{ticker}: trade {conflict} is stored already, with other values")
+        raise Contradiction(f"{ticker}: trade {conflict} is stored already, with other values")
     await connection.execute("delete from staged_trades where ticker = $1", ticker)
     return list(added)
 

@@ -35,6 +35,7 @@ with traded as (
     select distinct ticker, date_bin('5 minutes', created_time, $2::timestamptz) as period_start
     from trades where ticker = any(array(
         select ticker from checkpoints where series_ticker = any($1::text[]) and state <> 'complete'))
+        and isfinite(created_time)
 )
 select ticker, period_start from traded
 where not exists (

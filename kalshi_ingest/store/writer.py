@@ -8,15 +8,20 @@ from uuid import UUID
 
 import asyncpg
 
-from kalshi_ingest.domain.walk import Checkpoint, Step
+from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.walk import Step
 from kalshi_ingest.errors import BadPayload, IngestError, Permanent
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy, woven
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.sqlstate import translated
-from kalshi_ingest.store.staging import merge_step
+from kalshi_ingest.store.staging import clear, merge_step
 
 _BATCH_TRADES = 20_000
+
+
+REFUSED = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.CardinalityViolationError)
+"""Rows that the database does not take, among others that it would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class Writer:
     async def _commit(self, batch: list[_Item]) -> None:
         try:
             written = await self._transaction(batch)
-        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, BadPayload) as error:
+        except (*REFUSED, BadPayload) as error:
             if len(batch) == 1:
                 _fail(batch[0], error)
                 return
@@ -154,6 +159,8 @@ class Writer:
                 continue
             written.append(_written(item))
             if isinstance(step, Step):
+                if step.anew:
+                    await clear(connection, item.ticker)
                 trade_rows += self._encoder.trades(item.ticker, step.trades)
                 if self._candles:
                     candle_rows += self._encoder.candles(item.ticker, 1, step.candles)

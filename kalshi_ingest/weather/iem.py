@@ -180,7 +180,7 @@ async def _station_year(
     answer = Answer()
     for row in listed(json_of(body, what), "results", what):
         if not isinstance(row, dict):
-            answer.unreadable.append(Unreadable(station, None, f"{what}: a row is {row!r:.40}, not an object"))
+            answer.unreadable.append(Unreadable(station, None, f"{what}: a row is a {type(row).__name__}"))
             continue
         _take(answer, source, city, row, (date(year, 1, 1), date(year, 12, 31)), now)
     return answer

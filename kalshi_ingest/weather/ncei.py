@@ -38,7 +38,7 @@ async def daily_maxima(service: Service, cities: Sequence[City], first: date, la
     answer = Answer()
     for row in rows:
         if not isinstance(row, dict):
-            answer.unreadable.append(Unreadable(None, None, f"{what}: a row is {row!r:.40}, not an object"))
+            answer.unreadable.append(Unreadable(None, None, f"{what}: a row is a {type(row).__name__}"))
             continue
         try:
             report = _from_row(asked, row, (first, last), now)

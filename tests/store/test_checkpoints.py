@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.domain.candles import candles_of
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Tier, Trade, to_datetime
-from kalshi_ingest.domain.walk import Checkpoint
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.copy import TRADE_COLUMNS, Encoder, binary_copy
 

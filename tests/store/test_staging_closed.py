@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
-from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint, Step, closing
+from kalshi_ingest.domain.walk import BUCKET_US, Step, closing
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.candle_faults import rows_of
 from kalshi_ingest.store.copy import Encoder

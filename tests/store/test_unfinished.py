@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US, candles_of
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Trade, to_microseconds
-from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint
+from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
 from kalshi_ingest.store.unfinished import first_dates, unwritten_buckets

@@ -11,8 +11,9 @@ from uuid import UUID
 import pytest
 
 from kalshi_ingest.domain.candles import candles_of, roll_up
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Trade
-from kalshi_ingest.domain.walk import Checkpoint, Step
+from kalshi_ingest.domain.walk import Step
 from kalshi_ingest.errors import BadPayload, OutOfReach, Unusable
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Outdated, Writer

@@ -7,6 +7,7 @@ from datetime import date
 from kalshi_ingest.domain.completeness import verdict
 from kalshi_ingest.domain.coverage.findings import Finding, Level, Remedy, Subject, contracts
 from kalshi_ingest.domain.evidence import NO_ROWS, Claim, HeldMarket, Rows
+from kalshi_ingest.domain.plausible import market_moments, trade_moments
 
 SETTLING_DAYS = 2
 """Settlement comes on the day after the event date; an event is given until the day after that."""
@@ -56,6 +57,7 @@ def is_young(day: date, today: date) -> bool:
 def check_market(case: MarketCase) -> Iterator[Finding]:
     """Everything that is wrong with one market."""
     yield from _row_lost(case)
+    yield from _impossible(case)
     yield from _settled(case)
     yield from _walked(case)
     lost = list(_rows_as_claimed(case))
@@ -72,6 +74,26 @@ def _row_lost(case: MarketCase) -> Iterator[Finding]:
         known = "a checkpoint" if case.claim else "no checkpoint"
         remedy = Remedy.FETCH if case.claim or case.rows == NO_ROWS else Remedy.REFETCH
         yield case.hole("market_lost", f"its row in markets is missing; {known} and {held} are held", remedy)
+
+
+def _impossible(case: MarketCase) -> Iterator[Finding]:
+    """Moments that cannot be, which an older version took in."""
+    market, first, last = case.market, case.rows.first_trade, case.rows.last_trade
+    earliest, latest = market_moments(case.day)
+    if market is not None:
+        told = {"open_time": market.open_time, "close_time": market.close_time, "settled_at": market.settled_at}
+        wrong = [
+            f"{name} {moment:%Y-%m-%d}" for name, moment in told.items() if moment and not earliest <= moment <= latest
+        ]
+        if wrong:
+            yield case.hole("impossible_market", f"its row cannot be right: {', '.join(wrong)}", Remedy.FETCH)
+        earliest, latest = trade_moments(case.day, market.open_time, market.close_time)
+    if first is not None and last is not None and not earliest <= first <= last <= latest:
+        yield case.hole(
+            "impossible_trades",
+            f"trades from {first:%Y-%m-%d} to {last:%Y-%m-%d} are held, which it cannot have had",
+            Remedy.REFETCH,
+        )
 
 
 def _settled(case: MarketCase) -> Iterator[Finding]:
@@ -147,7 +169,7 @@ def _candles(case: MarketCase) -> Iterator[Finding]:
 
 def _inside_life(case: MarketCase) -> Iterator[Finding]:
     market, first, last = case.market, case.rows.first_trade, case.rows.last_trade
-    if market is None or first is None or last is None:
+    if market is None or first is None or last is None or any(_impossible(case)):
         return
     if first < market.open_time or last > market.close_time:
         yield case.finding(

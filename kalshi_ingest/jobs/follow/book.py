@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Pulse, Trade
-from kalshi_ingest.domain.walk import Checkpoint
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.tracked import Tracked
 from kalshi_ingest.jobs.walker import GUARD_US

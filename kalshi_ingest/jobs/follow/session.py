@@ -9,8 +9,8 @@ from datetime import date, timedelta
 import asyncpg
 import structlog
 
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
-from kalshi_ingest.domain.walk import Checkpoint
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.signing import Signer

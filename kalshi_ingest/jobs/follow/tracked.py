@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kalshi_ingest.domain.candles import MINUTE_US
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
-from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint
+from kalshi_ingest.domain.walk import BUCKET_US
 
 RECHECK_SECONDS = 600.0
 """A market that trades is asked for its trades this often even when its volume stands still: one was seen frozen."""

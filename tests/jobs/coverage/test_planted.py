@@ -31,7 +31,36 @@ ONE_CANDLE = f"""
 
 OPERATIONS = (Path(__file__).resolve().parents[3] / "docs/operations.md").read_text(encoding="utf-8")
 
+NEWEST = f"""
+    ticker = {BUSIEST} and trade_id = (select trade_id from trades where ticker = {BUSIEST}
+                                       order by created_time desc, trade_id desc limit 1)"""
+
+MOMENTS = {"infinity": "trades_lost", "-infinity": "trades_lost", "9999-12-31 23:59:59.999999Z": "trades_lost"}
+MOMENTS |= {"2099-01-01Z": "impossible_trades", "0001-01-01Z": "trades_lost", "2020-01-01Z": "impossible_trades"}
+"""Of one trade, as an older version may have stored it → what is found; the outermost cannot even be counted."""
+
 HOLES = {
+    **{
+        f"a trade of {when}": (f"update trades set created_time = '{when}' where {NEWEST}", kind)
+        for when, kind in MOMENTS.items()
+    },
+    "a trade that the exchange does not have, vouched for": (
+        "insert into trades select ticker, created_time, '00000000-0000-0000-0000-000000000001', yes_price, count, "
+        f"taker_side, is_block_trade from trades where {NEWEST};"
+        "update checkpoints set trades_stored = held.n, contracts_stored = held.c, verdict = 'over' from "
+        f"(select count(*) as n, sum(count) as c from trades where ticker = {BUSIEST}) as held "
+        f"where ticker = {BUSIEST}",
+        "candles",
+    ),
+    "a trade with another price": (f"update trades set yes_price = 0.123456 where {NEWEST}", "candles"),
+    **{
+        f"a market whose {column} is {when}": (
+            f"update markets set {column} = '{when}' where ticker = {LOSER}",
+            "impossible_market",
+        )
+        for column in ("open_time", "close_time", "settled_at")
+        for when in ("infinity", "-infinity", "2099-01-01Z")
+    },
     "a deleted trade": (
         f"delete from trades where ticker = {BUSIEST} and trade_id = "
         f"(select trade_id from trades where ticker = {BUSIEST} order by created_time limit 1)",

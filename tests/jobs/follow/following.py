@@ -73,6 +73,11 @@ class LivingWorld:
             self._trades[row["ticker"]].append(row)
         self._rows = self._made()
 
+    def forget(self) -> None:
+        """No trade was ever made."""
+        self._trades = {ticker: [] for ticker in TICKERS}
+        self._rows = self._made()
+
     def change(self, *tickers: str, **changes: Any) -> None:
         """Change the rows of some markets; the volume is the sum of the trades unless it is stated here."""
         for ticker in tickers:

@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
-from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint
+from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.walker import GUARD_US

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
+from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
-from kalshi_ingest.domain.walk import BUCKET_US, Checkpoint
+from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.jobs.follow.tracked import RECHECK_SECONDS, UNSTATED_SECONDS, Tracked, Unwritten
 
 OPENS = datetime(2025, 6, 30, 14, tzinfo=UTC)

@@ -1,0 +1,59 @@
+"""What is proved about one market's trades, and how a page moves it."""
+
+from dataclasses import dataclass, replace
+from datetime import date
+
+from kalshi_ingest.domain.completeness import verdict
+from kalshi_ingest.domain.model import Tier
+
+Position = tuple[int, bytes]
+"""(created_us, trade_id): where a trade stands in the exchange's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What is proved about one market's trades. `contracts_stored`, `exchange_volume`: hundredths of a contract."""
+
+    ticker: str
+    series_ticker: str
+    event_date: date
+    state: str = "walking"
+    """walking, open (walked to the end before it settled), complete or failed."""
+    tier: Tier | None = None
+    cursor: str | None = None
+    walk: int = 1
+    confirming: bool = False
+    settled_first: bool = False
+    oldest: Position | None = None
+    """The oldest trade stored while every page was new. The candles of its bucket are still to be written."""
+    newest_us: int | None = None
+    """The newest trade seen. Once such a walk is over (`open`), every trade created before it is stored."""
+    since_us: int | None = None
+    """This walk asks for trades created since then only: what is older was stored by the walk before it."""
+    pages: int = 0
+    trades_stored: int = 0
+    contracts_stored: int = 0
+    exchange_volume: int | None = None
+    verdict: str | None = None
+    error: str | None = None
+
+    def failed(self, error: str) -> "Checkpoint":
+        """This market failed; what is stored stays, and the next run walks it again from its newest trade."""
+        return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None, since_us=None)
+
+    def after_page(self, trades: int, contracts: int, *, last: bool) -> "Checkpoint":
+        """After a page that added so many rows and contracts (hundredths): still walking, or what the `last` says."""
+        moved = replace(
+            self,
+            trades_stored=self.trades_stored + trades,
+            contracts_stored=self.contracts_stored + contracts,
+        )
+        if not last:
+            return moved
+        moved = replace(moved, oldest=None, since_us=None)
+        if not moved.settled_first:
+            return replace(moved, state="open", confirming=False)
+        said = verdict(moved.contracts_stored, moved.exchange_volume)
+        if said != "exact" and moved.walk == 1:
+            return replace(moved, walk=2, tier=Tier.LIVE, confirming=True)
+        return replace(moved, state="complete", verdict=said, confirming=False, newest_us=None)

@@ -1,0 +1,160 @@
+"""The rows of a series' lists: those that were asked for, as records; those that cannot be read, by name."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from typing import Any
+
+from kalshi_ingest.domain.cities import city_of_series
+from kalshi_ingest.domain.model import Event, Market, Tier
+from kalshi_ingest.domain.plausible import cleaned, is_event_date
+from kalshi_ingest.domain.tickers import check_market_ticker, event_date_of, parse_event_ticker
+from kalshi_ingest.errors import BadPayload, Permanent, Transient
+from kalshi_ingest.exchange import parse_markets as parse
+from kalshi_ingest.jobs.listed import Listed
+from kalshi_ingest.jobs.progress import SeriesProgress
+from kalshi_ingest.jobs.tools import Tools
+
+
+class ListRows:
+    """Reads the rows of one series. A row that breaks its contract fails its market or event, and nothing else."""
+
+    def __init__(self, tools: Tools, progress: SeriesProgress, listed: Listed, wanted: Callable[[date], bool]) -> None:
+        """`wanted`: whether an event date was asked for. What the lists hold is counted in `listed`."""
+        self._api = tools.api
+        self._clock = tools.clock
+        self._progress = progress
+        self._series = progress.wanted.series_ticker
+        self._listed = listed
+        self._wanted = wanted
+        self._seen: set[str] = set()
+        self._own_events: dict[str, bool] = {}
+        self._warned: set[str] = set()
+        self._rejected: dict[str, tuple[date, str]] = {}
+
+    def rejected(self) -> Mapping[str, tuple[date, str]]:
+        """Markets whose rows could not be read since this was asked last → their event date and the reason."""
+        rejected, self._rejected = self._rejected, {}
+        return rejected
+
+    def events(self, rows: Iterable[Any]) -> list[Event]:
+        """The events of a page that were asked for."""
+        events: list[Event] = []
+        for row in rows:
+            ticker = row.get("event_ticker") if isinstance(row, dict) else None
+            if isinstance(ticker, str) and not self._asked(ticker):
+                continue
+            if isinstance(ticker, str) and self._is_foreign(ticker):
+                self._progress.failed[_name(ticker)] = f"asked for series {self._series}, got event {ticker}"
+                continue
+            if isinstance(ticker, str):
+                self._listed.events.add(ticker)
+            try:
+                events.append(parse.event(row, self._series))
+            except BadPayload as error:
+                self._progress.failed[_name(ticker)] = str(error)
+        return events
+
+    async def markets(self, rows: Iterable[Any], tier: Tier) -> list[Market]:
+        """The markets of a page that were asked for, each once."""
+        markets: list[Market] = []
+        for row in rows:
+            ticker = row.get("ticker") if isinstance(row, dict) else None
+            if isinstance(ticker, str) and ticker in self._seen:
+                continue
+            event_ticker = row.get("event_ticker") if isinstance(row, dict) else None
+            # Either may be wrong: a market is passed over only when neither names a date that was asked for.
+            if isinstance(event_ticker, str) and not self._asked(event_ticker) and not self._is_dated(ticker):
+                continue
+            try:
+                market = parse.market(row, tier)
+                self._seen.add(market.ticker)
+                if await self._is_own(market):
+                    self._listed.market(market.event_ticker)
+                    markets.append(market)
+                else:
+                    # Its checkpoint, if it has one, is another series' and stays as it is.
+                    self.fail(ticker, f"asked for series {self._series}, got market {market.ticker} of another series")
+            except BadPayload as error:
+                self._reject(ticker, event_ticker, error)
+        return markets
+
+    def _reject(self, ticker: object, event_ticker: object, error: BadPayload) -> None:
+        """A market whose row cannot be read: failed, with the reason, unless its trades are proved already.
+
+        Only a row whose two tickers agree tells which market it is about.
+        """
+        self.fail(ticker, str(error))
+        if not isinstance(ticker, str) or not isinstance(event_ticker, str):
+            return
+        try:
+            event_date = parse_event_ticker(event_ticker).event_date
+            check_market_ticker(ticker, event_ticker)
+        except BadPayload:
+            return
+        if ticker not in self._seen and not self._is_foreign(event_ticker):
+            self._seen.add(ticker)
+            self._listed.market(event_ticker)
+            self._rejected[ticker] = (event_date, str(error))
+
+    def fail(self, ticker: object, reason: str) -> None:
+        """This market failed before it could be walked."""
+        name = _name(ticker)
+        if name not in self._progress.ended:
+            self._progress.markets += 1
+            self._progress.ended.add(name)
+        self._progress.failed[name] = reason
+
+    def _is_dated(self, ticker: object) -> bool:
+        day = event_date_of(ticker)
+        return day is not None and self._wanted(day)
+
+    def _asked(self, event_ticker: str) -> bool:
+        try:
+            event = parse_event_ticker(event_ticker)
+        except BadPayload:
+            self.warn(f"event {_name(event_ticker)} of {self._series} was left out: its name tells no date")
+            return False
+        if not is_event_date(event.event_date, self._clock().date()):
+            self.warn(f"event {event_ticker} of {self._series} was left out: its date is impossible")
+            return False
+        self._listed.note(event)
+        return self._wanted(event.event_date)
+
+    def _is_foreign(self, event_ticker: str) -> bool:
+        """Whether an event is named like those of another city."""
+        named = city_of_series(parse_event_ticker(event_ticker).series_part.partition("-")[0])
+        return named is not None and named.series_ticker != self._series
+
+    async def _is_own(self, market: Market) -> bool:
+        """Whether a market is of this series: the exchange ignores filters it does not know.
+
+        Raises `BadPayload` when the exchange, asked about the event, does not tell.
+        """
+        name = parse_event_ticker(market.event_ticker).series_part.partition("-")[0]
+        if name in (self._series, self._series.removeprefix("KX")):
+            return True
+        if self._is_foreign(market.event_ticker):
+            return False
+        if market.event_ticker not in self._own_events:
+            try:
+                series = await self._api.event_series(market.event_ticker, self._progress.tally)
+            except (Permanent, Transient) as error:
+                raise BadPayload(
+                    f"market {market.ticker}: which series it belongs to cannot be told: {error}"
+                ) from None
+            self._own_events[market.event_ticker] = series == self._series
+        return self._own_events[market.event_ticker]
+
+    def warn(self, warning: str) -> None:
+        """Say something once."""
+        if warning not in self._warned:
+            self._warned.add(warning)
+            self._progress.warnings.append(warning)
+
+
+def _name(ticker: object) -> str:
+    """What a row is called that may be called anything."""
+    try:
+        return cleaned(f"{ticker!s:.60}")
+    except RecursionError:
+        return "a row whose name is nested too deeply"

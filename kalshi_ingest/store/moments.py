@@ -1,0 +1,31 @@
+"""Moments between Python and PostgreSQL: every one that is read is aware, and none that is written is infinite.
+
+PostgreSQL has two moments more than Python, and years beyond 9999. asyncpg reads them as the first and the last moment
+of Python's calendar without a time zone, which no other moment can be compared with, and writes these as infinite. So
+a single row that holds one would end whoever reads it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""What is read of a moment that lies beyond: a day may be added to it or taken away."""
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST_US, _LAST_US = ((moment - _EPOCH) // _MICROSECOND for moment in (FIRST, LAST))
+
+
+async def teach(connection: asyncpg.Connection) -> None:
+    """Let a connection read and write moments so."""
+    await connection.set_type_codec("timestamptz", schema="pg_catalog", encoder=_written, decoder=_read, format="tuple")
+
+
+def _written(moment: datetime) -> tuple[int]:
+    """Raises TypeError for a moment without a time zone."""
+    return ((moment - _EPOCH) // _MICROSECOND,)
+
+
+def _read(told: tuple[int]) -> datetime:
+    return _EPOCH + timedelta(microseconds=min(max(told[0], _FIRST_US), _LAST_US))

@@ -1,0 +1,168 @@
+"""What the exchange contradicts is walked anew: once, in one step with the pages that take its place."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from kalshi_ingest.simulator import RowsWorld, Simulator
+from tests.jobs.conftest import Clean
+from tests.jobs.dumps import PROOF, digests
+from tests.jobs.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
+from tests.jobs.harness import Run, checkpoint_of, fetch, of_size, small_world, trade_row, world_of
+
+WORLD = small_world()
+LARGE = of_size(WORLD, 1_100, 3_000)[0]
+"""Two pages of trades."""
+
+ONE = f"ticker = '{LARGE}' and trade_id = (select trade_id from trades where ticker = '{LARGE}' order by 1 limit 1)"
+NEW_ID = "'00000000-0000-0000-0000-000000000001'"
+COLUMNS = "ticker, created_time, trade_id, yes_price, count, taker_side, is_block_trade"
+COUNTED = f"(select count(*) as n, sum(count) as c from trades where ticker = '{LARGE}')"
+
+DAMAGE = {
+    "another price": f"update trades set yes_price = 0.123456 where {ONE}",
+    "another count": f"update trades set count = count + 1 where {ONE}",
+    "another side": f"update trades set taker_side = case taker_side when 'yes' then 'no' else 'yes' end where {ONE}",
+    "a second later": f"update trades set created_time = created_time + interval '1 second' where {ONE}",
+    "the year 2099": f"update trades set created_time = '2099-01-01Z' where {ONE}",
+    "infinity": f"update trades set created_time = 'infinity' where {ONE}",
+    "before all time": f"update trades set created_time = '-infinity' where {ONE}",
+    "another id": f"update trades set trade_id = {NEW_ID} where {ONE}",
+    "one too many": f"insert into trades ({COLUMNS}) select ticker, created_time, {NEW_ID}, yes_price, count, "
+    f"taker_side, is_block_trade from trades where {ONE}",
+    "nothing but a wrong one": f"create temporary table one on commit drop as select * from trades where {ONE};"
+    f"delete from trades where ticker = '{LARGE}'; insert into trades ({COLUMNS}) "
+    f"select ticker, created_time, {NEW_ID}, yes_price, count, taker_side, is_block_trade from one",
+}
+RECOUNTED = f"trades_stored = n, contracts_stored = coalesce(c, 0) from {COUNTED} as held where ticker = '{LARGE}'"
+UNPROVED = {
+    "an archive that proves nothing": f"update checkpoints set verdict = 'unknown', pages = 0, "
+    f"exchange_volume = null, {RECOUNTED}",
+    "no checkpoint": f"delete from checkpoints where ticker = '{LARGE}'",
+    "walked before it settled": f"update checkpoints set state = 'open', verdict = null, completed_at = null, "
+    f"settled_first = false, newest_time = '2099-01-01Z', {RECOUNTED}",
+    "failed": f"update checkpoints set state = 'failed', verdict = null, completed_at = null, error = 'x', {RECOUNTED}",
+}
+
+
+ARCHIVE = "an archive that proves nothing"
+CASES = [*((damage, ARCHIVE) for damage in DAMAGE), *(("another price", unproved) for unproved in UNPROVED)]
+CASES += [("one too many", "no checkpoint"), ("the year 2099", "walked before it settled")]
+
+
+async def test_what_no_walk_has_proved_yields_to_the_exchange(filled: str, simulator: Simulator) -> None:
+    whole = await digests(filled, checkpoints=PROOF)
+    connection = await asyncpg.connect(filled)
+    try:
+        for damage, unproved in CASES:
+            await connection.execute(f"{DAMAGE[damage]}; {UNPROVED[unproved]}")
+            job = await Run(simulator.url, filled)()
+            progress = job.progress["KXHIGHCHI"]
+            assert progress.failed == {}, (damage, unproved)
+            assert await digests(filled, checkpoints=PROOF) == whole, (damage, unproved)
+            (warned,) = [each for each in progress.warnings if "walked anew" in each]
+            assert warned.startswith(f"{LARGE}: ")
+    finally:
+        await connection.close()
+    again = (await Run(simulator.url, filled)()).progress["KXHIGHCHI"]
+    assert (again.trades, again.proved_before, again.warnings) == (0, 6, [])
+
+
+@pytest.fixture
+async def simulator() -> Any:
+    async with Simulator(WORLD) as serving_it:
+        yield serving_it
+
+
+@pytest.fixture
+async def filled(database_url: str, simulator: Simulator) -> str:
+    await Run(simulator.url, database_url)()
+    return database_url
+
+
+def rows(count: int, price: int = 50) -> list[dict[str, Any]]:
+    start = datetime(2025, 7, 1, 12, tzinfo=UTC)
+    return [trade_row(LARGE, start + timedelta(seconds=30 * n), n + 1, price) for n in range(count)]
+
+
+async def test_an_exchange_that_contradicts_itself_fails_that_market_by_name(
+    filled: str, clean: Clean, simulator: Simulator
+) -> None:
+    """Each page of trades that is asked for has another price in it."""
+    await fetch(filled, UNPROVED["an archive that proves nothing"])
+    whole = await digests(filled, checkpoints=PROOF)
+    asked = 0
+
+    class Wavering(RowsWorld):
+        def tape(self, ticker: str) -> Any:
+            nonlocal asked
+            asked += ticker == LARGE
+            return world_of({LARGE: rows(3, 10 + asked)}).tape(ticker)
+
+    wavering = Wavering(
+        series=WORLD.series_rows(),
+        events=[event.row() for event in WORLD.events(None)],
+        markets=[WORLD.market(ticker) for ticker in WORLD.market_tickers()],
+        trades={},
+    )
+    async with Simulator(wavering) as liar:
+        job = await Run(liar.url, filled)()
+    assert list(job.progress["KXHIGHCHI"].failed) == [LARGE]
+    assert "with other values" in job.progress["KXHIGHCHI"].failed[LARGE]
+    assert (await checkpoint_of(filled, LARGE))["state"] == "failed"
+    assert 2 <= asked <= 6
+    job = await Run(simulator.url, filled)()
+    assert job.progress["KXHIGHCHI"].failed == {}
+    assert await digests(filled, checkpoints=PROOF) != whole  # the claim was a lesser one
+    assert await digests(filled, checkpoints=PROOF) == await clean(WORLD)
+
+
+async def test_nothing_is_deleted_for_an_exchange_that_shows_nothing(filled: str, simulator: Simulator) -> None:
+    """It contradicts one trade on its first page, and has none when it is asked again."""
+    await fetch(filled, UNPROVED["an archive that proves nothing"])
+    held = await fetch(filled, "select count(*) from trades")
+    first = rows(1)[0] | {"trade_id": str((await fetch(filled, f"select trade_id from trades where {ONE}"))[0][0])}
+    served = [[first]]
+
+    class Vanishing(RowsWorld):
+        def tape(self, ticker: str) -> Any:
+            return world_of({LARGE: served.pop() if ticker == LARGE and served else []}).tape(ticker)
+
+    vanishing = Vanishing(
+        series=WORLD.series_rows(),
+        events=[event.row() for event in WORLD.events(None)],
+        markets=[WORLD.market(ticker) for ticker in WORLD.market_tickers()],
+        trades={},
+    )
+    async with Simulator(vanishing) as liar:
+        job = await Run(liar.url, filled)()
+    assert "then shows no trade" in job.progress["KXHIGHCHI"].failed[LARGE]
+    assert await fetch(filled, "select count(*) from trades") == held
+    assert (await Run(simulator.url, filled)()).progress["KXHIGHCHI"].failed == {}
+
+
+WRONG: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "price": lambda row: row | {"yes_price_dollars": "0.9900", "no_price_dollars": "0.0100"},
+    "time": lambda row: row | {"created_time": "2025-07-01T13:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_follow_mends_a_wrong_trade_by_itself(wrong: str, database_url: str) -> None:
+    world = LivingWorld(after(minutes=60))
+    right = [trade_row(TICKER, after(seconds=each), each) for each in range(1, 4)]
+    world.add(right[0], WRONG[wrong](right[1]), right[2])
+    query = "select trade_id::text, yes_price::text from trades order by trade_id"
+    async with serving(world) as simulator, following(simulator.url, database_url) as at_work:
+        await at_work.up_to_date()
+        world.forget()
+        world.add(*right, trade_row(TICKER, after(minutes=59), 9))
+        world.settle()
+        world.clock.now = CLOSES + timedelta(hours=12)
+        await at_work.until_rows(
+            database_url, query, [(f"00000000-0000-0000-0000-{n:012d}", "0.500000") for n in (1, 2, 3, 9)], seconds=30
+        )
+        await at_work.until(lambda: not at_work.chicago.failed)
