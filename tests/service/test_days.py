@@ -22,7 +22,10 @@ ONE = timedelta(days=1)
 WINDOW = (START - 10 * ONE, TODAY + 14 * ONE)
 SERIES = sorted(clean().series)
 
-COUNTED = {"trades_lost", "trades_differ", "candles", "outside_hours", "market_lost", "never_fetched", "stray"}
+COUNTED = {
+    *("trades_lost", "trades_differ", "candles", "outside_hours", "impossible_trades"),
+    *("market_lost", "never_fetched", "stray"),
+}
 """What can only be seen, or is seen differently, by counting the rows of trades and candles."""
 
 CASES: list[Callable[[Held], object]] = [

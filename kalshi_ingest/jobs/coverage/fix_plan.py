@@ -43,7 +43,7 @@ class FixPlan:
         if self.forgotten:
             lines.append(
                 f"  delete the checkpoint and the candles of {_count(len(self.forgotten), 'market')} whose rows "
-                "contradict them, to make them anew; their trades stay:"
+                "contradict them, to make them anew; trades stay unless the exchange contradicts them:"
             )
             lines += [f"    {ticker}" for ticker in self.forgotten[:_SHOWN]]
             lines += [f"    and {len(self.forgotten) - _SHOWN:,} more"] if len(self.forgotten) > _SHOWN else []

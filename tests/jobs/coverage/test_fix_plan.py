@@ -40,7 +40,7 @@ def test_the_plan_in_words_and_for_a_log() -> None:
     assert plan.text(5).splitlines() == [
         "What coverage --fix would do:",
         "  delete the checkpoint and the candles of 1 market whose rows contradict them, to make them anew; "
-        "their trades stay:",
+        "trades stay unless the exchange contradicts them:",
         f"    {LOSER}",
         "  backfill event dates 2025-11-02 to 2025-11-02 of chicago, miami: 7 markets",
         "At least 16 requests, 3.2 s at 5 requests a second.",
