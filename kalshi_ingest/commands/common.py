@@ -11,7 +11,7 @@ import structlog
 
 from kalshi_ingest import terminal
 from kalshi_ingest.commands.signals import INTERRUPTED, current, stop_on_signals
-from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.errors import DatabaseAway, OutOfReach, Unusable
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.session import Exchange
 from kalshi_ingest.jobs.stopping import unless_stopped
@@ -53,6 +53,10 @@ def embedded_server(data_dir: Path, *, keep: bool = False) -> Iterator[embedded.
     hold = embedded.acquire(data_dir, keep=keep)
     try:
         yield hold.server
+    except DatabaseAway as error:
+        if why := embedded.why_lost(hold):
+            raise DatabaseAway(f"{error}; {why}") from error
+        raise
     finally:
         stopping = current().asked
         try:

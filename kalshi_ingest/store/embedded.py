@@ -32,7 +32,8 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from kalshi_ingest.errors import Unusable
+import structlog
+
 from kalshi_ingest.store.embedded_cluster import (
     DATABASE,
     SUPERUSER,
@@ -53,8 +54,11 @@ from kalshi_ingest.store.embedded_files import (
     packaged_bin_dir,
     reachable_bin_dir,
 )
+from kalshi_ingest.store.embedded_trouble import failure, last_words, strangers
 
 DEFAULT_VERSION = 18
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,9 @@ class Hold:
 
     server: EmbeddedServer
     users: FileIO
+    log: Path
+    log_size: int
+    """Of the server's log, when the use began."""
 
 
 def start(
@@ -117,7 +124,13 @@ def acquire(
         fcntl.flock(users, fcntl.LOCK_SH)
         if keep:
             _mark_kept(cluster, found)
-        return Hold(_server(cluster, found), users)
+        log_size = cluster.log.stat().st_size if cluster.log.exists() else 0
+        return Hold(_server(cluster, found), users, cluster.log, log_size)
+
+
+def why_lost(hold: Hold) -> str:
+    """What the server said last about an end of its own, in words for the user; empty when it said nothing."""
+    return last_words(hold.log, hold.log_size)
 
 
 def release(hold: Hold, *, patience: float | None = None) -> None:
@@ -181,13 +194,15 @@ def _explained(data_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unusable(f"the embedded PostgreSQL cannot use {data_dir}: {error}") from error
+        raise failure(f"the embedded PostgreSQL cannot use {data_dir}: {error}") from error
 
 
 def _ensure(cluster: Cluster, options: Mapping[str, str], bin_dir: Path | None) -> Postmaster:
     made = check_version(cluster)
     if made and (found := settled(cluster)):
         return found
+    for reason in strangers(cluster.data_dir):
+        log.warning("another account could exchange the data directory", data_dir=str(cluster.data_dir), reason=reason)
     programs = bin_dir or reachable_bin_dir(cluster.account, cluster.version, cluster.data_dir)
     if not made:
         initialise(cluster, programs, durable=options.get("fsync") != "off")

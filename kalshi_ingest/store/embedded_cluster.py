@@ -20,6 +20,7 @@ from pathlib import Path
 
 from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.store.embedded_files import PORT, Account, make_private_dir, open_private, socket_dir
+from kalshi_ingest.store.embedded_trouble import failure
 
 DATABASE = "kalshi"
 SUPERUSER = "postgres"
@@ -187,9 +188,7 @@ def launch(cluster: Cluster, bin_dir: Path, options: Mapping[str, str]) -> Postm
             f"the embedded PostgreSQL is not ready after {_PATIENCE:.0f} s: try again later, or see {cluster.log}"
         )
     why = re.findall(r"(?:FATAL|PANIC|ERROR): +(.*)", said) or (said or result.stderr).strip().splitlines()
-    raise Unusable(
-        f"the embedded PostgreSQL did not start: {why[-1] if why else 'no reason given'} (see {cluster.log})"
-    )
+    raise failure(f"the embedded PostgreSQL did not start: {why[-1] if why else 'no reason given'} (see {cluster.log})")
 
 
 def halt(cluster: Cluster, patience: float | None = None) -> bool:
@@ -286,4 +285,4 @@ def _demand(result: subprocess.CompletedProcess[str], cluster: Cluster, program:
     if result.returncode != 0:
         said = result.stderr.strip().splitlines() or ["no reason given"]
         why = next((line for line in said if re.search(r"error|FATAL|ERROR", line)), said[-1])
-        raise Unusable(f"cannot make a PostgreSQL data directory in {cluster.data_dir}: {program}: {why}")
+        raise failure(f"cannot make a PostgreSQL data directory in {cluster.data_dir}: {program}: {why}")
