@@ -20,6 +20,7 @@ from kalshi_ingest.exchange.channel_messages import Event, Gap, decoded
 from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk, error_code
 from kalshi_ingest.exchange.clock import ExchangeClock
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.obstacles import MOVED, Address, in_moving
 
 MAX_MESSAGE_BYTES = 2**20
 """A trade is 400 bytes; the longest honest message lists every market of the subscription."""
@@ -91,12 +92,23 @@ class Channel:
         Tells a `Gap` each time the connection is lost and each time everything that is wanted is subscribed again, a
         `Watched` for markets added in between.
         """
+        # A session of its own over the same connector: its handshakes go to one host, and take no cookie along.
+        async with aiohttp.ClientSession(
+            connector=self._http.connector,
+            connector_owner=False,
+            headers=self._http.headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_stay,),
+        ) as http:
+            await self._keep_connected(http, tickers)
+
+    async def _keep_connected(self, http: aiohttp.ClientSession, tickers: Callable[[], Collection[str]]) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
             started = loop.time()
             try:
-                reason = await self._connection(tickers)
+                reason = await self._connection(http, tickers)
                 failures = 1 if loop.time() - started > STABLE_SECONDS else failures + 1
                 delay = self._delay(failures)
             except Rejected as error:
@@ -109,13 +121,16 @@ class Channel:
             log.info("channel", state="not connected", reason=reason, seconds_to_next_attempt=round(delay, 1))
             await asyncio.sleep(delay)
 
-    async def _connection(self, tickers: Callable[[], Collection[str]]) -> str:
-        """One connection from handshake to end, and why it ended; `Rejected` when the key or a command is refused."""
+    async def _connection(self, http: aiohttp.ClientSession, tickers: Callable[[], Collection[str]]) -> str:
+        """One connection from handshake to end, and why it ended.
+
+        Raises `Rejected` when the key or a command is refused, or the handshake is sent elsewhere.
+        """
         moment = int(self._clock().timestamp() * 1000)  # a signature of another time is refused
         headers = self._signer.headers("GET", urlsplit(self._url).path, moment)
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
-                socket = await self._http.ws_connect(
+                socket = await http.ws_connect(
                     self._url,
                     headers=headers,
                     timeout=aiohttp.ClientWSTimeout(ws_receive=SILENCE_SECONDS, ws_close=_CLOSE_SECONDS),
@@ -208,13 +223,25 @@ class Channel:
     def _warn_once(self, error: Rejected) -> None:
         if not self._refused:
             self._refused = True
+            advice = "check KALSHI_INGEST_API_KEY_ID, KALSHI_INGEST_PRIVATE_KEY_PATH and this machine's clock"
             log.warning(
                 "the exchange refuses the WebSocket; trades are polled instead",
                 reason=str(error),
-                advice="check KALSHI_INGEST_API_KEY_ID, KALSHI_INGEST_PRIVATE_KEY_PATH and this machine's clock",
+                advice="check KALSHI_INGEST_API_URL" if error.status in MOVED else advice,
                 minutes_to_next_attempt=REFUSED_SECONDS / 60,
             )
 
     def _delay(self, failures: int) -> float:
         """Full jitter: anything up to the doubled delay, so that programs cut off together come back apart."""
         return self._random.uniform(0, min(_LONGEST_DELAY, 0.5 * 2.0 ** min(failures, 10)))
+
+
+async def _stay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A redirect is refused: aiohttp would follow it, and take the signed headers along to wherever it points."""
+    response = await handler(request)
+    if response.status in MOVED:
+        response.close()
+        address = Address("the exchange", str(request.url), "KALSHI_INGEST_API_URL")
+        found = in_moving(response.status, response.headers.get("Location"), str(request.url), address)
+        raise Rejected(f"handshake: {found.text}", response.status)
+    return response

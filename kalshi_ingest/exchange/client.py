@@ -1,9 +1,6 @@
 """One GET to the exchange: paced, signed, bounded, timed out, retried; the only place that knows HTTP."""
 
 import asyncio
-import json
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -11,24 +8,23 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-import orjson
 
 from kalshi_ingest.errors import (
     BadPayload,
     Disconnected,
+    IngestError,
     OutOfReach,
     Permanent,
     RateLimited,
     Rejected,
-    ServerFailed,
     Transient,
+    Unusable,
 )
+from kalshi_ingest.exchange.answers import WebPage, bounded, decoded, refusal, told_while_closed
 from kalshi_ingest.exchange.clock import ExchangeClock
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
-
-MAX_BODY_BYTES = 16 * 2**20
-"""The largest honest answer, 1,000 markets, is about 2.5 MB."""
+from kalshi_ingest.obstacles import MOVED, Address, Obstacle, in_connecting, in_moving, web_page
 
 STATUS_PATH = "/exchange/status"
 
@@ -37,7 +33,19 @@ T = TypeVar("T")
 _ALIVE_SECONDS = 5.0
 """An answer this young shows that the exchange is there, whatever became of one request."""
 
-_RETRIED_STATUSES = frozenset({408, 425, 429})
+
+_REFUSES_ALL = MOVED | {401, 403, 404, 405, 410}
+"""Statuses that may mean that nobody gets anything here."""
+_WEB_PAGES = 3
+"""So many web pages in place of JSON are no slip of a gateway."""
+
+
+class _Unreached(Disconnected):
+    """No answer, and what that shows if it is more than trouble on the way."""
+
+    def __init__(self, message: str, obstacle: Obstacle | None = None) -> None:
+        super().__init__(message)
+        self.obstacle = obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,7 @@ class Client:
             sock_connect=self._retry.connect_timeout,
             sock_read=self._retry.read_timeout,
         )
+        self._address = Address("the exchange", self._base_url, "KALSHI_INGEST_API_URL")
         self._answered_at = float("-inf")
 
     @property
@@ -116,13 +125,18 @@ class Client:
 
         `read` checks the answer; a `Transient` it raises is retried like a failed request. After the last attempt
         the `Transient` itself is raised when the exchange still answers others, and `OutOfReach` when it does
-        not. Any other 4xx raises `Rejected` at once.
+        not. Any other 4xx raises `Rejected` at once. What keeps every request from the exchange (a moved host, an
+        unknown certificate, a refused key) raises `Unusable` or, if it may pass, `OutOfReach`, at once too.
         """
         tally = tally or Tally()
         for attempt in range(1, self._retry.attempts + 1):
             try:
                 answer = read(await self._once(path, params, tally))
+            except Rejected as error:
+                raise await self._judged(error, path) from None
             except Transient as error:
+                if not self._has_answered and (obstacle := await self._obstacle(error, attempt, path)) is not None:
+                    raise obstacle.error() from None
                 if attempt == self._retry.attempts:
                     raise await self._given_up(error, path, attempt) from error
                 tally.retries += 1
@@ -139,9 +153,22 @@ class Client:
 
     def _note(self, error: Transient, attempt: int) -> None:
         """One failed answer among others is no trouble yet, a refused connection is."""
-        silent = asyncio.get_running_loop().time() - self._answered_at >= _ALIVE_SECONDS
-        if silent and (attempt > 1 or isinstance(error, Disconnected)) and not isinstance(error, RateLimited):
+        if (
+            not self._answers
+            and (attempt > 1 or isinstance(error, Disconnected))
+            and not isinstance(error, RateLimited)
+        ):
             self.trouble = str(error)
+
+    @property
+    def _has_answered(self) -> bool:
+        """Whether it was there once: then it gets the patience of passing trouble, whatever the trouble looks like."""
+        return self._answered_at > float("-inf")
+
+    @property
+    def _answers(self) -> bool:
+        """Whether it answered a moment ago."""
+        return asyncio.get_running_loop().time() - self._answered_at < _ALIVE_SECONDS
 
     def _delay(self, attempt: int) -> float:
         """Full jitter: anything up to the doubled delay, so that workers that failed together come back apart."""
@@ -152,14 +179,51 @@ class Client:
         advice = f"{error} ({attempts} attempts)"
         if isinstance(error, RateLimited):
             advice += "; set KALSHI_INGEST_REQUESTS_PER_SECOND lower"
-        if asyncio.get_running_loop().time() - self._answered_at < _ALIVE_SECONDS:
+        if self._answers:
             return type(error)(advice)
+        if (obstacle := await self._obstacle(error, attempts, path)) is not None:
+            return obstacle.error()
+        if path == STATUS_PATH or await self._refusal_of_status() is None:
+            return type(error)(advice)
+        return OutOfReach(f"the exchange is out of reach: {advice}; run again later, nothing is lost")
+
+    async def _obstacle(self, error: Transient, attempts: int, path: str) -> Obstacle | None:
+        """What keeps every request from the exchange, if this error shows such a thing."""
+        if isinstance(error, _Unreached):
+            return error.obstacle
+        if not isinstance(error, WebPage) or attempts < _WEB_PAGES:
+            return None
+        alone = path != STATUS_PATH and not isinstance(await self._refusal_of_status(), WebPage)
+        return None if alone else web_page(self._base_url + path, self._address)
+
+    async def _judged(self, error: Rejected, path: str) -> IngestError:
+        """Is it this request that is refused, or whoever asks from here? Only the latter has to be told at once."""
+        if error.status not in _REFUSES_ALL or self._answers:
+            return error
+        if path != STATUS_PATH and not isinstance(await self._refusal_of_status(), Permanent):
+            return error
+        return Unusable(self._advice(error))
+
+    async def _refusal_of_status(self) -> IngestError | None:
+        """What the exchange's status says to whoever asks for it; None when it is told."""
         try:
-            if path != STATUS_PATH:
-                await self._once(STATUS_PATH, {}, Tally())
-        except (Transient, Permanent):
-            return OutOfReach(f"the exchange is out of reach: {advice}; run again later, nothing is lost")
-        return type(error)(advice)
+            await self._once(STATUS_PATH, {}, Tally())
+        except (Transient, Permanent) as error:
+            return error
+        return None
+
+    def _advice(self, error: Rejected) -> str:
+        if error.status in MOVED:
+            return str(error)
+        said = f"the exchange refuses to answer: {error}"
+        if error.status in (401, 403):
+            if self._signer is None:
+                return f"{said}; it may not serve this network: check that, or set an API key"
+            return (
+                f"the exchange refuses the API key: {error}; check KALSHI_INGEST_API_KEY_ID,"
+                " KALSHI_INGEST_PRIVATE_KEY_PATH and this machine's clock, and that the exchange serves this network"
+            )
+        return f"{said}; there is no API at {self._base_url}: check KALSHI_INGEST_API_URL, or upgrade this program"
 
     async def _once(self, path: str, params: Mapping[str, str], tally: Tally) -> Any:
         sent_at = await self.pacer.turn(self.costs.get(path, self.default_cost))
@@ -171,97 +235,27 @@ class Client:
             async with self._session.get(
                 self._base_url + path, params=params, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
-                body = await _bounded(response, path)
+                body = await bounded(response, path)
                 if response.status == 200:
-                    told = _decoded(body, path)
+                    told = decoded(body, path)
                     if "Age" not in response.headers:  # a cache tells when its answer was made, not what time it is
                         self.clock.heard(response.headers.get("Date"))
                     return told
-                if path == STATUS_PATH and (told := _told_while_closed(body)) is not None:
+                if path == STATUS_PATH and (told := told_while_closed(body)) is not None:
                     return told
-                error = _refusal(response, body, path)
+                error = refusal(response, body, path)
+                if response.status in MOVED:
+                    location = response.headers.get("Location")
+                    error = Rejected(
+                        in_moving(response.status, location, self._base_url + path, self._address).text, response.status
+                    )
         except TimeoutError:
             raise Disconnected(f"GET {path}: no complete answer within the time allowed") from None
         except aiohttp.ClientError as failure:
-            raise Disconnected(f"GET {path}: {str(failure) or type(failure).__name__}") from None
+            raise _Unreached(
+                f"GET {path}: {str(failure) or type(failure).__name__}", in_connecting(failure, self._address)
+            ) from None
         if isinstance(error, RateLimited):
             self.rate_limited += 1
             self.pacer.slow_down(sent_at, error.retry_after)
         raise error
-
-
-def _told_while_closed(body: bytes) -> Any:
-    """The exchange's status, which may come with a server error while it is closed; None for any other body."""
-    try:
-        told = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return told if isinstance(told, dict) and "exchange_active" in told else None
-
-
-async def _bounded(response: aiohttp.ClientResponse, path: str) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            response.close()
-            raise BadPayload(f"GET {path}: the answer is larger than {MAX_BODY_BYTES // 2**20} MB")
-    return b"".join(chunks)
-
-
-def _decoded(body: bytes, path: str) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:  # one report tells of raw control characters inside the exchange's texts, which strict JSON forbids
-        decoded = json.loads(body, strict=False, parse_constant=_finite, parse_float=_finite)
-        orjson.dumps(decoded)  # it would take half surrogate pairs too, which no column can hold
-        return decoded
-    except (ValueError, TypeError, RecursionError):
-        raise ServerFailed(f"GET {path}: status 200 with a body that is no JSON: {_excerpt(body)}") from None
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no JSON number")
-    return number
-
-
-def _refusal(response: aiohttp.ClientResponse, body: bytes, path: str) -> Exception:
-    code, reason = _reason(body)
-    message = f"GET {path}: status {response.status}" + (f": {reason}" if reason else "")
-    if response.status == 429:
-        return RateLimited(message, _seconds(response.headers.get("Retry-After")))
-    if response.status in _RETRIED_STATUSES or response.status >= 500:
-        return ServerFailed(message)
-    return Rejected(message, response.status, code)
-
-
-def _reason(body: bytes) -> tuple[str, str]:
-    """(code, text) of an error body: flat, nested object, nested string, or a gateway's page."""
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return "", _excerpt(body)
-    error = (decoded.get("error") or decoded) if isinstance(decoded, dict) else decoded
-    if not isinstance(error, dict):
-        return "", str(error or "")[:200]
-    words = [str(error[key]) for key in ("message", "details") if error.get(key)]
-    code = str(error.get("code") or "")[:200]
-    return code, ": ".join(words)[:200] or code
-
-
-def _excerpt(body: bytes) -> str:
-    text = re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode(errors="replace"))
-    return " ".join(text.split())[:120]
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        return max(0.0, min(float(header), 60.0)) if header else None
-    except ValueError:
-        return None

@@ -141,6 +141,8 @@ class SettlementJob:
                 group.create_task(self.fetching.summaries(summaries))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
+        if self.fetching.unusable is not None:
+            raise self.fetching.unusable
 
     async def _keep(self, batch: Batch) -> None:
         """Store what came, and vouch for the days that were asked about; a failed request vouches for none."""

@@ -11,7 +11,7 @@ import aiohttp
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Source
-from kalshi_ingest.errors import OutOfReach, Permanent
+from kalshi_ingest.errors import OutOfReach, Permanent, Unusable
 from kalshi_ingest.jobs.settlement_plan import CityYear, by_year, cheaper_by_day
 from kalshi_ingest.weather import iem, ncei
 from kalshi_ingest.weather.client import Address, RetryPolicy, Service
@@ -67,6 +67,8 @@ class Fetching:
     def __init__(self, ask: Services, clock: Callable[[], datetime], keep: Keep) -> None:
         self.failed: dict[str, str] = {}
         """What could not be had → why."""
+        self.unusable: Unusable | None = None
+        """A service that gives nothing until the user changes something; the others were asked all the same."""
         self.requests: Counter[str] = Counter()
         """City key → requests sent; one that serves all cities counts for the first."""
         self.retries: Counter[str] = Counter()
@@ -154,12 +156,16 @@ class Fetching:
     ) -> Answer | str:
         """The answer, or why there is none. Each service is asked by one task, so its counters tell of this request."""
         if self._unanswered[service.name] >= _ENOUGH:
-            return self._failure(what, f"not asked, because {service.name} is out of reach; run again later")
+            return self._failure(what, f"not asked, because {service.name} is out of reach")
         sent, repeated = service.requests, service.retries
         try:
             answer = await ask()
         except OutOfReach as error:
             self._unanswered[service.name] += 1
+            return self._failure(what, str(error))
+        except Unusable as error:
+            self._unanswered[service.name] = _ENOUGH
+            self.unusable = self.unusable or error
             return self._failure(what, str(error))
         except Permanent as error:
             return self._failure(what, str(error))

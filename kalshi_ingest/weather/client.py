@@ -11,6 +11,7 @@ from urllib.parse import quote, quote_plus
 import aiohttp
 import structlog
 
+from kalshi_ingest import obstacles
 from kalshi_ingest.errors import BadPayload, Disconnected, OutOfReach, Permanent, RateLimited, ServerFailed, Transient
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -18,6 +19,9 @@ MAX_BODY_BYTES = 64 * 2**20
 
 USER_AGENT = "kalshi-ingest"
 """Sent with every request: public weather services want to know who asks."""
+
+_WRONG_PLACE = frozenset({404, 405, 410})
+"""From a service that has answered nothing yet, these may mean that its address is wrong."""
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -39,6 +43,14 @@ class RetryPolicy:
     total_timeout: float = 300.0
     statuses: frozenset[int] = frozenset({408, 425, 429, 500, 502, 503, 504})
     """What is worth asking again; any other status but 200 is raised at once as `Refused`."""
+
+
+class _Unreached(Disconnected):
+    """No answer, and what that shows if it is more than trouble on the way."""
+
+    def __init__(self, message: str, obstacle: obstacles.Obstacle | None = None) -> None:
+        super().__init__(message)
+        self.obstacle = obstacle
 
 
 class Refused(Permanent):
@@ -63,6 +75,11 @@ class Address:
     secret: str | None = field(default=None, repr=False)
     """An API key, blotted out of every error."""
 
+    @property
+    def setting(self) -> str:
+        """The environment variable that holds `base_url`."""
+        return f"KALSHI_INGEST_{self.name.upper().replace(' ', '_')}_URL"
+
 
 @final
 class Service:
@@ -86,6 +103,9 @@ class Service:
         """Requests sent again so far."""
         self._http = http
         self._base_url = address.base_url.rstrip("/")
+        self._address = obstacles.Address(address.name, self._base_url, address.setting)
+        self._has_answered = False
+        """Whether it was there once: then it gets the patience of passing trouble, whatever the trouble looks like."""
         self._interval = 1 / requests_per_second
         self._free = asyncio.Semaphore(concurrency)
         self._retry = retry or RetryPolicy()
@@ -108,7 +128,8 @@ class Service:
         Raises `Refused` for a status that is not worth asking again, `BadPayload` for a body beyond
         `MAX_BODY_BYTES`, and `OutOfReach` when every attempt failed or the service asks for a long pause. After a
         request that nobody answered at all the next one is tried once only: whoever asks for many things learns soon
-        that nobody is there.
+        that nobody is there. What keeps every request from the service, as a moved host does, raises `Unusable` or
+        `OutOfReach` at once.
         """
         attempts = self._retry.attempts if self._answers else 1
         for attempt in range(1, attempts + 1):
@@ -117,6 +138,8 @@ class Service:
                     await self._turn()
                     return await self._once(path, params)
             except Transient as error:
+                if isinstance(error, _Unreached) and error.obstacle is not None and not self._has_answered:
+                    raise error.obstacle.error() from None
                 self._note(error)
                 wait = self._wait(error, attempt)
                 if wait is None or attempt == attempts:
@@ -174,13 +197,19 @@ class Service:
         except TimeoutError:
             raise Disconnected(self._blotted(f"{what}: no complete answer within the time allowed")) from None
         except aiohttp.ClientError as failure:
-            raise Disconnected(self._blotted(f"{what}: {str(failure) or type(failure).__name__}")) from None
+            text = self._blotted(f"{what}: {str(failure) or type(failure).__name__}")
+            raise _Unreached(text, obstacles.in_connecting(failure, self._address)) from None
         if status == 200:
+            self._has_answered = True
             return body
+        if status in obstacles.MOVED and not self._has_answered:
+            asked = self._blotted(self._base_url + path)
+            raise obstacles.in_moving(status, headers.get("Location"), asked, self._address).error()
         text = self._blotted(_excerpt(body))
         message = self._blotted(f"{what}: status {status}") + (f": {text}" if text else "")
         if status not in self._retry.statuses:
-            raise Refused(f"{self.name}: {message}", status, text)
+            advice = "" if self._has_answered or status not in _WRONG_PLACE else f"; check {self._address.setting}"
+            raise Refused(f"{self.name}: {message}{advice}", status, text)
         if status in (429, 503):
             raise RateLimited(message, _seconds(headers.get("Retry-After")))
         raise ServerFailed(message)

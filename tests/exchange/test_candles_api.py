@@ -102,5 +102,5 @@ def test_each_part_is_checked_against_its_own_window() -> None:
 @pytest.mark.parametrize("tier", Tier)
 def test_a_market_that_the_tier_does_not_serve(tier: Tier) -> None:
     with pytest.raises(Rejected) as refused:
-        asked(Script(), tier, NOON, NOON + MINUTE)
+        asked(Script(exchange__status=[Reply(body=b'{"exchange_active":true}')]), tier, NOON, NOON + MINUTE)
     assert refused.value.status == 404

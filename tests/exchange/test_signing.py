@@ -120,9 +120,8 @@ def test_the_simulated_doorkeeper_lets_it_in_and_nobody_else(rsa_key: RSAPrivate
         simulator = Simulator(RowsWorld(), limits)
         async with simulator:
             async with asking(simulator.url, signer=Signer(KEY_ID, wrong)) as stranger:
-                with pytest.raises(Rejected) as refused:
+                with pytest.raises(Unusable, match="refuses the API key: GET /account/limits: status 401"):
                     await Api(stranger).account_requests_per_second()
-                assert refused.value.status == 401
             async with asking(simulator.url, signer=Signer(KEY_ID, right)) as known:
                 await Api(known).learn_costs()
                 return await Api(known).account_requests_per_second()

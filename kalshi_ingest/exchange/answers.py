@@ -1,0 +1,99 @@
+"""An answer of the exchange, bounded, and made into JSON or into the error that it means."""
+
+import json
+import math
+import re
+from typing import Any
+
+import aiohttp
+import orjson
+
+from kalshi_ingest.errors import BadPayload, RateLimited, Rejected, ServerFailed
+
+MAX_BODY_BYTES = 16 * 2**20
+"""The largest honest answer, 1,000 markets, is about 2.5 MB."""
+
+_RETRIED_STATUSES = frozenset({408, 425, 429})
+
+
+class WebPage(ServerFailed):
+    """An answer that is no JSON because somebody else gave it, or a gateway in trouble."""
+
+
+def told_while_closed(body: bytes) -> Any:
+    """The exchange's status, which may come with a server error while it is closed; None for any other body."""
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return told if isinstance(told, dict) and "exchange_active" in told else None
+
+
+async def bounded(response: aiohttp.ClientResponse, path: str) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            response.close()
+            raise BadPayload(f"GET {path}: the answer is larger than {MAX_BODY_BYTES // 2**20} MB")
+    return b"".join(chunks)
+
+
+def decoded(body: bytes, path: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    if body.lstrip()[:1] == b"<":
+        raise WebPage(f"GET {path}: status 200 with a body that is no JSON but a web page: {_excerpt(body)}")
+    try:  # one report tells of raw control characters inside the exchange's texts, which strict JSON forbids
+        lenient = json.loads(body, strict=False, parse_constant=_finite, parse_float=_finite)
+        orjson.dumps(lenient)  # it would take half surrogate pairs too, which no column can hold
+        return lenient
+    except (ValueError, TypeError, RecursionError):
+        raise ServerFailed(f"GET {path}: status 200 with a body that is no JSON: {_excerpt(body)}") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no JSON number")
+    return number
+
+
+def refusal(response: aiohttp.ClientResponse, body: bytes, path: str) -> Exception:
+    code, reason = _reason(body)
+    message = f"GET {path}: status {response.status}" + (f": {reason}" if reason else "")
+    if response.status == 429:
+        return RateLimited(message, _seconds(response.headers.get("Retry-After")))
+    if response.status in _RETRIED_STATUSES or response.status >= 500:
+        return ServerFailed(message)
+    return Rejected(message, response.status, code)
+
+
+def _reason(body: bytes) -> tuple[str, str]:
+    """(code, text) of an error body: flat, nested object, nested string, or a gateway's page."""
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "", _excerpt(body)
+    error = (decoded.get("error") or decoded) if isinstance(decoded, dict) else decoded
+    if not isinstance(error, dict):
+        return "", str(error or "")[:200]
+    words = [str(error[key]) for key in ("message", "details") if error.get(key)]
+    code = str(error.get("code") or "")[:200]
+    return code, ": ".join(words)[:200] or code
+
+
+def _excerpt(body: bytes) -> str:
+    text = re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode(errors="replace"))
+    return " ".join(text.split())[:120]
+
+
+def _seconds(header: str | None) -> float | None:
+    try:
+        return max(0.0, min(float(header), 60.0)) if header else None
+    except ValueError:
+        return None

@@ -1,0 +1,105 @@
+"""What keeps every request from its service, as opposed to a fault of one: and what its user can change about it.
+
+Asking again helps against none of these, so they are told at once.
+"""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+
+MOVED = frozenset({301, 302, 303, 307, 308})
+"""Answers that point elsewhere. They are never followed: who may have a key is for the user to say."""
+
+_UNKNOWN_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+_CLOCK = {9: "not valid yet", 10: "expired"}
+"""Of OpenSSL's reasons to refuse a certificate, those that a wrong clock gives too."""
+_OTHER_HOST = {62, 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a service is."""
+
+    name: str
+    """What users call it, e.g. "the exchange"."""
+    url: str
+    setting: str
+    """The environment variable that holds `url`."""
+
+    @property
+    def host(self) -> str:
+        """The host alone."""
+        return urlsplit(self.url).hostname or self.url
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why nothing can be had, and what to change."""
+
+    text: str
+    passing: bool
+    """Whether it may end without anybody changing a setting."""
+
+    def error(self) -> IngestError:
+        """`OutOfReach` for what may pass, else `Unusable`."""
+        return OutOfReach(self.text) if self.passing else Unusable(self.text)
+
+
+def in_connecting(error: aiohttp.ClientError, address: Address) -> Obstacle | None:
+    """What a failed connection shows; None for what another attempt may mend."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _of_certificate(error.certificate_error, address)
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.errno in _UNKNOWN_NAME:
+        advice = f"check {address.setting} and this machine's name resolution (DNS)"
+        return Obstacle(f"{address.name} cannot be found: no host is named {address.host}: {advice}", passing=True)
+    if isinstance(error, aiohttp.ClientConnectorSSLError) and "WRONG_VERSION_NUMBER" in str(error):
+        return Obstacle(f"{address.name} at {address.host} does not speak TLS: {_check(address)}", passing=False)
+    return None
+
+
+def in_moving(status: int, location: str | None, asked: str, address: Address) -> Obstacle:
+    """What a redirect shows; `asked` is the request's URL without its query, `location` where it points."""
+    try:
+        to = urlsplit(urljoin(asked, location or ""))
+        target = f"{to.scheme}://{to.netloc.rpartition('@')[2]}{to.path}"[:300]  # the rest may hold a secret
+    except ValueError:
+        target = "an address that cannot be read"
+    said = f"{address.name} redirects {asked} to {target} (status {status})"
+    path = asked.removeprefix(address.url)
+    if target.endswith(path) and target != asked:
+        base = target.removesuffix(path)
+        return Obstacle(f"{said}: if it has moved there for good, set {address.setting} to {base}", passing=False)
+    return Obstacle(f"{said}: {_check(address)}, and whether this network asks you to sign in first", passing=False)
+
+
+def web_page(asked: str, address: Address) -> Obstacle:
+    """What a web page in place of data shows."""
+    return Obstacle(
+        f"{address.name} is out of reach: {asked} answers with a web page: {_check(address)}, and whether a proxy or a"
+        " sign-in page of this network stands between",
+        passing=True,
+    )
+
+
+def _of_certificate(error: Exception, address: Address) -> Obstacle:
+    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else 0
+    reason = getattr(error, "verify_message", "") or str(error)
+    said = f"the certificate of {address.name} at {address.host}"
+    if code in _CLOCK:
+        return Obstacle(f"{said} is {_CLOCK[code]}: check this machine's clock", passing=True)
+    if code in _OTHER_HOST:
+        return Obstacle(f"{said} is for another host ({reason}): {_check(address)}", passing=False)
+    return Obstacle(
+        f"{said} comes from an authority that this machine does not know ({reason}): if your network inspects TLS, set"
+        " SSL_CERT_FILE to a file with its authority's certificate",
+        passing=False,
+    )
+
+
+def _check(address: Address) -> str:
+    return f"check {address.setting}, which is {address.url}"
