@@ -1,5 +1,6 @@
 """Which files a table's rows go to: one per city, or one per series and event date."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -113,6 +114,14 @@ class SeriesFiles:
         if self._writer is not None:
             self._files[self._path] = self._writer.close()
             self._writer = None
+
+
+_OF_SERIES = re.compile(r"(event_date=[0-9]{4}-[0-9]{2}-[0-9]{2}/)?(part-0\.parquet|\.part-0\.parquet\.partial)")
+
+
+def is_of_series(path: str) -> bool:
+    """Whether a path below `series_folder` is one that `SeriesFiles` gives, whole or partial; others are not ours."""
+    return _OF_SERIES.fullmatch(path) is not None
 
 
 def series_folder(table: ArchiveTable, series_ticker: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
+from kalshi_ingest import files
 from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
 
 PARTIAL = ".partial"
@@ -76,12 +77,12 @@ class Place:
 
     def write(self, path: str, content: bytes) -> None:
         """Publish a small file."""
-        with self.whole(path) as aside:
-            aside.write_bytes(content)
+        with self.whole(path) as aside, files.created(aside) as file:
+            file.write(content)
 
     @contextmanager
     def whole(self, path: str) -> Iterator[Path]:
-        """A local path to write to; what was written there appears at `path` when the block ends without an error."""
+        """A local path to create; what was written there appears at `path` when the block ends without an error."""
         with self.asides() as aside:
             written = aside(path)
             yield written
@@ -89,7 +90,7 @@ class Place:
 
     @contextmanager
     def asides(self) -> Iterator[Callable[[str], Path]]:
-        """Gives, for the path of a file, where to write it before `publish`; what is unpublished at the end is deleted.
+        """Gives, for a file's path, where to create it before `publish`; what is unpublished at the end is deleted.
 
         That is beside the file in a local folder, since a rename must not leave the file system.
         """
@@ -122,13 +123,14 @@ class Place:
         aside.replace(final)
         _sync(final.parent)
 
-    def sweep(self, folder: str, keep: Collection[str]) -> None:
-        """Delete the Parquet files below `folder`, whole or partial, that are not in `keep`, and folders left empty."""
+    def sweep(self, folder: str, keep: Collection[str], ours: Callable[[str], bool]) -> None:
+        """Delete the files below `folder` whose path there is `ours`, but those in `keep`, and folders left empty."""
         selector = fs.FileSelector(self._at(folder), allow_not_found=True, recursive=True)
         found = self._filesystem.get_file_info(selector)
         kept = {self._at(path) for path in keep}
         for info in found:
-            if info.type == fs.FileType.File and info.path not in kept and info.path.endswith((".parquet", PARTIAL)):
+            below = info.path.removeprefix(f"{self._at(folder)}/")
+            if info.type == fs.FileType.File and info.path not in kept and ours(below):
                 self._filesystem.delete_file(info.path)
         if self._local:
             used = {path.rpartition("/")[0] for path in kept}
@@ -164,8 +166,8 @@ class Place:
         Of object storage it shows only that it answers.
         """
         try:
-            with self.asides() as aside:
-                aside("check").write_bytes(b"check")
+            with self.asides() as aside, files.created(aside("check")) as file:
+                file.write(b"check")
             self.exists()
         except (OSError, pa.ArrowException) as error:
             raise self.explained(error) from error

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kalshi_ingest import files
 from kalshi_ingest.archive.manifest import FileEntry
 
 _ROWS_PER_GROUP = 100_000
@@ -44,7 +45,8 @@ class FileWriter:
             "use_dictionary": [name for name in schema.names if name not in _UNREPEATED],
             "sorting_columns": [pq.SortingColumn(schema.get_field_index(name)) for name in key],
         }
-        self._writer = pq.ParquetWriter(path, schema, **_OPTIONS, **options)
+        self._file = files.created(path)
+        self._writer = pq.ParquetWriter(self._file, schema, **_OPTIONS, **options)
 
     def write(self, rows: pa.Table) -> None:
         """Add rows, in key order."""
@@ -58,6 +60,7 @@ class FileWriter:
         if self._waiting_rows:
             self._write_group(self._waiting_rows)
         self._writer.close()
+        self._file.close()
         return described(self._path, self._rows)
 
     def abandon(self) -> None:
@@ -65,6 +68,8 @@ class FileWriter:
         self._waiting.clear()
         with suppress(OSError, pa.ArrowException):  # as on a full disk, which is why nobody needs it
             self._writer.close()
+        with suppress(OSError):
+            self._file.close()
 
     def _write_group(self, rows: int) -> None:
         everything = pa.concat_tables(self._waiting)

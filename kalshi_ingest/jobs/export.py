@@ -10,13 +10,14 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from kalshi_ingest.archive.layouts import CityFile, SeriesFiles, TableWriter, series_folder
+from kalshi_ingest.archive.layouts import CityFile, SeriesFiles, TableWriter, is_of_series, series_folder
 from kalshi_ingest.archive.manifest import CityEntry, FileEntry, Layout, Manifest, read_manifest
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
 from kalshi_ingest.archive.summary import summary_report
 from kalshi_ingest.archive.writing import described
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.files import created
 from kalshi_ingest.jobs.copying import copied, in_thread
 from kalshi_ingest.jobs.labels import Labelled, labelled
 from kalshi_ingest.jobs.tables import table as text_table
@@ -137,7 +138,8 @@ class _Exporting:
                 await self._tables(list(city.series), partial(self._city_file, city.label, written), written)
                 report = written.aside(f"{city.label}/{SUMMARY}")
                 text = summary_report(city.name, facts, {Path(path).name: file for path, file in written.files.items()})
-                report.write_text(text, encoding="utf-8")
+                with created(report) as file:
+                    file.write(text.encode())
                 written.files[f"{city.label}/{SUMMARY}"] = described(report, None)
             else:
                 for series_ticker in city.series:
@@ -181,6 +183,6 @@ class _Exporting:
         if self.manifest.layout == "dataset":
             for table in TABLES:
                 for series_ticker in entry.series_tickers:
-                    self.place.sweep(series_folder(table, series_ticker), asides)
+                    self.place.sweep(series_folder(table, series_ticker), asides, is_of_series)
         self.manifest.cities[label] = entry
         self.place.write(MANIFEST, self.manifest.as_json())

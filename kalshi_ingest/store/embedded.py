@@ -34,6 +34,7 @@ from pathlib import Path
 
 import structlog
 
+from kalshi_ingest.store.accounts import account_for
 from kalshi_ingest.store.embedded_cluster import (
     DATABASE,
     SUPERUSER,
@@ -48,7 +49,6 @@ from kalshi_ingest.store.embedded_cluster import (
 )
 from kalshi_ingest.store.embedded_files import (
     PORT,
-    account_for,
     make_data_dir,
     open_private,
     packaged_bin_dir,

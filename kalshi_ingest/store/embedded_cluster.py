@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kalshi_ingest.errors import OutOfReach, Unusable
-from kalshi_ingest.store.embedded_files import PORT, Account, make_private_dir, open_private, socket_dir
+from kalshi_ingest.store.accounts import Account
+from kalshi_ingest.store.embedded_files import PORT, make_private_dir, open_private, socket_dir
 from kalshi_ingest.store.embedded_trouble import failure
 
 DATABASE = "kalshi"

@@ -10,19 +10,16 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import pwd
 import re
 import secrets
 import shutil
 import stat
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.store.accounts import Account, name_of
 
 PORT = 5432
 """Names the socket file only: the server listens on no network port."""
@@ -31,73 +28,6 @@ _SOCKET_PATH_LIMIT = 103  # macOS; Linux allows 107
 _HARMLESS_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
 _FOLDER_IN_WHEEL = {18: "pginstall18", 16: "pginstall"}
 _ELSEWHERE = "set KALSHI_INGEST_DATA_DIR to a place it can reach, e.g. /var/lib/kalshi-ingest"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who runs the server's programs; `switch` is true when that is not the caller, who is root then."""
-
-    name: str
-    uid: int
-    gid: int
-    switch: bool
-
-    def run(self, command: Sequence[str | Path], text: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a program as this account, with `text` on its standard input.
-
-        It runs in `/`, which every account can enter, and in a session of its own, so that a Ctrl-C at
-        the terminal stops kalshi-ingest in its own orderly way and not the server under it. PG*
-        variables are taken away: PGPORT or PGDATA of the user's own servers would redirect this one.
-        """
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        return subprocess.run(  # noqa: S603 - a list of words, none of which is foreign input
-            [str(word) for word in command],
-            input=text,
-            stdin=subprocess.DEVNULL if text is None else None,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            cwd="/",
-            env=environment | {"LC_ALL": "C", "TZ": "UTC"},
-            start_new_session=True,
-            user=self.uid if self.switch else None,
-            group=self.gid if self.switch else None,
-            extra_groups=[] if self.switch else None,
-        )
-
-    def can_enter(self, directory: Path) -> bool:
-        """Whether this account may go into `directory` (tried, since access lists are not in the mode)."""
-        return self.run(["/bin/sh", "-c", 'cd -- "$1"', "sh", directory]).returncode == 0
-
-
-def account_for(pgdata: Path) -> Account:
-    """The account that runs the server: the owner of its data, else the caller, else (root) a plain one."""
-    caller = os.geteuid()
-    owner = pgdata.stat().st_uid if pgdata.exists() else None
-    if caller != 0:
-        if owner not in {None, caller}:
-            raise Unusable(
-                f"{pgdata} belongs to the account {_name_of(owner)}: run as that account, "
-                "or set KALSHI_INGEST_DATA_DIR to another place"
-            )
-        return _account(caller, switch=False)
-    if owner == 0:
-        raise Unusable(
-            f"{pgdata} belongs to root, and PostgreSQL refuses to run as root: "
-            f"chown -R it to an unprivileged account, or set KALSHI_INGEST_DATA_DIR to another place"
-        )
-    if owner is not None:
-        return _account(owner, switch=True)
-    for name in ("postgres", "nobody"):
-        try:
-            return _account(pwd.getpwnam(name).pw_uid, switch=True)
-        except KeyError:
-            continue
-    raise Unusable(
-        "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run it as: "
-        "create one (useradd --system postgres), or run kalshi-ingest as another user"
-    )
 
 
 def make_data_dir(account: Account, data_dir: Path) -> None:
@@ -118,9 +48,14 @@ def make_data_dir(account: Account, data_dir: Path) -> None:
 def open_private(path: Path, account: Account) -> int:
     """Open a file of ours for reading and writing, made if missing, that the server's account owns.
 
-    Root may be working in a directory that a plain account controls, so links are not followed.
+    Root may be working in a directory that a plain account controls, so links are not followed, and no file that has
+    another name elsewhere is given to that account.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(descriptor)
+        raise Unusable(f"{path} is not a file of this program: remove it")
     if account.switch:
         os.fchown(descriptor, account.uid, account.gid)
     return descriptor
@@ -172,7 +107,7 @@ def packaged_bin_dir(version: int) -> Path:
             return bin_dir
     if forbidden:
         raise Unusable(
-            f"the account {_name_of(os.geteuid())} may not read {forbidden[0]}, where the embedded PostgreSQL "
+            f"the account {name_of(os.geteuid())} may not read {forbidden[0]}, where the embedded PostgreSQL "
             f"{version} may be installed: install kalshi-ingest in a place that this account may read, "
             "or run it as another account"
         )
@@ -278,21 +213,3 @@ def _private_dir(account: Account, path: Path) -> Path:
 def _fits(directory: Path) -> bool:
     socket = str(directory / f".s.PGSQL.{PORT}")
     return len(os.fsencode(socket)) <= _SOCKET_PATH_LIMIT and bool(_HARMLESS_PATH.fullmatch(socket))
-
-
-def _account(uid: int, *, switch: bool) -> Account:
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        raise Unusable(
-            f"the user id {uid} has no name on this system, which PostgreSQL needs: add it to /etc/passwd, "
-            "or run kalshi-ingest as another user"
-        ) from None
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, switch)
-
-
-def _name_of(uid: int | None) -> str:
-    try:
-        return pwd.getpwuid(uid if uid is not None else -1).pw_name
-    except KeyError:
-        return str(uid)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
+from kalshi_ingest.archive.layouts import is_of_series
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.errors import OutOfReach, Unusable
 
@@ -55,14 +56,25 @@ def test_object_storage_gets_whole_files_too(tmp_path: Path) -> None:
     assert place.folders() == ["a"]
 
 
-def test_a_sweep_deletes_old_parquet_files_and_nothing_of_others(tmp_path: Path) -> None:
+def test_a_sweep_deletes_old_files_of_ours_and_nothing_of_others(tmp_path: Path) -> None:
     place = Place.at(str(tmp_path))
-    for path in ("t/a/1.parquet", "t/b/1.parquet", "t/b/.1.parquet.partial", "t/c/notes.txt", "u/1.parquet"):
+    days = [f"t/event_date=2025-07-0{day}" for day in range(1, 5)]
+    kept = f"{days[0]}/part-0.parquet"
+    old = [f"{days[1]}/part-0.parquet", f"{days[1]}/.part-0.parquet.partial", "t/part-0.parquet"]
+    others = [
+        f"{days[2]}/notes.txt",
+        f"{days[3]}/mine.parquet",
+        "t/mine.parquet",
+        "t/mine/part-0.parquet",
+        "u/a.parquet",
+    ]
+    for path in (kept, *old, *others):
         place.write(path, b"")
-    place.sweep("t", {"t/a/1.parquet"})
-    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
-    assert left == ["t", "t/a", "t/a/1.parquet", "t/c", "t/c/notes.txt", "u", "u/1.parquet"]
-    place.sweep("absent", set())
+    place.sweep("t", {kept}, is_of_series)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {kept, *others}
+    assert not (tmp_path / days[1]).exists()
+    place.sweep("absent", set(), is_of_series)
 
 
 def test_a_place_is_locked_for_one_writer(tmp_path: Path) -> None:

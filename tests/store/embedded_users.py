@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from kalshi_ingest.store.accounts import Account
 from kalshi_ingest.store.embedded import psql_path
-from kalshi_ingest.store.embedded_files import Account, packaged_bin_dir
+from kalshi_ingest.store.embedded_files import packaged_bin_dir
 from tests.postgres import postgres_processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
-from kalshi_ingest.store.embedded_files import account_for
+from kalshi_ingest.store.accounts import account_for
 from tests import postgres
 from tests.store.embedded_users import FAST, REPOSITORY, Users, fetch, kill_server, leave, pid_of, url_from
 

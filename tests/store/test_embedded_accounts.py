@@ -9,7 +9,7 @@ import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
-from kalshi_ingest.store.embedded_files import account_for
+from kalshi_ingest.store.accounts import account_for
 from tests import postgres
 from tests.store.embedded_users import FAST, Users, copy_programs, fetch, leave, url_from
 

@@ -11,6 +11,7 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.errors import SeriesTaken, Unusable
+from kalshi_ingest.files import created
 from kalshi_ingest.jobs.coverage.report_page import as_page
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.evidence import read
@@ -59,7 +60,7 @@ def page_path(text: str) -> Path:
     try:
         if not path.name or (path.exists() and not path.is_file()):
             raise Unusable(f"cannot write {text!r}: --html names a file")
-        _aside(path).touch()
+        created(_aside(path)).close()
         _aside(path).unlink()
     except OSError as error:
         raise _unwritable(path, error) from None
@@ -70,8 +71,8 @@ def write_page(report: Report, path: Path) -> None:
     """The report as one page, whole or not at all. Raises `Unusable` when the file cannot be written."""
     aside = _aside(path)
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(as_page(report))
+        with created(aside) as file:
+            file.write(as_page(report).encode())
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
