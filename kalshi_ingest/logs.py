@@ -31,7 +31,7 @@ _LONGEST = 20_000
 _DEEPEST = 5
 """Levels of nested values that are kept as such; below, they become text."""
 
-_GUARDED = r"(?:\w*(?:password|passwd|secret|token|api_?key|crossing_key)|key)"
+_GUARDED = r"(?:\w*(?:password|passwd|secret|token|api_?key|(?:secret|access|crossing)_key)|key)"
 """Names whose values are secrets: in queries, in connection strings, as fields of an event."""
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # A private key, also one that is cut short.
@@ -56,6 +56,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{MASK}",
     ),
+    # A parameter whose name is percent-encoded, as no honest one is.
+    (re.compile(r"([?&][\w%]*%[0-9A-Fa-f]{2}[\w%]*=)[^&\s'\"]+"), rf"\1{MASK}"),
     # 'password': '…' in the text of a mapping.
     (re.compile(rf"(['\"]{_GUARDED}['\"]\s*[:,]\s*b?(['\"]))(?:\\.|(?!\2).)*", re.IGNORECASE), rf"\1{MASK}"),
 )

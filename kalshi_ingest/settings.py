@@ -70,6 +70,7 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
         description="PostgreSQL to write to, postgresql://user:password@host:5432/name."
+        " With a password, set it in the environment or .env: other users of the machine can read command lines."
         " Default: none, an embedded PostgreSQL in DATA_DIR starts by itself.",
     )
     data_dir: Path = Field(

@@ -1,35 +1,39 @@
 """psql on the database, as a process of its own."""
 
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Sequence
-from urllib.parse import unquote, urlsplit
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from urllib.parse import SplitResult, unquote, unquote_plus, urlsplit
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
+
+_SECRET = re.compile("password|passwd|secret|token")
+"""In the name of a parameter: every user of the machine can read command lines, so its value does not go there."""
+_UNREADABLE = (
+    "the database's address cannot be read: write :, /, @, ? and # inside a password as %3A, %2F, %40, %3F and %23"
+)
+_SERVICE = "kalshi-ingest"
 
 
 def psql(url: str, words: Sequence[str]) -> int:
     """Run psql with `words` and return its exit code.
 
     Ctrl-C is psql's own: it ends a query there, and must not end the embedded server under it. SIGTERM ends it, as a
-    KeyboardInterrupt. The password goes
-    through the environment, because every user of the machine can read command lines.
+    KeyboardInterrupt. No secret of the address shows in its command line.
     """
-    environment = dict(os.environ)
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # its text may quote the password
-        raise Unusable("the database's address cannot be read") from None
-    if parts.password is not None:
-        environment["PGPASSWORD"] = unquote(parts.password)
-        user, _, host = parts.netloc.rpartition("@")
-        url = parts._replace(netloc=f"{user.partition(':')[0]}@{host}").geturl()
+    shown, secrets = without_secrets(url)
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        command = [str(embedded.psql_path()), url, *words]
-        with subprocess.Popen(command, env=environment) as running:  # noqa: S603 - psql takes what the user wrote
+        command = [str(embedded.psql_path()), shown, *words]
+        with (
+            _environment(secrets) as environment,
+            subprocess.Popen(command, env=environment) as running,  # noqa: S603 - psql takes what the user wrote
+        ):
             try:
                 return running.wait()
             except KeyboardInterrupt:  # SIGTERM, which as process 1 of a container reaches this process alone
@@ -37,3 +41,56 @@ def psql(url: str, words: Sequence[str]) -> int:
                 raise
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def without_secrets(url: str) -> tuple[str, dict[str, str]]:
+    """The address without its secrets, and these by the names that libpq gives them.
+
+    Raises `Unusable` for an address with a character in it that should be percent-encoded: a part of a password might
+    be taken for another part of the address.
+    """
+    parts = _parts(url)
+    secrets: dict[str, str] = {}
+    kept: list[str] = []
+    for pair in parts.query.split("&") if parts.query else []:
+        name, _, value = pair.partition("=")
+        if _SECRET.search(unquote_plus(name).lower()):
+            secrets[unquote_plus(name)] = unquote_plus(value)
+        else:
+            kept.append(pair)
+    if parts.password:  # it counts more than one in the query, as everywhere in this program
+        secrets["password"] = unquote(parts.password)
+    user, at, hosts = parts.netloc.rpartition("@")
+    shown = f"{parts.scheme}://{user.partition(':')[0]}{at}{hosts}{parts.path}"
+    return shown + (f"?{'&'.join(kept)}" if kept else ""), secrets
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text may quote the password
+        raise Unusable(_UNREADABLE) from None
+    hosts = parts.netloc.rpartition("@")[2]
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts.split(",")]
+    named = all("=" in pair for pair in parts.query.split("&")) if parts.query else True
+    if not named or parts.fragment or "@" in parts.path or not all(port.isdigit() for port in ports if port):
+        raise Unusable(_UNREADABLE)
+    return parts
+
+
+@contextmanager
+def _environment(secrets: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """What psql is started with: the password as libpq's variable, secrets that have none in a file of ours."""
+    environment = dict(os.environ)
+    if any("\0" in value or "\n" in value for value in secrets.values()):
+        raise Unusable("psql cannot take a password with a line break or a zero byte in it")
+    if "password" in secrets:
+        environment["PGPASSWORD"] = secrets["password"]
+    others = {name: value for name, value in secrets.items() if name != "password"}
+    if not others:
+        yield environment
+        return
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="kalshi-ingest-") as file:
+        file.write(f"[{_SERVICE}]\n" + "".join(f"{name}={value}\n" for name, value in others.items()))
+        file.flush()
+        yield environment | {"PGSERVICEFILE": file.name, "PGSERVICE": _SERVICE}
