@@ -13,7 +13,8 @@ from typing import Any
 import asyncpg
 
 from kalshi_ingest.store import embedded
-from kalshi_ingest.store.embedded_files import Account, account_for, reachable_bin_dir
+from kalshi_ingest.store.accounts import Account, account_for
+from kalshi_ingest.store.embedded_files import reachable_bin_dir
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from tests import postgres
 

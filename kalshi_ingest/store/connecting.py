@@ -215,7 +215,7 @@ def place_of(url: str) -> str:
     """Where the database is, without user and password."""
     try:
         parts = urlsplit(url)
-        if "@" in parts.path:  # a password with a slash in it
+        if "@" in parts.path or parts.fragment or ("=" not in parts.query and parts.query):  # /, # or ? in a password
             return "an unreadable address"
         return f"{parts.hostname or 'a local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
     except ValueError:

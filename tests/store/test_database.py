@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.store.connecting import place_of
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.locks import lock_key
 from tests import postgres
@@ -185,3 +186,8 @@ async def test_the_victim_of_a_deadlock_tries_again(error: type[asyncpg.Postgres
         assert await database.run(work) == 42
     finally:
         await database.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:1/2@h/d", "postgresql://u:1?2@h/d", "postgresql://u:1#2@h/d"])
+def test_half_a_password_is_no_place(url: str) -> None:
+    assert place_of(url) == "an unreadable address"

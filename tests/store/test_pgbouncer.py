@@ -14,8 +14,8 @@ import pytest
 
 from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.store.accounts import account_for
 from kalshi_ingest.store.database import Database
-from kalshi_ingest.store.embedded_files import account_for
 from tests import postgres
 from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
 from tests.store.test_sessions import setting
