@@ -41,7 +41,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     # The password of a URL, up to its last @, for a password may hold an unescaped one, or a slash. Digits up to a
     # slash are a port.
-    (re.compile(r"(?<=://)([^\s:/@\[]*):(?![0-9]{1,5}(?:[/?#,\s]|$))[^\s]*@"), rf"\1:{MASK}@"),
+    (re.compile(r"(?<=://)([^\s:/@\[]*):(?![0-9]{1,5}(?:[/,\s]|$|[?#][^\s@]*(?:\s|$)))[^\s]*@"), rf"\1:{MASK}@"),
     # The exchange's three headers, in the text of any mapping or request.
     (
         re.compile(r"(KALSHI-ACCESS-[A-Z]+['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\s,;)}\]]+", re.IGNORECASE),
