@@ -18,7 +18,7 @@ from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import migrate
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.database import PATIENCE, Database
 
 _FEWEST_WORKERS = 4
 _MOST_WORKERS = 96
@@ -52,15 +52,18 @@ class Session:
 
 
 @asynccontextmanager
-async def opened(exchange: Exchange, database_url: str, clock: Callable[[], datetime]) -> AsyncIterator[Session]:
+async def opened(
+    exchange: Exchange, database_url: str, clock: Callable[[], datetime], patience: float = PATIENCE
+) -> AsyncIterator[Session]:
     """Open everything, bring the schema up to date and learn the pace.
 
-    Raises `Unusable` for a wrong key, address or right, `OutOfReach` when nobody answers.
+    `patience`: seconds to wait for a database that goes away meanwhile. Raises `Unusable` for a wrong key, address or
+    right, `OutOfReach` when nobody answers.
     """
     signer = None
     if exchange.key_id is not None and exchange.key_path is not None:
         signer = Signer(exchange.key_id, exchange.key_path)
-    writing, planning = Database(database_url), Database(database_url)
+    writing, planning = Database(database_url, patience=patience), Database(database_url, patience=patience)
     await writing.open()
     collecting = gc.get_threshold()
     try:
@@ -68,7 +71,7 @@ async def opened(exchange: Exchange, database_url: str, clock: Callable[[], date
         # the whole processor time.
         gc.set_threshold(50_000, 20, 100)
         await planning.open()
-        await migrated(database_url)
+        await migrated(database_url, patience)
         await writing.require_current()
         await planning.require_current()
         connector = aiohttp.TCPConnector(limit=_MOST_WORKERS * 3)
@@ -93,9 +96,9 @@ def workers_for(requests_per_second: float) -> int:
     return max(_FEWEST_WORKERS, min(_MOST_WORKERS, math.ceil(requests_per_second * _SECONDS_PER_PAGE)))
 
 
-async def migrated(database_url: str) -> list[str]:
+async def migrated(database_url: str, patience: float = PATIENCE) -> list[str]:
     """Bring the schema up to date; the names of the migrations applied now."""
-    database = Database(database_url)
+    database = Database(database_url, patience=patience)
     await database.open()
     try:
         return await database.repeat(lambda connection: migrate.migrate(connection, migrate.migrations_dir()))

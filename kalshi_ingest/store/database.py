@@ -23,6 +23,9 @@ from kalshi_ingest.store.fence import Fence
 from kalshi_ingest.store.locks import Holder, Taken, blocker, holder_of, try_lock
 from kalshi_ingest.store.sqlstate import Kind, first_line, kind_of, translated
 
+PATIENCE = 60.0
+"""Seconds that a command waits for a database that was there before and went away, is read-only or locked."""
+
 _LOCK_PATIENCE = 3.0
 """Seconds to wait for a lock: the server needs a moment to notice that the process of a killed run is gone."""
 
@@ -55,7 +58,7 @@ class Database:
     has buried the old session, so a transaction that was under way is either committed or gone for good.
     """
 
-    def __init__(self, url: str, *, patience: float = 60.0, random: Random | None = None) -> None:
+    def __init__(self, url: str, *, patience: float = PATIENCE, random: Random | None = None) -> None:
         """`patience`: seconds to wait for a database that was there before and went away."""
         self._url = url
         self._patience = patience

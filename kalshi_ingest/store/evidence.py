@@ -12,7 +12,7 @@ from kalshi_ingest.domain.cities import CITIES, city_of_series
 from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, WeatherRows
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.errors import BadPayload, DatabaseAway, DatabaseFull
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.database import PATIENCE, Database
 from kalshi_ingest.store.evidence_rows import RowsCheck, unknown_tickers
 from kalshi_ingest.store.evidence_weather import read_weather
 from kalshi_ingest.store.listings import NAMED
@@ -88,7 +88,7 @@ async def read(
     start: date | None = None,
     end: date | None = None,
     *,
-    patience: float = 60.0,
+    patience: float = PATIENCE,
 ) -> Evidence:
     """Everything held of some series (None: of all) from `start` to `end` (None: no bound), both included.
 

@@ -30,7 +30,7 @@ class Rhythm:
     summary: float = 300.0
     """A line in the log on how things stand."""
     database_silence: float = 30.0
-    """How long a database may say nothing before its connections are given up."""
+    """How long a database may say nothing, or be read-only or locked, before its connections are given up."""
     away: float = 10.0
     """Looks at an exchange or a database that is away."""
     fault: float = 1.0

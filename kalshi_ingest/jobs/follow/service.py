@@ -113,12 +113,14 @@ class FollowService:
 
     async def _is_there(self) -> bool:
         """Whether the database is there, with the schema brought up to date, and the exchange says that it is open."""
-        await migrated(self._database_url)
+        await migrated(self._database_url, self._rhythm.database_silence)
         return await self._exchange_is_open()
 
     async def _session(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
-            opening = stack.enter_async_context(opened(self._exchange, self._database_url, _local_clock))
+            patience = self._rhythm.database_silence
+            everything = opened(self._exchange, self._database_url, _local_clock, patience)
+            opening = stack.enter_async_context(everything)
             session = await unless_stopped(stop, opening)
             if session is None:
                 return

@@ -173,6 +173,8 @@ class FollowState:
             reasons.append(self.reason)
         if self.database_seen_at is None or self.clock() - self.database_seen_at > DATABASE_SECONDS:
             reasons.append("the database does not answer")
+        elif self.phase is Phase.DATABASE_AWAY:
+            reasons.append(f"the database cannot be used: {self.reason}")
         if self.phase is Phase.MAINTENANCE:
             return reasons
         proved_at = self.database_proved_at
