@@ -48,6 +48,7 @@ def test_the_plan_in_words_and_for_a_log() -> None:
     assert plan.fields(5) == {
         "backfills": ["2025-11-02 to 2025-11-02: chicago, miami"],
         "deletes_checkpoints_and_candles_of": [LOSER],
+        "deletes_of_markets": 1,
         "requests": 16,
         "seconds": 3,
     }
@@ -68,3 +69,9 @@ def test_many_markets_are_not_all_named() -> None:
     for ticker in sorted(held.rows)[:25]:
         held.row(ticker, trades=9)
     assert "    and 5 more" in planned(held).text(5).splitlines()
+    held = clean(days=5)
+    for ticker in sorted(held.rows)[:120]:
+        held.row(ticker, trades=9)
+    fields = planned(held).fields(5)
+    assert fields["deletes_checkpoints_and_candles_of"] == sorted(held.rows)[:100]
+    assert fields["deletes_of_markets"] == 120
