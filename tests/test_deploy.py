@@ -113,7 +113,11 @@ def test_the_documents_name_metrics_alarms_and_phases_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", ["waiting", "market failed", "cannot be read", "program_fault", "starting over", "exchange_unreachable"]
+    "event",
+    [
+        *("waiting", "market failed", "cannot be read", "program_fault", "starting over", "exchange_unreachable"),
+        "what is held contradicts the exchange; walking anew",
+    ],
 )
 def test_the_operations_page_names_log_events_that_exist(event: str) -> None:
     assert f"`{event}`" in OPERATIONS
