@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.store.migrate import LOCK_KEY
-from tests import postgres, processes
+from tests import postgres, processes, warm
 from tests.patience import COMES, ENDS
 
 START, END = date(2025, 11, 12), date(2025, 11, 14)
@@ -36,11 +36,13 @@ class Ended:
 
 async def started(*arguments: str, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
     """`kalshi-ingest ARGUMENTS` as a process whose only settings are those given."""
+    words = (sys.executable, "-m", "kalshi_ingest", *arguments)
+    return await processes.start(*words, env=environment(settings), stdout=-1, stderr=-1)
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
-    named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
-    return await processes.start(
-        sys.executable, "-m", "kalshi_ingest", *arguments, env=clean | named, stdout=-1, stderr=-1
-    )
+    return clean | {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:
@@ -49,7 +51,8 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
 
 
 async def run(*arguments: str, **settings: str) -> Ended:
-    return await ended(await started(*arguments, settings=settings))
+    code, out, err = await asyncio.wait_for(warm.run(arguments, environment(settings)), COMES)
+    return Ended(code, out.decode(), err.decode())
 
 
 def backfill(*more: str, start: str = str(START), end: str = str(END)) -> tuple[str, ...]:
