@@ -114,8 +114,19 @@ def batches(
         _require_columns(path, file.schema_arrow, table)
         size = _WIDE_ROWS if "raw" in table.names else ROWS
         wanted = list(table.names if columns is None else columns)
-        for batch in file.iter_batches(size, columns=wanted, use_threads=False):
-            yield batch.select(wanted)
+        held = [name for name in wanted if name in file.schema_arrow.names]
+        for batch in file.iter_batches(size, columns=held, use_threads=False):
+            yield _completed(batch, table, wanted)
+
+
+def _completed(batch: pa.RecordBatch, table: ArchiveTable, wanted: Sequence[str]) -> pa.RecordBatch:
+    """With the columns that an older archive lacks, in the order wanted."""
+    fields = [table.schema().field(name) for name in wanted]
+    columns = [
+        batch[field.name] if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        for field in fields
+    ]
+    return pa.record_batch(columns, names=list(wanted))
 
 
 @contextmanager
@@ -162,6 +173,8 @@ def _same_bytes(place: Place, path: str, entry: FileEntry) -> Generator[None, No
 def _require_columns(path: str, schema: pa.Schema, table: ArchiveTable) -> None:
     for name, kind, _ in table.columns:
         if name not in schema.names:
+            if name in table.added:
+                continue
             raise Unusable(f"{path}: column {name} is missing")
         if schema.field(name).type != kind:
             raise Unusable(f"{path}: column {name} is of type {schema.field(name).type}, not {kind}")

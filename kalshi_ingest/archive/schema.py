@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 FORMAT = "kalshi-ingest archive"
-VERSION = 1
-"""Of names, columns, types and meaning; a reader refuses an archive with a higher one."""
+VERSION = 2
+"""Of names, columns, types and meaning; a reader refuses an archive with a higher one.
+
+1: checkpoints without newest_time and since_time.
+"""
 
 _TEXT = pa.string()
 _TIME = pa.timestamp("us", tz="UTC")
@@ -35,6 +38,8 @@ class ArchiveTable:
     """Rows are unique and sorted by these, text by code point."""
     period_minutes: int | None = None
     """Only candles of this length."""
+    added: frozenset[str] = frozenset()
+    """Columns that an older archive lacks: NULL in every row."""
 
     @property
     def file(self) -> str:
@@ -173,6 +178,8 @@ CHECKPOINTS = ArchiveTable(
         ("settled_first", pa.bool_(), False),
         ("oldest_time", _TIME, True),
         ("oldest_trade_id", _TEXT, True),
+        ("newest_time", _TIME, True),
+        ("since_time", _TIME, True),
         ("pages", pa.int32(), False),
         ("trades_stored", pa.int64(), False),
         ("contracts_stored", pa.decimal128(18, 2), False),
@@ -184,6 +191,7 @@ CHECKPOINTS = ArchiveTable(
         ("completed_at", _TIME, True),
     ),
     ("ticker",),
+    added=frozenset({"newest_time", "since_time"}),
 )
 LISTINGS = ArchiveTable(
     "listings",

@@ -9,6 +9,7 @@ import orjson
 
 from kalshi_ingest.domain.model import Event, Market, Series
 from kalshi_ingest.domain.strikes import Strike
+from kalshi_ingest.store.copy import staging
 
 _SERIES = """
 insert into series as held (series_ticker, city, title, category, frequency, settlement_sources, raw, fetched_at)
@@ -114,9 +115,7 @@ async def _merge(
     """COPY into a staging table, then insert or refresh by the first column; `fetched_at` marks a change only."""
     staged = f"staged_{table}"
     content = [column for column in columns if column != "fetched_at"]
-    await connection.execute(
-        f"create temporary table if not exists {staged} (like public.{table}) on commit delete rows"
-    )
+    await connection.execute(staging(table, columns, staged))
     await connection.copy_records_to_table(staged, records=records, columns=columns)
     key = columns[0]
     await connection.execute(

@@ -5,6 +5,8 @@ from typing import Any
 
 import asyncpg
 
+from kalshi_ingest.store.copy import staging
+
 _KEYS = {
     "series": ("series_ticker",),
     "events": ("event_ticker",),
@@ -22,9 +24,7 @@ async def stage(
 ) -> None:
     """COPY rows into `loaded_<table>`, an empty temporary table like `table`."""
     staged = f"loaded_{table}"
-    await connection.execute(
-        f"create temporary table if not exists {staged} (like public.{table}) on commit delete rows"
-    )
+    await connection.execute(staging(table, columns, staged))
     await connection.execute(f"delete from {staged}")  # noqa: S608
     for some in rows:
         await connection.copy_records_to_table(staged, records=some, columns=columns)

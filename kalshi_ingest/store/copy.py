@@ -143,6 +143,15 @@ async def binary_copy(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
     yield b"".join(chunk)
 
 
+def staging(table: str, columns: Sequence[str], name: str) -> str:
+    """The statement that makes `name`, a temporary table of these columns of `table`, emptied at each commit.
+
+    Columns that the table's owner added are none of its business, and neither is what they demand.
+    """
+    selected = f"select {', '.join(columns)} from public.{table} with no data"  # noqa: S608
+    return f"create temporary table if not exists {name} on commit delete rows as {selected}"
+
+
 def _row_start(columns: int, ticker: str) -> bytes:
     text = ticker.encode()
     return _ROW_START.pack(columns, len(text)) + text

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import asyncpg
 
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.store.checkpoints import COLUMNS, UPSERT
+from kalshi_ingest.store.copy import TRADE_COLUMNS, staging
 
 STAGED = "loaded_trades"
 
@@ -21,9 +23,10 @@ where $1 or exists (select from checkpoints known where known.ticker = archived.
 _MARKETS = """
 select count(*) from (select ticker from loaded_markets union select ticker from loaded_checkpoints) as archived
 """
+_COLUMNS = ", ".join(TRADE_COLUMNS)
 _MERGE = f"""
 with added as (
-    insert into trades select * from {STAGED} on conflict do nothing returning ticker
+    insert into trades ({_COLUMNS}) select {_COLUMNS} from {STAGED} on conflict do nothing returning ticker
 )
 select ticker, count(*) as added from added group by ticker
 """  # noqa: S608
@@ -45,7 +48,7 @@ create temporary table if not exists counted_trades
 delete from counted_trades;
 """
 _TO_COUNT = """
-insert into counted_trades
+insert into counted_trades (ticker, held, trades, contracts)
 select ticker, bool_or(held), 0, 0
 from (select unnest($1::text[]) as ticker, true as held
       union all select ticker, false from loaded_checkpoints where state <> 'complete') as either
@@ -62,9 +65,10 @@ update loaded_checkpoints loaded set trades_stored = counted.trades, contracts_s
 from counted_trades counted where counted.ticker = loaded.ticker
 """
 # Of two that are true the database's stays, unless it proves less.
-_TAKE = """
-insert into checkpoints as known
-select loaded.* from loaded_checkpoints loaded left join counted_trades counted using (ticker)
+_TAKE = f"""
+insert into checkpoints as known ({", ".join(COLUMNS)})
+select {", ".join(f"loaded.{name}" for name in COLUMNS)}
+from loaded_checkpoints loaded left join counted_trades counted using (ticker)
 left join checkpoints mine using (ticker)
 where case when counted.held then
         loaded.state = 'complete'
@@ -76,15 +80,8 @@ where case when counted.held then
     else
         counted.ticker is null or (loaded.trades_stored, loaded.contracts_stored) = (counted.trades, counted.contracts)
     end
-on conflict (ticker) do update set
-    series_ticker = excluded.series_ticker, event_date = excluded.event_date, state = excluded.state,
-    tier = excluded.tier, cursor = excluded.cursor, walk = excluded.walk, confirming = excluded.confirming,
-    settled_first = excluded.settled_first, oldest_time = excluded.oldest_time,
-    oldest_trade_id = excluded.oldest_trade_id, pages = excluded.pages, trades_stored = excluded.trades_stored,
-    contracts_stored = excluded.contracts_stored, exchange_volume = excluded.exchange_volume,
-    verdict = excluded.verdict, error = excluded.error, run_id = excluded.run_id,
-    updated_at = excluded.updated_at, completed_at = excluded.completed_at
-"""
+{UPSERT}
+"""  # noqa: S608
 _UNTRUE = """
 delete from checkpoints known using counted_trades counted
 where known.ticker = counted.ticker
@@ -118,8 +115,7 @@ async def archived_markets(connection: asyncpg.Connection) -> int:
 async def create_staging(connection: asyncpg.Connection) -> None:
     """An empty `STAGED` table like trades, without its key."""
     await connection.execute(
-        f"create temporary table if not exists {STAGED} (like public.trades) on commit delete rows; "  # noqa: S608
-        f"delete from {STAGED}"
+        f"{staging('trades', TRADE_COLUMNS, STAGED)}; delete from {STAGED}"  # noqa: S608
     )
 
 

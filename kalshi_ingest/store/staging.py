@@ -10,11 +10,9 @@ from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Step, closed
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.store.checkpoints import stored_candles
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy, staging
 
-_CREATE = """
-create temporary table if not exists staged_trades (like public.trades) on commit delete rows
-"""
+_CREATE = staging("trades", TRADE_COLUMNS, "staged_trades")
 _CHANGED = """
 select staged.trade_id from staged_trades staged join trades held using (ticker, created_time, trade_id)
 where ticker = $1 and (staged.yes_price, staged.count, staged.taker_side, staged.is_block_trade)

@@ -168,6 +168,8 @@ def _checkpoint(ticker: str) -> dict[str, Any]:
         "settled_first": True,
         "oldest_time": None,
         "oldest_trade_id": None,
+        "newest_time": None,
+        "since_time": None,
         "pages": 1,
         "trades_stored": 3,
         "contracts_stored": Decimal(6),

@@ -39,7 +39,7 @@ def test_order_does_not_show() -> None:
         (b"", "it is damaged; remove it"),
         (b"[]", "it is damaged"),
         (b'{"format": "something else"}', "not a kalshi-ingest archive"),
-        (b'{"format": "kalshi-ingest archive", "version": 2}', "version 2; this program reads up to 1"),
+        (b'{"format": "kalshi-ingest archive", "version": 3}', "version 3; this program reads up to 2"),
         (b'{"format": "kalshi-ingest archive", "version": 1, "layout": "cities"}', "it is damaged"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from kalshi_ingest.archive.manifest import read_manifest
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.reading import ArchivedCity, checked_city
-from kalshi_ingest.archive.schema import TABLES, TRADES
+from kalshi_ingest.archive.schema import CHECKPOINTS, TABLES, TRADES
 from kalshi_ingest.errors import Unusable
 from tests.archive import small
 
@@ -272,9 +272,19 @@ def test_a_manifest_that_says_otherwise(tmp_path: Path) -> None:
     path.write_text(json.dumps(sound))
     with pytest.raises(Unusable, match=r"chicago/trades\.parquet is missing from manifest\.json"):
         _checked(tmp_path)
-    path.write_text(json.dumps(sound | {"version": 2}))
-    with pytest.raises(Unusable, match=r"version 2; this program reads up to 1"):
+    path.write_text(json.dumps(sound | {"version": 3}))
+    with pytest.raises(Unusable, match=r"version 3; this program reads up to 2"):
         _checked(tmp_path)
+
+
+def test_an_archive_of_the_first_version_lacks_two_columns(tmp_path: Path) -> None:
+    tables = small.sound()
+    small.write(tmp_path, tables)
+    path = tmp_path / "chicago" / CHECKPOINTS.file
+    pq.write_table(pq.read_table(path).drop_columns(["newest_time", "since_time"]), path)
+    small.sign(tmp_path)
+    (rows,) = _checked(tmp_path).rows(CHECKPOINTS)
+    assert rows == [tuple(row[name] for name in CHECKPOINTS.names) for row in tables["checkpoints"]]
 
 
 def test_a_folder_of_no_known_city(tmp_path: Path) -> None:

@@ -67,6 +67,44 @@ async def test_a_second_load_changes_nothing(source: str, database_url: str, tmp
     assert await held(database_url) == once
 
 
+async def test_a_verdict_that_is_known_takes_the_place_of_an_unknown_one(
+    source: str, database_url: str, tmp_path: Path
+) -> None:
+    """As after the predecessor's archive, which states no volumes, comes one with proofs; and never back again."""
+    await exported(source, tmp_path / "proved")
+    await loaded(database_url, tmp_path / "proved")
+    proved = await held(database_url)
+    unknown = "update checkpoints set verdict = 'unknown', exchange_volume = null"
+    await execute(database_url, unknown)
+    assert await held(database_url) != proved
+    await loaded(database_url, tmp_path / "proved")
+    assert await held(database_url) == proved
+    await execute(source, unknown)
+    await exported(source, tmp_path / "unknown")
+    await loaded(database_url, tmp_path / "unknown")
+    assert await held(database_url) == proved
+
+
+async def test_where_a_market_that_trades_is_asked_next_survives_the_archive(
+    source: str, database_url: str, tmp_path: Path
+) -> None:
+    """Into an empty database; and what completes such a market leaves nothing of it."""
+    await exported(source, tmp_path / "complete")
+    await execute(
+        source,
+        "update checkpoints set state = 'open', verdict = null, completed_at = null, settled_first = false,"
+        " newest_time = '2024-10-25T01:02:03.000004Z', since_time = '2024-10-25T01:00:00Z' where trades_stored > 0",
+    )
+    await exported(source, tmp_path / "open")
+    await loaded(database_url, tmp_path / "open")
+    assert await held(database_url) == await held(source)
+    await loaded(database_url, tmp_path / "complete")
+    rows = await fetch(
+        database_url, "select state, newest_time, since_time, count(*) from checkpoints group by 1, 2, 3"
+    )
+    assert [tuple(row) for row in rows] == [("complete", None, None, 24)]
+
+
 async def test_a_backfill_asks_nothing_again_for_what_was_proved(
     source: str, database_url: str, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from kalshi_ingest.archive.schema import CHECKPOINTS
 from kalshi_ingest.domain.candles import candles_of
 from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Tier, Trade, to_datetime
@@ -48,6 +49,15 @@ async def test_round_trip(known: Checkpoint, database_url: str) -> None:
     completed = await connection.fetchval("select completed_at from checkpoints where ticker = 'M'")
     assert completed == (NOW if known.state == "complete" else None)
     await connection.close()
+
+
+async def test_every_column_is_stored_loaded_and_archived(database_url: str) -> None:
+    """A column that one of the statements leaves out would keep the word of an older checkpoint."""
+    connection = await asyncpg.connect(database_url)
+    query = "select attname from pg_attribute where attrelid = 'checkpoints'::regclass and attnum > 0"
+    rows = await connection.fetch(query)
+    await connection.close()
+    assert {row[0] for row in rows} == set(checkpoints.COLUMNS) == set(CHECKPOINTS.names)
 
 
 @pytest.mark.parametrize(
