@@ -39,6 +39,9 @@ _LONGEST = 600.0
 
 log = structlog.get_logger()
 
+_UNDO_SECONDS = 1.0
+"""What a cancelled piece of work outside `run` may take to undo its transaction."""
+
 T = TypeVar("T")
 
 
@@ -201,7 +204,7 @@ class Database:
                 try:
                     if self._connection is None or self._connection.is_closed():
                         self._connection = await self._reconnect()
-                    return await work(self._connection)
+                    return await _cancellable(self._connection, work(self._connection))
                 except BaseException as error:
                     await self._recover(error, trouble, began)
 
@@ -211,7 +214,7 @@ class Database:
             if self._connection is None:
                 raise DatabaseAway("the database connection is closed")
             try:
-                return await work(self._connection)
+                return await _cancellable(self._connection, work(self._connection))
             except Exception as error:
                 if await self._kind(error) is Kind.LOST:
                     raise DatabaseAway(f"lost the database at {self.place}: {first_line(error)}") from None
@@ -329,6 +332,22 @@ async def _at_once(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         connection.terminate()
         raise
+
+
+async def _cancellable(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
+    """What `work`, which may hold transactions of its own, gives; when it is cancelled, it has a moment to undo them.
+
+    Over a connection whose other end is gone the undoing would be waited for without an end.
+    """
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([working])
+    except asyncio.CancelledError:
+        working.cancel()
+        asyncio.get_running_loop().call_later(_UNDO_SECONDS, connection.terminate)
+        await asyncio.gather(working, return_exceptions=True)  # what comes of undoing over a dead connection is no news
+        raise
+    return working.result()
 
 
 def _is_cancelled() -> bool:
