@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import TextIO
 
+import structlog
+
 from kalshi_ingest.commands.common import (
     COMPLETE,
     INCOMPLETE,
@@ -20,7 +22,7 @@ from kalshi_ingest.commands.common import (
 )
 from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
-from kalshi_ingest.errors import Unusable
+from kalshi_ingest.errors import DatabaseAway, Unusable
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.plan import Dates
@@ -29,6 +31,11 @@ from kalshi_ingest.jobs.session import Exchange, opened
 from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.jobs.summary import is_complete, summary
 from kalshi_ingest.settings import Settings
+
+_GRACE_SECONDS = 6.0
+"""After a stop: for the commit under way and the last words in the ingestion log, which the job itself limits."""
+
+log = structlog.get_logger()
 
 
 def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -68,15 +75,28 @@ async def run_backfill(
         started = time.monotonic()
         showing = asyncio.create_task(Display(progress, session.client, sys.stderr).run())
         try:
-            await job.run(stop)
+            ended = await unless_stopped(stop, _to_its_end(job, stop), grace=_GRACE_SECONDS)
         finally:
             showing.cancel()
             with suppress(asyncio.CancelledError):
                 await showing
-        say(summary(progress, seconds=time.monotonic() - started, interrupted=job.interrupted), out)
-    if job.interrupted:
+        interrupted = job.interrupted or ended is None
+        say(summary(progress, seconds=time.monotonic() - started, interrupted=interrupted), out)
+    if interrupted:
         return INTERRUPTED
     return COMPLETE if is_complete(progress) else INCOMPLETE
+
+
+async def _to_its_end(job: Backfill, stop: asyncio.Event) -> bool | None:
+    """True; None when the database was away at a stop, which leaves things as a kill would."""
+    try:
+        await job.run(stop)
+    except DatabaseAway as error:
+        if not stop.is_set():
+            raise
+        log.warning("stopped without the database", reason=str(error))
+        return None
+    return True
 
 
 def wanted_series(cities: Sequence[str], series: Sequence[str], dates: Dates) -> list[Wanted]:

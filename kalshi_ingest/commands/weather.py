@@ -4,8 +4,9 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import date, datetime
+from typing import Any
 
 import orjson
 
@@ -32,7 +33,10 @@ from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
 
-Work = Callable[[Database, asyncio.Event], Awaitable[int]]
+Work = Callable[[Database, asyncio.Event], Coroutine[Any, Any, int]]
+
+_GRACE_SECONDS = 5.0
+"""After a stop: for the last words in the ingestion log, and to read what is held by now."""
 
 _OTHERS_OPTIONS = {
     "settlement": ("dry_run", "source"),
@@ -62,7 +66,8 @@ async def _opened(url: str, work: Work, what: str) -> int:
     if database is None:
         return INTERRUPTED
     try:
-        return await work(database, stop)
+        code = await unless_stopped(stop, work(database, stop), grace=_GRACE_SECONDS)
+        return INTERRUPTED if code is None else code
     finally:
         await database.close()
 

@@ -23,7 +23,7 @@ from kalshi_ingest.store.writer import Writer
 _LOG_SECONDS = 5.0
 _PAGES_AT_ONCE = 2
 """Long pages of markets held at the same time."""
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 4.0
 """How long what is under way may take to end after a stop; together with the log, below ten seconds."""
 _CLOSE_SECONDS = 2.0
 

@@ -11,19 +11,19 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, grace: float = 0.0) -> T | None:
     """What `work` gives; None when `stop` came first, and `work` was cancelled.
 
-    It runs in the caller's own task: cancelling the caller cancels it, and what it opened is closed by the task that
-    opened it.
+    Work that heeds `stop` itself has `grace` seconds for that. It runs in the caller's own task: cancelling the caller
+    cancels it, and what it opened is closed by the task that opened it.
     """
-    if stop.is_set():
+    if stop.is_set() and not grace:
         work.close()
         return None
     limit = asyncio.timeout(None)
     try:
         async with limit:
-            watching = asyncio.create_task(_cut_short(stop, limit))
+            watching = asyncio.create_task(_cut_short(stop, limit, grace))
             try:
                 return await work
             finally:
@@ -36,6 +36,6 @@ async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T
         return None
 
 
-async def _cut_short(stop: asyncio.Event, limit: asyncio.Timeout) -> None:
+async def _cut_short(stop: asyncio.Event, limit: asyncio.Timeout, grace: float) -> None:
     await stop.wait()
-    limit.reschedule(asyncio.get_running_loop().time())
+    limit.reschedule(asyncio.get_running_loop().time() + grace)

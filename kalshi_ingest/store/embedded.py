@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from pathlib import Path
 
 import structlog
 
+from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.store.accounts import account_for
 from kalshi_ingest.store.embedded_cluster import (
     DATABASE,
@@ -143,7 +145,7 @@ def release(hold: Hold, *, patience: float | None = None) -> None:
     with hold.users, _explained(hold.server.data_dir):
         if not hold.server.data_dir.exists():
             return  # a server whose data directory is deleted ends by itself
-        with _alone(hold.server.data_dir, hold.server.version) as cluster:
+        with _alone(hold.server.data_dir, hold.server.version, patience) as cluster:
             try:
                 fcntl.flock(hold.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -175,18 +177,32 @@ def psql_path(version: int = DEFAULT_VERSION) -> Path:
 
 
 @contextmanager
-def _alone(data_dir: Path, version: int) -> Iterator[Cluster]:
-    """Be the only process that starts or stops this server; wait for another one that does."""
+def _alone(data_dir: Path, version: int, patience: float | None = None) -> Iterator[Cluster]:
+    """Be the only process that starts or stops this server; wait for another one that does, if need be for ever."""
     with _explained(data_dir):
         data_dir = data_dir.resolve()
         cluster = Cluster(data_dir, version, account_for(data_dir / f"postgresql-{version}"))
         make_data_dir(cluster.account, data_dir)
         descriptor = open_private(cluster.beside("lock"), cluster.account)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if patience is None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            else:
+                _lock_within(descriptor, patience)
             yield cluster
         finally:
             os.close(descriptor)
+
+
+def _lock_within(descriptor: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise OutOfReach("another process is starting or stopping the embedded PostgreSQL") from None
+            time.sleep(0.01)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, cast
 from kalshi_ingest.exchange.client import RetryPolicy
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
-from kalshi_ingest.jobs.follow.service import Asked, FollowService
+from kalshi_ingest.jobs.follow.service import Asked, FollowService, Revive
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState, steady
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange
@@ -177,6 +177,7 @@ async def following(
     rhythm: Rhythm = QUICK,
     weather: Weather | None = None,
     faster: float = 1.0,
+    revive: Revive | None = None,
 ) -> AsyncIterator[Following]:
     """A service for a `with` block; `faster`: its steady clock runs so many times as fast as the real one."""
     state = FollowState(
@@ -185,7 +186,8 @@ async def following(
         clock=lambda: steady() * faster,
     )
     exchange = Exchange(api_url, requests_per_second=2_000, workers=4, retry=RETRY)
-    service = FollowService(Asked(wanted, start, weather, "follow in a test"), exchange, database_url, state, rhythm)
+    asked = Asked(wanted, start, weather, "follow in a test")
+    service = FollowService(asked, exchange, database_url, state, rhythm, revive=revive)
     stop = asyncio.Event()
     at_work = Following(state, asyncio.create_task(service.run(stop)), stop)
     try:

@@ -98,7 +98,8 @@ class DatabaseServer:
     """A server that dies the hard way and comes back with the same data at the same address."""
 
     def __init__(self, home: Path) -> None:
-        self._home = home
+        self.home = home
+        """Its data directory."""
         self._dying: list[psutil.Process] = []
         # Held as long as this object lives, so that no other test session takes the server for a leftover.
         self._hold = embedded.acquire(home, options=_OPTIONS)
@@ -128,12 +129,12 @@ class DatabaseServer:
     async def start_again(self) -> None:
         """Recover and accept connections."""
         # A process that is not gone yet still holds the socket open.
-        while postgres.postgres_processes(self._home) or any(_runs(process) for process in self._dying):
+        while postgres.postgres_processes(self.home) or any(_runs(process) for process in self._dying):
             await asyncio.sleep(0.01)
-        await asyncio.to_thread(embedded.start, self._home, options=_OPTIONS)
+        await asyncio.to_thread(embedded.start, self.home, options=_OPTIONS)
 
     def _postmaster(self) -> int:
-        return int((self._home / "postgresql-18" / "postmaster.pid").read_text().split()[0])
+        return int((self.home / "postgresql-18" / "postmaster.pid").read_text().split()[0])
 
 
 def _runs(process: psutil.Process) -> bool:
