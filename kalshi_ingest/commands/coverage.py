@@ -20,7 +20,7 @@ from kalshi_ingest.commands.common import (
     now,
     say,
 )
-from kalshi_ingest.commands.confirming import confirmed, somebody_is_there
+from kalshi_ingest.commands.confirming import confirmed, screen
 from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.domain.coverage.cases import Scope
@@ -125,11 +125,12 @@ async def _agreed(settings: Settings, url: str, planned: FixPlan, *, agreed: boo
     if settings.requests_per_second is None and settings.api_key_id is not None:
         async with opened(exchange_of(settings), url, now) as session:  # only the exchange knows the account's limit
             pace = session.client.pacer.requests_per_second
-    if not somebody_is_there():
+    out = screen()
+    if out is None:
         log.info("fix_planned", **planned.fields(pace))
         return True
-    say(planned.text(pace), sys.stderr)
-    return agreed or await confirmed("Go ahead?")
+    say(planned.text(pace), out)
+    return agreed or await confirmed("Go ahead?", out)
 
 
 async def _forget(settings: Settings, url: str, report: Report) -> bool:
