@@ -29,6 +29,7 @@ from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.settings import API_PATH
+from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
 
 REQUESTS_PER_SECOND = 100.0
@@ -124,11 +125,13 @@ def _program() -> str:
 
 async def _empty(url: str) -> None:
     """Every demo tells the same story, so it starts from nothing; the database is the demo's own."""
-    connection = await asyncpg.connect(url)
+    database = Database(url)
+    await database.open()
+    emptied = "drop schema if exists wx cascade; drop schema public cascade; create schema public"
     try:
-        await connection.execute("drop schema if exists wx cascade; drop schema public cascade; create schema public")
+        await database.alone(lambda connection: connection.execute(emptied))
     finally:
-        await connection.close()
+        await database.close()
 
 
 @asynccontextmanager

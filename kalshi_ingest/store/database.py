@@ -82,16 +82,16 @@ class Database:
 
     async def close(self) -> None:
         """Close the connection, which gives its locks back."""
-        if self._connection is not None:
-            if self._turn.locked():
-                give_up(self._connection, self._url, self._name)
-            else:
-                with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    if self._fence is not None:
-                        await asyncio.wait_for(self._fence.close(self._connection), 1)
-                with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    await self._connection.close(timeout=1)
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if not self._turn.locked():
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if self._fence is not None:
+                    await asyncio.wait_for(self._fence.close(connection), 1)
+                await connection.close(timeout=1)
+                return
+        give_up(connection, self._url, self._name)
 
     async def require_current(self) -> None:
         """Raise `DatabaseUnusable` unless the schema is this program's own, now and after each loss.

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import pytest
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
 from kalshi_ingest.store.database import Database
 from tests import postgres
+from tests.jobs.follow.test_black_hole import wire_to
 
 _LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 
@@ -81,6 +83,24 @@ async def setting(database: Database, name: str) -> str:
         return str(await connection.fetchval("select current_setting($1)", name))
 
     return await database.alone(read)
+
+
+async def test_either_side_notices_that_the_other_has_vanished(database_url: str) -> None:
+    """The server is asked to, which a Unix socket heeds in silence; of the network it is a long test that tells."""
+    asked = "select array_agg(name order by name) from pg_settings where source = 'session' and name like 'tcp%'"
+    async with wire_to(database_url) as wire, opened(wire.url) as database:
+        expected = ["tcp_keepalives_count", "tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_user_timeout"]
+        assert await database.alone(lambda connection: connection.fetchval(asked)) == expected
+
+        async def of_the_client(connection: asyncpg.Connection) -> list[int]:
+            transport = getattr(connection, "_transport", None)
+            assert transport is not None
+            own = transport.get_extra_info("socket")
+            names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            on = own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            return [on, *(own.getsockopt(socket.IPPROTO_TCP, getattr(socket, each)) for each in names)]
+
+        assert await database.alone(of_the_client) == [1, 10, 5, 3, 25_000]
 
 
 async def test_a_table_that_is_locked_is_waited_for(database_url: str) -> None:
