@@ -5,6 +5,7 @@ from datetime import date
 
 from kalshi_ingest.domain.completeness import verdict
 from kalshi_ingest.domain.model import Tier
+from kalshi_ingest.errors import BadPayload
 
 Position = tuple[int, bytes]
 """(created_us, trade_id): where a trade stands in the exchange's order."""
@@ -42,7 +43,11 @@ class Checkpoint:
         return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None, since_us=None)
 
     def after_page(self, trades: int, contracts: int, *, last: bool) -> "Checkpoint":
-        """After a page that added so many rows and contracts (hundredths): still walking, or what the `last` says."""
+        """After a page that added so many rows and contracts (hundredths): still walking, or what the `last` says.
+
+        Raises `BadPayload` for a settled market that has a volume and not one trade, though it was walked twice: the
+        exchange does not show its trades, which is not a shortfall.
+        """
         moved = replace(
             self,
             trades_stored=self.trades_stored + trades,
@@ -56,4 +61,6 @@ class Checkpoint:
         said = verdict(moved.contracts_stored, moved.exchange_volume)
         if said != "exact" and moved.walk == 1:
             return replace(moved, walk=2, tier=Tier.LIVE, confirming=True)
+        if said == "short" and not moved.trades_stored:
+            raise BadPayload(f"{self.ticker}: the exchange states a volume and shows no trade, in neither tier")
         return replace(moved, state="complete", verdict=said, confirming=False, newest_us=None)

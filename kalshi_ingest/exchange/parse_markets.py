@@ -140,13 +140,15 @@ def rows_of(answer: object, key: str, path: str) -> list[Any]:
 def cursor_of(answer: Mapping[str, Any], path: str) -> str | None:
     """The cursor of the next page; None at the end, which the exchange writes as "", null or nothing at all."""
     cursor = answer.get("cursor")
-    if cursor is not None and not isinstance(cursor, str):
-        raise BadPayload(f"GET {path}: cursor is {cursor!r:.60}, not a string")
+    if cursor is not None and (not isinstance(cursor, str) or len(cursor) > _LONGEST_CURSOR):
+        raise BadPayload(f"GET {path}: cursor is {cursor!r:.60}, not a string of up to {_LONGEST_CURSOR:,} characters")
     return cursor or None
 
 
 _WORD = re.compile(r"[a-z][a-z_]{0,39}", re.ASCII)
 _LONGEST_NUMBER = 40
+_LONGEST_CURSOR = 4_000
+"""Servers take no longer addresses than some 8,000 characters; a cursor has about fifty."""
 
 
 class _Fields:

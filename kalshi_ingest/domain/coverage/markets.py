@@ -131,6 +131,8 @@ def _verdict(case: MarketCase, claim: Claim) -> Iterator[Finding]:
     sums = f"{claim.trades:,} trades sum to {contracts(claim.contracts)} contracts"
     if said != due:
         yield case.hole("verdict", f"its checkpoint says {said}, its own numbers say {due}: {sums}", Remedy.REFETCH)
+    elif said == "short" and claim.trades == 0:
+        yield case.hole("no_trades", f"{sums}, the exchange's own volume says otherwise", Remedy.REFETCH)
     elif said == "unknown" and claim.pages == 0:
         yield case.hole("unproved", f"{sums}, from an archive that proves nothing", Remedy.FETCH)
     elif said == "unknown":
