@@ -22,14 +22,17 @@ limit 1
 _MERGE = f"""
 insert into trades ({", ".join(TRADE_COLUMNS)})
 select {", ".join(TRADE_COLUMNS)} from staged_trades where ticker = $1
-on conflict do nothing returning created_time, (count * 100)::bigint
+on conflict do nothing returning created_time, (count * 100)::bigint, trade_id
 """  # noqa: S608
+# No index leads with the id, so it is looked for around the page only: the time that a page takes must not grow with
+# its market. A trade that moved further is stored twice, which the sum over the market tells once it has settled.
 _MOVED = """
-select staged.trade_id from staged_trades staged join trades held
-    on held.ticker = staged.ticker and held.trade_id = staged.trade_id and held.created_time <> staged.created_time
-where staged.ticker = $1
+select trade_id from trades
+where ticker = $1 and created_time between $2 and $3 and trade_id = any($4::uuid[])
+group by trade_id having count(*) > 1
 limit 1
 """
+_MOVED_BY_US = 10 * MINUTE_US
 _WITH_CANDLES = """
 select period_start from candles where ticker = $1 and period_minutes = 5 and period_start = any($2::timestamptz[])
 """
@@ -87,14 +90,16 @@ async def clear(connection: asyncpg.Connection, ticker: str) -> None:
 async def _add(
     connection: asyncpg.Connection, encoder: Encoder, ticker: str, trades: list[Trade]
 ) -> list[asyncpg.Record]:
-    """Insert what is not there yet: (created_time, contracts in hundredths) of each row that was new."""
+    """Insert what is not there yet: (created_time, contracts in hundredths, trade_id) of each row that was new."""
     await connection.execute(_CREATE)
     rows = encoder.trades(ticker, trades)
     await connection.copy_to_table("staged_trades", source=binary_copy(rows), columns=TRADE_COLUMNS, format="binary")
     conflict = await connection.fetchval(_CHANGED, ticker)
     added = await connection.fetch(_MERGE, ticker) if conflict is None else []
     if added:
-        conflict = await connection.fetchval(_MOVED, ticker)
+        first, last = trades[0].created_us - _MOVED_BY_US, trades[-1].created_us + _MOVED_BY_US
+        ids = [row[2] for row in added]
+        conflict = await connection.fetchval(_MOVED, ticker, to_datetime(first), to_datetime(last), ids)
     if conflict is not None:
         raise Contradiction(f"{ticker}: trade {conflict} is stored already, with other values")
     await connection.execute("delete from staged_trades where ticker = $1", ticker)

@@ -168,8 +168,9 @@ async def test_staging_makes_candles_where_there_are_trades_without(database_url
         trade(1)._replace(side=-1),
         trade(1, block=True),
         trade(1)._replace(created_us=trade(1).created_us + 1),
+        trade(1)._replace(created_us=trade(1).created_us - 9 * 60 * 1_000_000),
     ],
-    ids=["price", "count", "side", "block", "time"],
+    ids=["price", "count", "side", "block", "time", "minutes before"],
 )
 async def test_one_id_with_two_values_fails_its_market_alone(other: Trade, database_url: str) -> None:
     async with writing(database_url) as writer:

@@ -1,0 +1,70 @@
+"""Tables that change under a walk, as by a restore of some of them: what is written is what is there in the end."""
+
+import asyncio
+
+import pytest
+
+from kalshi_ingest.simulator import Simulator
+from tests import postgres
+from tests.jobs.conftest import Clean
+from tests.jobs.dumps import PROOF, digests
+from tests.jobs.harness import Run, checkpoint_of, fetch, varied_world
+
+_TABLES = ("trades", "candles", "checkpoints")
+_KEEP = "begin isolation level repeatable read; " + "; ".join(
+    [*(f"create table kept_{table} as table {table}" for table in _TABLES), "commit"]
+)
+# Nobody may be between reading a checkpoint and writing rows beside it.
+_RESTORE = "begin; lock table checkpoints in access exclusive mode; " + "; ".join(
+    [*(f"delete from {table}; insert into {table} select * from kept_{table}" for table in _TABLES), "commit"]
+)
+
+
+async def _pages(url: str, ticker: str, pages: int, running: "asyncio.Task[object]") -> None:
+    query = "select count(*) from checkpoints where ticker = $1 and pages >= $2"
+    while not (await fetch(url, query, ticker, pages))[0][0]:
+        assert not running.done(), "the walk was too quick"
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _RESTORE,
+        "delete from checkpoints where pages > 1",
+        "update checkpoints set pages = 1, trades_stored = 0, contracts_stored = 0 where state = 'walking'",
+    ],
+    ids=["earlier state", "checkpoints gone", "counts wrong"],
+)
+async def test_the_walk_reads_again_what_is_stored(change: str, clean: Clean, database_url: str) -> None:
+    world = varied_world(giant=9_500, trades_per_market=20.0)
+    expected = await clean(world)
+    assert world.giant_market is not None
+    async with Simulator(world) as simulator:
+        running = asyncio.create_task(Run(simulator.url, database_url)())
+        await _pages(database_url, world.giant_market, 2, running)
+        await postgres.execute(database_url, _KEEP)
+        await _pages(database_url, world.giant_market, 4, running)
+        await postgres.execute(database_url, change)
+        job = await running
+        assert not job.progress["KXHIGHCHI"].failed
+        assert (await checkpoint_of(database_url, world.giant_market))["state"] == "complete"
+        await Run(simulator.url, database_url)()  # markets that were complete before the change
+    assert await digests(database_url, checkpoints=PROOF) == expected
+
+
+async def test_a_trade_that_is_held_an_hour_off_is_found_by_the_sum(clean: Clean, database_url: str) -> None:
+    """A page is compared with what is held around it only; the whole market with its volume."""
+    world = varied_world(giant=1_500, trades_per_market=20.0)
+    async with Simulator(world) as simulator:
+        await Run(simulator.url, database_url)()
+        market = "(select ticker from checkpoints where verdict = 'exact' and pages > 1)"
+        await postgres.execute(
+            database_url,
+            f"update trades set created_time = created_time - interval '1 hour' where trade_id in "
+            f"(select trade_id from trades where ticker in {market} order by created_time desc limit 1); "
+            f"delete from checkpoints where ticker in {market}",
+        )
+        job = await Run(simulator.url, database_url)()
+    assert any("walked anew" in warning for warning in job.progress["KXHIGHCHI"].warnings)
+    assert await digests(database_url, checkpoints=PROOF) == await clean(world)
