@@ -116,10 +116,19 @@ async def _read_once(url: str, wanted: list[str] | None, dates: tuple[date | Non
     """One snapshot: what is lost in its middle is read again from the beginning."""
     # A session keeps one processor of the server busy, and the candles take by far the longest.
     lead, other = Database(url, patience=0), Database(url, patience=0)
+    begun = False
+
+    async def once(one: asyncpg.Connection, two: asyncpg.Connection) -> Evidence:
+        nonlocal begun
+        if begun:  # one of the two has another transaction, which does not fit the other's snapshot
+            raise DatabaseAway(f"lost the database at {lead.place} while it was read; run again later")
+        begun = True
+        return await _read(one, two, wanted, dates)
+
     await lead.open()
     try:
         await other.open()
-        return await lead.run(lambda one, _: other.run(lambda two, _: _read(one, two, wanted, dates)))
+        return await lead.run(lambda one, _: other.run(lambda two, _: once(one, two)))
     finally:
         await other.close()
         await lead.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from kalshi_ingest.errors import DatabaseAway
@@ -9,21 +10,33 @@ from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.evidence import read
 from tests.jobs.harness import Run, fetch, varied_world
 
-_END_ONE = """
+_BLOCKED = """
+select pid from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0 and datname = current_database()
+order by backend_start
+"""
+_END_ALL = """
 select pg_terminate_backend(pid) from pg_stat_activity
-where application_name like 'kalshi_ingest %' and datname = current_database() and state <> 'idle' limit 1
+where application_name like 'kalshi_ingest %' and datname = current_database()
 """
 
 
-async def test_the_evidence_is_whole_after_a_loss(database_url: str) -> None:
+@pytest.mark.parametrize("which", [0, 1], ids=["the leading session", "the other"])
+async def test_the_evidence_is_whole_after_a_loss(which: int, database_url: str) -> None:
+    """Both sessions wait for a table when one of them is ended."""
     async with Simulator(varied_world()) as simulator:
         await Run(simulator.url, database_url)()
     expected = await read(database_url)
-    reading, ended = asyncio.create_task(read(database_url)), 0
-    while ended < 2 and not reading.done():
-        ended += len(await fetch(database_url, _END_ONE))
-    assert ended
+    other = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute("lock table markets, wx.minute_obs")
+        reading = asyncio.create_task(read(database_url))
+        while len(waiting := await fetch(database_url, _BLOCKED)) < 2:
+            assert not reading.done()
+        await fetch(database_url, f"select pg_terminate_backend({waiting[which][0]})")
+        while await fetch(database_url, _BLOCKED) == waiting:
+            assert not reading.done()
     assert await reading == expected
+    await other.close()
 
 
 async def test_it_ends_with_its_patience(database_url: str) -> None:
@@ -31,7 +44,7 @@ async def test_it_ends_with_its_patience(database_url: str) -> None:
 
     async def end_all() -> None:
         while not reading.done():
-            await fetch(database_url, _END_ONE.replace("and state <> 'idle' limit 1", ""))
+            await fetch(database_url, _END_ALL)
 
     async with asyncio.timeout(30):
         with pytest.raises(DatabaseAway):
