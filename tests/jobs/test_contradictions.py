@@ -7,7 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from kalshi_ingest.domain.coverage.cases import Scope
+from kalshi_ingest.jobs.coverage.examine import examine
+from kalshi_ingest.jobs.status import status
 from kalshi_ingest.simulator import RowsWorld, Simulator
+from kalshi_ingest.store.database import Database
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
@@ -142,6 +146,39 @@ async def test_nothing_is_deleted_for_an_exchange_that_shows_nothing(filled: str
     assert "then shows no trade" in job.progress["KXHIGHCHI"].failed[LARGE]
     assert await fetch(filled, "select count(*) from trades") == held
     assert (await Run(simulator.url, filled)()).progress["KXHIGHCHI"].failed == {}
+
+
+async def test_follow_and_status_survive_what_an_older_version_took_in(database_url: str) -> None:
+    """Infinite and far moments in trades, in a checkpoint and in the market's row; the market still trades."""
+    world = LivingWorld(after(minutes=60))
+    right = [trade_row(TICKER, after(seconds=each), each) for each in range(1, 4)]
+    world.add(*right)
+    async with serving(world) as simulator:
+        await Run(simulator.url, database_url)()
+        for statement in (
+            "update trades set created_time = 'infinity' where trade_id::text like '%1'",
+            "update trades set created_time = '2099-01-01Z' where trade_id::text like '%2'",
+            f"update checkpoints set newest_time = 'infinity' where ticker = '{TICKER}'",
+            "update markets set open_time = '-infinity', close_time = 'infinity'",
+        ):
+            await fetch(database_url, statement)
+        database = Database(database_url)
+        await database.open()
+        assert (await status(database)).holdings[0].trades == 3
+        await database.close()
+        assert not (await examine(database_url, Scope(after(minutes=60), series=["KXHIGHCHI"]))).complete
+        async with following(simulator.url, database_url) as at_work:
+            await at_work.up_to_date()
+            world.add(trade_row(TICKER, after(minutes=58), 9))
+            world.settle()
+            world.clock.now = CLOSES + timedelta(hours=12)
+            await at_work.until_rows(
+                database_url,
+                "select created_time from trades order by trade_id",
+                [(after(seconds=1),), (after(seconds=2),), (after(seconds=3),), (after(minutes=58),)],
+                seconds=30,
+            )
+            assert at_work.state.faults == 0
 
 
 WRONG: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

@@ -1,18 +1,21 @@
 """What the lists say: rows of other series, rows that cannot be read, no rows at all."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
 from kalshi_ingest.domain.model import Tier, Unit
+from kalshi_ingest.domain.plausible import cleaned
 from kalshi_ingest.errors import Rejected
 from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.status import Status, status
-from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.simulator import Simulator, SyntheticWorld
 from kalshi_ingest.store.database import Database
 from tests.jobs.harness import Run, checkpoint_of, fetch, log_statuses, small_world
 
@@ -67,6 +70,42 @@ async def test_a_row_whose_ticker_is_no_text_fails_alone(
         job = await Run(simulator.url, database_url)()
     assert list(job.progress["KXHIGHCHI"].failed) == [str(ticker)]
     assert job.progress["KXHIGHCHI"].verdicts == {"exact": 6}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ticker": "KXHIGHMIA-25JUL01-B80.5"},
+        {"ticker": "KXHIGHCHI-25JUL02-B80.5"},
+        {"event_ticker": "KXHIGHMIA-25JUL01"},
+        {"event_ticker": "KXHIGHCHI-98JUL01"},
+        {"event_ticker": "no date at all"},
+        {"ticker": "../../../etc/passwd"},
+        {"ticker": "\x1b[2J"},
+        {"ticker": " "},
+    ],
+    ids=str,
+)
+async def test_a_row_whose_tickers_disagree_fails_alone(
+    changes: dict[str, str], also_listed: list[dict[str, Any]], database_url: str
+) -> None:
+    """In the list of Chicago, while Miami is listed beside it: neither loses anything but that row."""
+    both = (Wanted("KXHIGHCHI", "chicago"), Wanted("KXHIGHMIA", "miami"))
+    world = SyntheticWorld(replace(WORLD.config, cities=("KXHIGHCHI", "KXHIGHMIA")))
+    also_listed.append(WORLD.market(TICKER) | {"ticker": "KXHIGHCHI-25JUL01-B99.5"} | changes)
+    async with Simulator(world) as simulator:
+        job = await Run(simulator.url, database_url, both)()
+    named = cleaned(changes.get("ticker", "KXHIGHCHI-25JUL01-B99.5"))
+    assert named in {**job.progress["KXHIGHCHI"].failed, **job.progress["KXHIGHMIA"].failed}
+    trades = await fetch(database_url, "select count(*) from trades")
+    assert trades[0][0] == sum(map(world.trade_count, world.market_tickers()))
+    exact = await fetch(database_url, "select count(*) from checkpoints where verdict = 'exact'")
+    assert exact[0][0] == len(world.market_tickers())
+    async with Simulator(world) as simulator:
+        also_listed.clear()
+        job = await Run(simulator.url, database_url, both)()
+    assert [progress.failed for progress in job.progress.values()] == [{}, {}]
+    assert await fetch(database_url, "select 1 from checkpoints where state = 'failed'") == []
 
 
 async def test_a_market_whose_row_cannot_be_read_is_left_in_the_status(

@@ -35,8 +35,7 @@ NEWEST = f"""
     ticker = {BUSIEST} and trade_id = (select trade_id from trades where ticker = {BUSIEST}
                                        order by created_time desc, trade_id desc limit 1)"""
 
-MOMENTS = {"infinity": "trades_lost", "-infinity": "trades_lost", "9999-12-31 23:59:59.999999Z": "trades_lost"}
-MOMENTS |= {"2099-01-01Z": "impossible_trades", "0001-01-01Z": "trades_lost", "2020-01-01Z": "impossible_trades"}
+MOMENTS = {"infinity": "trades_lost", "2099-01-01Z": "impossible_trades", "0001-01-01Z": "trades_lost"}
 """Of one trade, as an older version may have stored it → what is found; the outermost cannot even be counted."""
 
 HOLES = {
@@ -58,8 +57,7 @@ HOLES = {
             f"update markets set {column} = '{when}' where ticker = {LOSER}",
             "impossible_market",
         )
-        for column in ("open_time", "close_time", "settled_at")
-        for when in ("infinity", "-infinity", "2099-01-01Z")
+        for column, when in (("open_time", "-infinity"), ("close_time", "infinity"), ("settled_at", "2099-01-01Z"))
     },
     "a deleted trade": (
         f"delete from trades where ticker = {BUSIEST} and trade_id = "
