@@ -196,7 +196,7 @@ async def test_malformed_minutes_name_service_station_and_day(settings: dict[str
 async def test_malformed_reports_leave_what_other_services_say(settings: dict[str, str], kind: str) -> None:
     async with answering(GARBAGE[kind]) as bad:
         result = await run("weather", "settlement", *DAYS, *CHICAGO, **settings | {"IEM_URL": bad})
-    no_traceback(result, 1)
+    no_traceback(result, 0 if kind == "other JSON" else 1)  # a row that cannot be read fails alone, an answer does not
     assert "IEM CLI KMDW 2025" in result.out
     assert "IEM IEM_CF6 KMDW 2025" in result.out
     assert all(letter.isprintable() or letter == "\n" for letter in result.out)

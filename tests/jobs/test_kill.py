@@ -54,7 +54,7 @@ async def test_killed_a_few_times_on_every_version(any_postgres: str) -> None:
     connection = await asyncpg.connect(postgres.with_database(any_postgres, template))
     await migrate(connection, migrations_dir())
     await connection.close()
-    await _kill_often(any_postgres, template, 10, Random(2))
+    await _kill_often(any_postgres, template, 6, Random(2))
     await postgres.execute(any_postgres, f"DROP DATABASE {template}")
 
 

@@ -6,11 +6,12 @@ import signal
 import sys
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from kalshi_ingest.store import grid
 from kalshi_ingest.store.database import Database
 from tests.jobs.harness import fetch
 
-INSTANTS = 20
 START = datetime(2025, 7, 1, 6, tzinfo=UTC)
 
 _REFRESH = """
@@ -36,7 +37,8 @@ select count(*), md5(string_agg(grid::text, '|' order by loc_id, ts_utc)) from w
 """
 
 
-async def test_a_killed_refresh_leaves_the_old_grid_or_the_new_one(database_url: str) -> None:
+@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.long)])
+async def test_a_killed_refresh_leaves_the_old_grid_or_the_new_one(kills: int, database_url: str) -> None:
     chance = random.Random(5)
     database = Database(database_url)
     await database.open()
@@ -45,7 +47,7 @@ async def test_a_killed_refresh_leaves_the_old_grid_or_the_new_one(database_url:
     took = (await grid.refresh(database)).seconds
     killed = 0
     try:
-        while killed < INSTANTS:
+        while killed < kills:
             before = (await fetch(database_url, _DIGEST))[0]
             slots += 12
             await fetch(database_url, _OBSERVE, START, slots)
