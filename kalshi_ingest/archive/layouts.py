@@ -40,19 +40,33 @@ class TableWriter(Protocol):
 
 
 class CityFile:
-    """`<city>/<table>.parquet`; without rows an empty file with the full schema."""
+    """`<city>/<table>.parquet`, made with its first rows; without any an empty file with the full schema."""
 
     def __init__(self, table: ArchiveTable, city: str, comments: Mapping[str, str], aside: Aside) -> None:
         self.incoming = table.schema(comments)
         self.columns, self.by_date = table.names, False
         self._path = f"{city}/{table.file}"
-        self._writer = FileWriter(aside(self._path), self.incoming, table.key)
-        self.write = self._writer.write
-        self.abandon = self._writer.abandon
+        self._key = table.key
+        self._aside = aside
+        self._writer: FileWriter | None = None
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows, in key order."""
+        self._opened().write(rows)
 
     def close(self) -> dict[str, FileEntry]:
         """Finish the file."""
-        return {self._path: self._writer.close()}
+        return {self._path: self._opened().close()}
+
+    def abandon(self) -> None:
+        """Close what is open."""
+        if self._writer is not None:
+            self._writer.abandon()
+
+    def _opened(self) -> FileWriter:
+        if self._writer is None:
+            self._writer = FileWriter(self._aside(self._path), self.incoming, self._key)
+        return self._writer
 
 
 class SeriesFiles:

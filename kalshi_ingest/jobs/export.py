@@ -162,7 +162,7 @@ class _Exporting:
     ) -> None:
         held = await reading.held_tickers(self.connection, series_tickers)
         for table in TABLES:
-            writer = await in_thread(self.place, partial(opened, table))
+            writer = opened(table)  # which makes no file yet
             rows = reading.Rows(table.source, writer.columns, table.key, writer.by_date, table.period_minutes)
             if "series_ticker" in table.names:
                 read = partial(reading.copy_of_series, self.connection, rows, series_tickers)

@@ -9,6 +9,8 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import BinaryIO
 
 import asyncpg
 import duckdb
@@ -19,6 +21,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
+from kalshi_ingest import files
 from kalshi_ingest.archive.manifest import Layout
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.schema import TABLES
@@ -229,13 +232,20 @@ async def test_a_place_that_cannot_be_written_to(filled: str, tmp_path: Path) ->
     assert sorted(tree(tmp_path)) == ["archive/chicago", "file"]
 
 
-async def test_a_full_disk_leaves_nothing_half_written(filled: str, tmp_path: Path) -> None:
+async def test_a_full_disk_leaves_nothing_half_written(
+    filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await exported(filled, tmp_path)
     before = tree(tmp_path)
     await execute(filled, "update trades set yes_price = 0.5")
-    (tmp_path / "chicago/.trades.parquet.partial").symlink_to("/dev/full")
-    with pytest.raises(OutOfReach, match="no room left"):
-        await exported(filled, tmp_path)
+
+    def on_a_full_disk(path: Path) -> BinaryIO:
+        return Path("/dev/full").open("w+b") if path.name.startswith(".trades") else files.created(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kalshi_ingest.archive.writing.files", SimpleNamespace(created=on_a_full_disk))
+        with pytest.raises(OutOfReach, match="no room left"):
+            await exported(filled, tmp_path)
     assert tree(tmp_path) == before
     await exported(filled, tmp_path)
     assert tree(tmp_path) != before
