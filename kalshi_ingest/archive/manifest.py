@@ -13,6 +13,8 @@ from kalshi_ingest.errors import Unusable
 
 Layout = Literal["cities", "dataset"]
 
+_MOST_BYTES = 64 * 2**20
+"""A dataset of a hundred cities and ten years takes 60 MB."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -72,7 +74,7 @@ def read_manifest(place: Place) -> Manifest | None:
         return None
     shown = f"{MANIFEST} in {place}"
     try:
-        body = orjson.loads(place.read(MANIFEST))
+        body = orjson.loads(place.read(MANIFEST, _MOST_BYTES))
         if body["format"] != FORMAT:
             raise Unusable(f"{shown} says that this is {body['format']!r}, not a {FORMAT}")
         if body["version"] > VERSION:
@@ -101,5 +103,13 @@ def _entry(body: dict[str, Any]) -> CityEntry:
         tuple(body["series_tickers"]),
         None if first is None else date.fromisoformat(first),
         None if last is None else date.fromisoformat(last),
-        {path: FileEntry(file["rows"], file["bytes"], file["sha256"]) for path, file in body["files"].items()},
+        {path: _file(file) for path, file in body["files"].items()},
     )
+
+
+def _file(body: dict[str, Any]) -> FileEntry:
+    rows, size, summed = body["rows"], body["bytes"], body["sha256"]
+    counts = [size] if rows is None else [rows, size]
+    if any(type(count) is not int or count < 0 for count in counts) or not isinstance(summed, str):
+        raise ValueError("not a count or not a checksum")
+    return FileEntry(rows, size, summed)

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import itertools
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -67,12 +68,26 @@ class Place:
         )
 
     def open(self, path: str) -> pa.NativeFile:
-        """A file to read from, at any position."""
-        return self._filesystem.open_input_file(self._at(path))
+        """A file to read from, at any position.
 
-    def read(self, path: str) -> bytes:
-        """A whole small file."""
+        Raises `Unusable` for what is not a regular file: a pipe or a device may never answer, or never end.
+        """
+        if not self._local:
+            return self._filesystem.open_input_file(self._at(path))
+        found = Path(self._at(path))
+        _require_regular(found.stat(), path)
+        descriptor = os.open(found, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _require_regular(os.fstat(descriptor), path)  # whatever was put there meanwhile
+            return self._filesystem.open_input_file(f"/dev/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+
+    def read(self, path: str, most: int) -> bytes:
+        """A whole file of at most so many bytes; `Unusable` when it has more."""
         with self.open(path) as file:
+            if file.size() > most:
+                raise Unusable(f"{path} in {self} has {file.size():,} bytes: more than {most:,} cannot be right")
             return bytes(file.read())
 
     def write(self, path: str, content: bytes) -> None:
@@ -190,15 +205,28 @@ class Place:
         return OutOfReach(f"cannot read the archive at {self}: {reason}; run the same command again later")
 
     def _upload(self, aside: Path, path: str) -> None:
-        """Object storage shows an object once it is uploaded whole, so there is nothing to rename."""
+        """Under another name first: a stream that breaks off is closed, and closing it completes a shorter object."""
+        folder, _, name = self._at(path).rpartition("/")
+        partial = f"{folder}/.{name}{PARTIAL}"
         if not isinstance(self._filesystem, fs.S3FileSystem | fs.GcsFileSystem):
-            self._filesystem.create_dir(self._at(path).rpartition("/")[0], recursive=True)
-        with aside.open("rb") as source, self._filesystem.open_output_stream(self._at(path)) as target:
-            while block := source.read(_BLOCK):
-                target.write(block)
+            self._filesystem.create_dir(folder, recursive=True)
+        try:
+            with aside.open("rb") as source, self._filesystem.open_output_stream(partial) as target:
+                while block := source.read(_BLOCK):
+                    target.write(block)
+            self._filesystem.move(partial, self._at(path))
+        except BaseException:
+            with suppress(OSError, pa.ArrowException):
+                self._filesystem.delete_file(partial)
+            raise
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
+
+
+def _require_regular(found: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise Unusable(f"{path} is not a regular file: an archive is made of plain files, or of links to such")
 
 
 def _make_folder(folder: Path) -> None:

@@ -86,7 +86,7 @@ def _trades(place: Place, folder: str, rows: Rows) -> Iterator[pa.RecordBatch]:
         for name in _COLUMNS:
             if name not in file.schema_arrow.names:
                 raise Unusable(f"{path}: column {name} is missing")
-        for some in file.iter_batches(ROWS, columns=list(_COLUMNS), use_threads=False):
+        for some in file.iter_batches(ROWS, _COLUMNS):
             plain = _plain(path, some.select(list(_COLUMNS)), row)
             check_present(path, plain, _COLUMNS, row)
             check(path, plain, rules, row)

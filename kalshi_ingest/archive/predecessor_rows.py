@@ -18,9 +18,12 @@ from kalshi_ingest.archive.schema import CHECKPOINTS, EVENTS, MARKETS, SERIES
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.strikes import BinRow, Strike, resolve
 from kalshi_ingest.domain.tickers import parse_event_ticker
-from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.errors import BadPayload, Unusable
 
 T = TypeVar("T")
+
+_MOST_BYTES = 256 * 2**20
+"""Of one of these tables, which are held in memory whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,13 @@ def _rows(place: Place, path: str, required: Sequence[str]) -> list[_Row]:
         for name in required:
             if name not in file.schema_arrow.names:
                 refuse(path, name, 1, "the column is missing")
-        rows = [row for batch in file.iter_batches(2_000, use_threads=False) for row in _python(batch)]
+        rows: list[dict[str, Any]] = []
+        size = 0
+        for batch in file.iter_batches(2_000):
+            size += batch.nbytes
+            if size > _MOST_BYTES:
+                raise Unusable(f"{path} holds more than {_MOST_BYTES // 2**20} MB: more than any city's markets take")
+            rows += _python(batch)
     return [_Row(path, number, row) for number, row in enumerate(rows, 1)]
 
 

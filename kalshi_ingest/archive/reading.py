@@ -2,15 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from kalshi_ingest.archive.bounded import BoundedFile
 from kalshi_ingest.archive.candle_proof import CandleProof
 from kalshi_ingest.archive.checks import Order, check, check_present, refuse
 from kalshi_ingest.archive.manifest import CityEntry, FileEntry
@@ -36,8 +36,6 @@ ROWS = 16_384
 _WIDE_ROWS = 500
 """The same, where each row carries the exchange's whole object."""
 _BLOCK = 1024 * 1024
-_READ_AHEAD = 128 * 1024
-"""Bytes per column: while one city is written and the next is checked, seventy columns are being read at a time."""
 
 _Sums = dict[str, tuple[int, Decimal]]
 """Ticker → trades, contracts."""
@@ -115,7 +113,7 @@ def batches(
         size = _WIDE_ROWS if "raw" in table.names else ROWS
         wanted = list(table.names if columns is None else columns)
         held = [name for name in wanted if name in file.schema_arrow.names]
-        for batch in file.iter_batches(size, columns=held, use_threads=False):
+        for batch in file.iter_batches(size, held):
             yield _completed(batch, table, wanted)
 
 
@@ -130,11 +128,10 @@ def _completed(batch: pa.RecordBatch, table: ArchiveTable, wanted: Sequence[str]
 
 
 @contextmanager
-def opened(place: Place, path: str) -> Iterator[pq.ParquetFile]:
+def opened(place: Place, path: str) -> Iterator[BoundedFile]:
     """A Parquet file that is read page by page; what is wrong with it as `Unusable`."""
     try:
-        # Without these two options whole columns of a row group, or the whole file, are held in memory.
-        with place.open(path) as source, pq.ParquetFile(source, pre_buffer=False, buffer_size=_READ_AHEAD) as file:
+        with place.open(path) as source, closing(BoundedFile(path, source)) as file:
             yield file
     except FileNotFoundError:
         raise Unusable(f"{path} is missing in {place}") from None
@@ -159,6 +156,8 @@ def _same_bytes(place: Place, path: str, entry: FileEntry) -> Generator[None, No
             while block := file.read(8 * _BLOCK):
                 summed.update(block)
                 size += len(block)
+                if size > entry.size:  # how much more there is does not matter, and it may never end
+                    raise Unusable(f"{path} has more than the {entry.size:,} bytes of manifest.json: it was replaced")
                 yield
     except FileNotFoundError:
         raise Unusable(f"{path} is missing in {place}, though manifest.json lists it") from None

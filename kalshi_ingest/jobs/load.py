@@ -130,12 +130,27 @@ def _found(place: Place, labels: Sequence[str] | None, origin: Origin) -> dict[s
     if manifest is not None:
         _require_city_folders(manifest, place)
         wanted = _chosen(sorted(manifest.cities), labels, place)
-        return {label: checked_city(place, label, manifest.cities[label]) for label in wanted}
+        checks = {label: checked_city(place, label, manifest.cities[label]) for label in wanted}
+        if labels is None:
+            checks |= {
+                label: _unnamed(label, place) for label in place.folders() if _is_unnamed(label, manifest, place)
+            }
+        return checks
     folders = predecessor_folders(place)
     if not folders:
         raise Unusable(f"{place} is no archive: it holds neither {MANIFEST} nor a city's folder with markets.parquet")
     wanted = _chosen(sorted(folders), labels, place)
     return {label: predecessor_city(place, label, folders[label], origin) for label in wanted}
+
+
+def _is_unnamed(label: str, manifest: Manifest, place: Place) -> bool:
+    return label not in manifest.cities and place.exists(f"{label}/{MARKETS.file}")
+
+
+def _unnamed(label: str, place: Place) -> Steps:
+    """A folder with a city's files that nothing vouches for, as after an export that was killed."""
+    yield
+    raise Unusable(f"{MANIFEST} of {place} does not name this folder: export it again, or remove the folder")
 
 
 def _require_city_folders(manifest: Manifest, place: Place) -> None:
@@ -221,9 +236,12 @@ async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: C
 
     await database.run(begin)
     try:
-        return await database.run(work, longest=_LONGEST)
+        loaded = await database.run(work, longest=_LONGEST)
+        await database.unlock_series(city.series_tickers)  # what follows may take hours, and is about other cities
+        return loaded
     except Unusable as error:
         await end(runs.Outcome("failed", str(error)))
+        await database.unlock_series(city.series_tickers)
         raise
     except asyncio.CancelledError:
         with suppress(IngestError, TimeoutError):  # it is undone already; a word about it is worth a moment, not more

@@ -20,7 +20,7 @@ from kalshi_ingest.store.connecting import (
     place_of,
 )
 from kalshi_ingest.store.fence import Fence
-from kalshi_ingest.store.locks import Holder, Taken, blocker, holder_of, try_lock
+from kalshi_ingest.store.locks import Holder, Taken, blocker, holder_of, release, try_lock
 from kalshi_ingest.store.sqlstate import Kind, first_line, kind_of, translated
 
 PATIENCE = 60.0
@@ -134,6 +134,17 @@ class Database:
                     await asyncio.sleep(_DEAD_LOOK)
             self._locked.append(series_ticker)
         return None
+
+    async def unlock_series(self, series_tickers: Iterable[str]) -> None:
+        """Give back what `lock_series` locked."""
+        given_back = set(series_tickers)
+        self._locked = [each for each in self._locked if each not in given_back]
+
+        async def unlock(connection: asyncpg.Connection, _: bool) -> None:
+            for series_ticker in given_back:
+                await release(connection, series_ticker)
+
+        await self.run(unlock)
 
     async def fence(self) -> None:
         """From here on every transaction proves that those before it are still there; see `Fence`.

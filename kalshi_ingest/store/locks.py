@@ -74,6 +74,11 @@ async def try_lock(connection: asyncpg.Connection, series_ticker: str) -> bool:
     return bool(await connection.fetchval(query, LOCK_CLASS, lock_key(series_ticker)))
 
 
+async def release(connection: asyncpg.Connection, series_ticker: str) -> None:
+    """Unlock a series; where this session has not locked it, nothing happens."""
+    await connection.execute("select pg_advisory_unlock($1, $2)", LOCK_CLASS, lock_key(series_ticker))
+
+
 async def holder_of(connection: asyncpg.Connection, series_ticker: str) -> Holder | None:
     """Who has locked a series; None when it was unlocked meanwhile."""
     row = await connection.fetchrow(_HOLDER, LOCK_CLASS, lock_key(series_ticker) % 2**32)

@@ -1,13 +1,18 @@
 """Archives go into the tables exactly, again and again, over what is there already, and all or nothing."""
 
+import shutil
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from kalshi_ingest.archive.place import Place
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.jobs.load import load
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.store.database import Database
 from tests import postgres
 from tests.jobs.archives import execute, exported, tree
 from tests.jobs.harness import Run, fetch, varied_world
@@ -318,3 +323,30 @@ async def test_what_is_no_archive_is_said_so(source: str, database_url: str, tmp
     with pytest.raises(Unusable, match=r"manifest\.json is missing"):
         await loaded(database_url, tmp_path / "cut")
     assert set((await counts(database_url)).values()) == {0}
+
+
+async def test_a_city_that_is_loaded_is_free_for_others(source: str, database_url: str, tmp_path: Path) -> None:
+    """While later cities are loaded, which may take hours, a backfill of it can begin."""
+    await exported(source, tmp_path)
+    first, other = Database(database_url), Database(database_url)
+    await first.open()
+    await other.open()
+    try:
+        await load(first, Place.at(str(tmp_path)), None, clock=lambda: datetime.now(UTC))
+        assert await other.lock_series(["KXHIGHCHI"]) is None
+    finally:
+        await first.close()
+        await other.close()
+
+
+async def test_a_folder_that_the_manifest_does_not_name_is_reported(
+    source: str, database_url: str, tmp_path: Path
+) -> None:
+    """As after an export that was killed between taking a city out of the manifest and naming it again."""
+    await exported(source, tmp_path)
+    shutil.copytree(tmp_path / "chicago", tmp_path / "miami")
+    result = await loaded(database_url, tmp_path)
+    assert list(result.loaded) == ["chicago"]
+    assert "manifest.json of" in result.failed["miami"]
+    assert "export it again" in result.as_text()
+    assert not (await loaded(database_url, tmp_path, ["chicago"])).failed
