@@ -207,6 +207,13 @@ def test_the_unit_gives_the_service_as_long_to_stop_as_compose_does() -> None:
     assert COMPOSE["services"]["ingest"]["stop_grace_period"] == "15s"
 
 
+def test_only_a_wrong_setting_keeps_it_from_being_started_again() -> None:
+    """A fault of the program (70) and a database that is not there yet (3) are worth another start."""
+    assert re.findall(r"^Restart=(.*)$", UNIT, re.MULTILINE) == ["on-failure"]
+    assert re.findall(r"^(?:RestartPreventExitStatus|SuccessExitStatus)=(.*)$", UNIT, re.MULTILINE) == ["2"]
+    assert COMPOSE["services"]["ingest"]["restart"] == "unless-stopped"
+
+
 # The schema on Citus and TimescaleDB: what the page's statements ask of it.
 
 DISTRIBUTED = re.findall(r"create_distributed_table\('(\w+)', 'ticker'", OPERATIONS)

@@ -25,8 +25,8 @@ class Kind(Enum):
 _KINDS = {
     # Connection exceptions. PgBouncer uses 08P01 for all it has to say: no server yet, no connection free, too late.
     "08": Kind.LOST,
-    # "Cached plan must not change result type": somebody altered a table under a prepared statement.
-    "0A000": Kind.AGAIN,
+    # What this server cannot do at all, as Citus with some queries; see `kind_of` for the exception.
+    "0A": Kind.REFUSED,
     # A standby; a primary after a failover; `default_transaction_read_only`.
     "25006": Kind.MOVED,
     # The server ended an idle or long transaction; the session is gone with it.
@@ -84,6 +84,8 @@ POOLED = (
 def kind_of(error: asyncpg.PostgresError) -> Kind:
     """What to do about it."""
     code = str(error.sqlstate or "")
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return Kind.AGAIN  # somebody altered a table under a prepared statement
     if code == "08P01" and "startup parameter" in str(error):
         return Kind.REFUSED
     return _KINDS.get(code) or _KINDS.get(code[:2]) or Kind.FAULT

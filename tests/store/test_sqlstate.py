@@ -8,11 +8,11 @@ from kalshi_ingest.store.sqlstate import Kind, is_of_database, kind_of, translat
 
 _CODES = {
     Kind.LOST: "08000 08003 08004 08006 08P01 25P03 25P04 40003 53300 57P01 57P02 57P03 57P04 57P05",
-    Kind.AGAIN: "0A000 40001 40P01 55006 55P03 57014 72000",
+    Kind.AGAIN: "40001 40P01 55006 55P03 57014 72000",
     Kind.MOVED: "25006 58000 58030 58P01 F0000 XX000",
     Kind.FULL: "53000 53100 53200 53400",
-    Kind.REFUSED: "26000 42P05 28000 28P01 3D000 3F000 42501 42P01 42703 XX001 XX002",
-    Kind.FAULT: "42601 42883 42804 42P02 42P10 428C9 21000 22003 22P02 23505 25001 25P02 34000 54000 P0001 0A001",
+    Kind.REFUSED: "0A000 26000 42P05 28000 28P01 3D000 3F000 42501 42P01 42703 XX001 XX002",
+    Kind.FAULT: "42601 42883 42804 42P02 42P10 428C9 21000 22003 22P02 23505 25001 25P02 34000 54000 P0001",
 }
 
 
@@ -45,6 +45,10 @@ async def test_every_code_has_its_kind_and_says_whose_fault_it_is(kind: Kind, po
 async def test_a_pooler_that_refuses_a_parameter_does_not_pass_by_itself(postgres_url: str) -> None:
     error = await _raised(postgres_url, "08P01", "unsupported startup parameter: jit")
     assert kind_of(error) is Kind.REFUSED
+
+
+def test_a_table_that_was_altered_under_a_prepared_statement() -> None:
+    assert kind_of(asyncpg.InvalidCachedStatementError("cached statement plan is invalid")) is Kind.AGAIN
 
 
 async def test_what_the_user_reads(postgres_url: str) -> None:
