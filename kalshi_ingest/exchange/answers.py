@@ -16,6 +16,10 @@ MAX_BODY_BYTES = 16 * 2**20
 _RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
+class Garbled(ServerFailed):
+    """An answer that came whole and is no JSON. The next one may be, but patience will not make it so."""
+
+
 class WebPage(ServerFailed):
     """An answer that is no JSON because somebody else gave it, or a gateway in trouble."""
 
@@ -52,8 +56,9 @@ def decoded(body: bytes, path: str) -> Any:
         lenient = json.loads(body, strict=False, parse_constant=_finite, parse_float=_finite)
         orjson.dumps(lenient)  # it would take half surrogate pairs too, which no column can hold
         return lenient
-    except (ValueError, TypeError, RecursionError):
-        raise ServerFailed(f"GET {path}: status 200 with a body that is no JSON: {_excerpt(body)}") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        kind = Garbled if body.strip() else ServerFailed
+        raise kind(f"GET {path}: status 200 with a body that is no JSON: {error!s:.80}: {_excerpt(body)}") from None
 
 
 def _finite(text: str) -> float:

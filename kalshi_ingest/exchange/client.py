@@ -20,7 +20,7 @@ from kalshi_ingest.errors import (
     Transient,
     Unusable,
 )
-from kalshi_ingest.exchange.answers import WebPage, bounded, decoded, refusal, told_while_closed
+from kalshi_ingest.exchange.answers import Garbled, WebPage, bounded, decoded, refusal, told_while_closed
 from kalshi_ingest.exchange.clock import ExchangeClock
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
@@ -30,6 +30,8 @@ STATUS_PATH = "/exchange/status"
 
 T = TypeVar("T")
 
+_MOST_GARBLED = 4
+"""Bodies that came whole and are no JSON: one wrong value in a list would be asked for again for half a minute."""
 _ALIVE_SECONDS = 5.0
 """An answer this young shows that the exchange is there, whatever became of one request."""
 
@@ -128,7 +130,7 @@ class Client:
         not. Any other 4xx raises `Rejected` at once. What keeps every request from the exchange (a moved host, an
         unknown certificate, a refused key) raises `Unusable` or, if it may pass, `OutOfReach`, at once too.
         """
-        tally = tally or Tally()
+        tally, garbled = tally or Tally(), 0
         for attempt in range(1, self._retry.attempts + 1):
             try:
                 answer = read(await self._once(path, params, tally))
@@ -137,7 +139,8 @@ class Client:
             except Transient as error:
                 if not self._has_answered and (obstacle := await self._obstacle(error, attempt, path)) is not None:
                     raise obstacle.error() from None
-                if attempt == self._retry.attempts:
+                garbled += isinstance(error, Garbled)
+                if attempt == self._retry.attempts or garbled == _MOST_GARBLED:
                     raise await self._given_up(error, path, attempt) from error
                 tally.retries += 1
                 self._note(error, attempt)

@@ -121,6 +121,23 @@ def test_what_may_pass_is_tried_again(trouble: Reply | Handler) -> None:
     assert (tally.requests, tally.retries) == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"rows":[{"floor_strike":1e400}]}', "1e400 is no JSON number"),
+        (b'{"rows":[{"floor_strike":NaN}]}', "NaN is no JSON number"),
+        (b'{"rows":[{"title":"\\ud83d"}]}', "surrogates not allowed"),
+        (b'{"rows":[{"title":tru}]}', "char 18"),
+        (b"[" * 200_000, "recursion"),
+    ],
+)
+def test_an_answer_that_stays_no_json_is_not_asked_for_as_long_as_one_that_fails(body: bytes, reason: str) -> None:
+    script = Script(thing=[Reply(200, body)], exchange__status=[ALIVE])
+    with pytest.raises(ServerFailed, match=f"no JSON: .*{reason}.*4 attempts"):
+        get(script)
+    assert len(script.seen_at("/thing")) == 4
+
+
 def test_a_connection_that_is_hung_up_is_tried_again() -> None:
     """aiohttp itself repeats a GET once when its connection turns out dead, so the client needs fewer attempts."""
     script = Script(thing=[GOOD, hang_up, hang_up, hang_up, GOOD])
