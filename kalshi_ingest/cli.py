@@ -163,9 +163,9 @@ def _add_fetching(command: Command) -> None:
     follow.add_argument(
         "--stale-after",
         type=float,
-        default=15.0,
         metavar="SECONDS",
-        help="/readyz says no when a city's data are vouched for up to a moment longer ago (default 15)",
+        help="/readyz says no when a city's data are vouched for up to a moment longer ago "
+        "(default 15, and as much more as a cache before the exchange keeps its answers)",
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import aiohttp
 import asyncpg
@@ -22,12 +22,15 @@ from tests.test_cli import Ended, busy, ended, one_line, run, started
 SECOND = FIRST + timedelta(days=1)
 DAYS = ("--start", str(FIRST), "--end", str(SECOND))
 CHICAGO = ("--city", "chicago")
+LATER = datetime(2025, 10, 20, 12, tzinfo=UTC)
+"""The services' time, which the commands go by: nothing of the days changes any more."""
 WRONG_KEY = "hunter2-is-no-key"
 
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
     async with weather_of() as simulator:
+        simulator.world.clock.now = LATER
         yield simulator
 
 
@@ -132,10 +135,12 @@ async def test_the_grid_of_nothing(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["settlement", "minutes"])
-async def test_a_day_that_nobody_has_is_incomplete(settings: dict[str, str], what: str) -> None:
+async def test_a_day_that_nobody_has_is_incomplete(settings: dict[str, str], simulator: Simulator, what: str) -> None:
     """The simulated weather is long past; two days ago is over in Chicago too, whatever the hour."""
     day = str((await fetch(settings["DATABASE_URL"], "select (now() at time zone 'UTC')::date - 2"))[0][0])
-    result = await run("weather", what, "--start", day, "--end", day, *CHICAGO, **settings)
+    async with without(simulator, "NOWHERE") as iem:  # which tells today's time
+        command = ("weather", what, "--start", day, "--end", day, *CHICAGO)
+        result = await run(*command, **settings | {"IEM_URL": iem})
     no_traceback(result, 1)
     assert day in result.out
 

@@ -40,7 +40,8 @@ log = structlog.get_logger()
 
 def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
     """`backfill`: 0 when all that was asked for is proved complete, 1 when something is not, 130 when stopped."""
-    dates = dates_of(arguments.start, arguments.end)
+    exchange = exchange_of(settings)
+    dates = dates_of(arguments.start, arguments.end, exchange)
     wanted = wanted_series(arguments.city, arguments.series, dates)
     command = " ".join(
         ["backfill", "--start", arguments.start, "--end", arguments.end]
@@ -54,7 +55,7 @@ def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
         export = archive.prepared_export(arguments.parquet, [each.label for each in wanted])
         command += f" --parquet {archive.Place.at(arguments.parquet)}"  # as shown: a URI may carry a password
     with database_url(settings) as url:
-        code = asyncio.run(run_backfill(exchange_of(settings), url, wanted, dates, command))
+        code = asyncio.run(run_backfill(exchange, url, wanted, dates, command))
         if export is None or code == INTERRUPTED:
             return code
         say("")

@@ -1,5 +1,6 @@
 """What every command shares: exit codes, dates, the database's address, signals, and the way results are printed."""
 
+import asyncio
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from kalshi_ingest import terminal
 from kalshi_ingest.commands.signals import INTERRUPTED, current, stop_on_signals
 from kalshi_ingest.errors import DatabaseAway, OutOfReach, Unusable
 from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.session import Exchange
+from kalshi_ingest.jobs.session import Exchange, time_at
 from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
@@ -67,13 +68,18 @@ def embedded_server(data_dir: Path, *, keep: bool = False) -> Iterator[embedded.
             log.warning("the embedded server is still stopping", reason=str(error))
 
 
-def dates_of(start: str, end: str) -> Dates:
-    """The event dates of `--start` and `--end`. Raises `Unusable` for what is no date, reversed or in the future."""
+def dates_of(start: str, end: str, exchange: Exchange) -> Dates:
+    """The event dates of `--start` and `--end`. Raises `Unusable` for what is not a date, reversed or in the future.
+
+    Before a date is refused for lying in the future the exchange is asked for its time: this machine's may be wrong.
+    """
     first, last = date_of(start, "--start"), date_of(end, "--end")
     if first > last:
         raise Unusable(f"--start {first} lies after --end {last}")
     # Tomorrow's events are listed and traded from ten in the morning, New York time, of the day before.
     newest = now().date() + timedelta(days=1)
+    if last > newest:
+        newest = asyncio.run(time_at(exchange, now)).date() + timedelta(days=1)
     if last > newest:
         raise Unusable(f"--end {last} lies in the future: the newest event date that can exist is {newest}")
     return Dates(first, last)

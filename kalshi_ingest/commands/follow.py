@@ -4,12 +4,13 @@ import argparse
 import asyncio
 import gc
 import math
+from datetime import date
 from functools import partial
 
 import structlog
 
 from kalshi_ingest.commands.backfill import wanted_series
-from kalshi_ingest.commands.common import COMPLETE, database_url, dates_of, exchange_of, now
+from kalshi_ingest.commands.common import COMPLETE, database_url, date_of, exchange_of, now
 from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
@@ -33,11 +34,11 @@ log = structlog.get_logger()
 
 def follow(arguments: argparse.Namespace, settings: Settings) -> int:
     """`follow`: 0 when it was stopped; errors at the start as everywhere."""
-    if not (arguments.stale_after > 0 and math.isfinite(arguments.stale_after)):
+    if arguments.stale_after is not None and not 0 < arguments.stale_after < math.inf:
         raise Unusable(f"--stale-after {arguments.stale_after} is out of range: more than 0 seconds")
-    today = now().date()
-    dates = dates_of(arguments.start, str(today)) if arguments.start else Dates(today, today)
-    wanted = wanted_series(arguments.city, arguments.series, dates)
+    # Held against no clock: this machine's may be set minutes after its start, and a start to come is an empty gap.
+    start = date_of(arguments.start, "--start") if arguments.start else None
+    wanted = wanted_series(arguments.city, arguments.series, Dates(start or date.min, date.max))
     command = " ".join(
         ["follow"]
         + ([f"--start {arguments.start}"] if arguments.start else [])
@@ -45,9 +46,7 @@ def follow(arguments: argparse.Namespace, settings: Settings) -> int:
         + [f"--series {series}" for series in arguments.series]
         + ([f"--weather {arguments.weather}"] if arguments.weather != "settlement" else [])
     )
-    asked = Asked(
-        wanted, dates.start if arguments.start else None, _weather(arguments.weather, wanted, settings), command
-    )
+    asked = Asked(wanted, start, _weather(arguments.weather, wanted, settings), command)
     state = FollowState(
         {each.series_ticker: SeriesState(each) for each in wanted}, now(), stale_after=arguments.stale_after
     )

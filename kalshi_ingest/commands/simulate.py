@@ -44,7 +44,12 @@ def _simulator(arguments: argparse.Namespace, world: World) -> Simulator:
     path = arguments.public_key
     try:
         key = None if path is None else Path(path).read_bytes()
-        limits = Limits(requests_per_second=arguments.limit or None, latency=arguments.latency, public_key_pem=key)
+        limits = Limits(
+            requests_per_second=arguments.limit or None,
+            latency=arguments.latency,
+            public_key_pem=key,
+            cache_seconds=arguments.cache_seconds,
+        )
         return Simulator(world, limits, faults, weather=weather)
     except OSError as error:
         raise Unusable(f"cannot read the public key {path}: {error.strerror}") from None

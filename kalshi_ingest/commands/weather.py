@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.commands.common import (
     COMPLETE,
     INCOMPLETE,
@@ -21,7 +22,7 @@ from kalshi_ingest.commands.common import (
 from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, City, active_city
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
+from kalshi_ingest.jobs.minute_sources import Addresses, Iem, opened_source
 from kalshi_ingest.jobs.minutes import Asked as Wanted
 from kalshi_ingest.jobs.minutes import MinuteRun, plan
 from kalshi_ingest.jobs.minutes_report import plan_text, report
@@ -32,6 +33,7 @@ from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
+from kalshi_ingest.weather.client import learn_time
 
 Work = Callable[[Database, asyncio.Event], Coroutine[Any, Any, int]]
 
@@ -88,6 +90,13 @@ def _span(arguments: argparse.Namespace, first: date, now_: datetime) -> tuple[d
     return start, end
 
 
+async def _clock(url: str) -> ServerClock:
+    """The time at the service, which decides what is over: this machine's clock may be days off."""
+    clock = ServerClock(now)
+    await learn_time(clock, url)
+    return clock
+
+
 def _command(what: str, start: date, end: date, names: Sequence[str]) -> str:
     """As the ingestion log tells it."""
     return " ".join([f"weather {what}", f"--start {start}", f"--end {end}", *(f"--city {name}" for name in names)])
@@ -96,11 +105,12 @@ def _command(what: str, start: date, end: date, names: Sequence[str]) -> str:
 async def _settlement(
     arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City], stop: asyncio.Event
 ) -> int:
-    start, end = _span(arguments, await first_day(database, cities, now()), now())
+    clock = await _clock(settings.iem_url)
+    start, end = _span(arguments, await first_day(database, cities, clock()), clock())
     command = _command("settlement", start, end, arguments.city)
     asked = Asked(cities, start, end, command, again=arguments.again)
     async with services(settings.iem_url, settings.ncei_url) as ask:
-        job = SettlementJob(asked, ask, database, now)
+        job = SettlementJob(asked, ask, database, clock)
         settled = await job.run(stop)
     say(_json(settled.as_dict()) if arguments.json else settled.as_text())
     if job.interrupted:
@@ -111,16 +121,17 @@ async def _settlement(
 async def _minutes(
     arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City], stop: asyncio.Event
 ) -> int:
-    start, end = _span(arguments, await first_day(database, cities, now()), now())
     key = settings.visual_crossing_key
     addresses = Addresses(settings.iem_url, settings.visual_crossing_url, key.get_secret_value() if key else None)
     async with opened_source(addresses, arguments.source) as source:
-        planned = await plan(database, source, Wanted(cities, start, end, arguments.again), now())
+        clock = await _clock(settings.iem_url if source.name == Iem.name else settings.visual_crossing_url)
+        start, end = _span(arguments, await first_day(database, cities, clock()), clock())
+        planned = await plan(database, source, Wanted(cities, start, end, arguments.again), clock())
         say(plan_text(planned, source), sys.stderr if arguments.json else None)
         if arguments.dry_run:
             return COMPLETE
         started = time.monotonic()
-        job = MinuteRun(database, source, planned, now, _command("minutes", start, end, arguments.city))
+        job = MinuteRun(database, source, planned, clock, _command("minutes", start, end, arguments.city))
         progress = await unless_stopped(stop, job.run())
         outcome = await report(database, planned, progress or job.progress, source, time.monotonic() - started)
     say(_json(outcome.as_dict()) if arguments.json else "\n" + outcome.as_text())

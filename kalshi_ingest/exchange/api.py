@@ -1,7 +1,7 @@
 """The endpoints this program asks, each answer checked against its request."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,8 @@ from kalshi_ingest.domain.plausible import SLACK, trade_moments
 from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
 from kalshi_ingest.exchange import parse_candles
 from kalshi_ingest.exchange import parse_markets as parse
-from kalshi_ingest.exchange.client import STATUS_PATH, Client, Tally
+from kalshi_ingest.exchange.caching import Made
+from kalshi_ingest.exchange.client import STATUS_PATH, Client, Tally, Told
 from kalshi_ingest.exchange.parse_trades import TradeParser, check_moments
 
 TOKENS_PER_REQUEST = 10
@@ -43,6 +44,8 @@ class TradePage:
 
     trades: list[Trade]
     cursor: str | None
+    made: Made | None = None
+    """When the exchange made it; None: no tier holds the market, so nothing was answered."""
 
 
 class Api:
@@ -52,10 +55,19 @@ class Api:
         self._client = client
         self._trades = TradeParser()
 
+    def now(self) -> datetime:
+        """The time at the exchange, by its answers so far."""
+        return self._client.clock()
+
+    @property
+    def cache_seconds(self) -> float:
+        """For how long a cache before the exchange repeats an answer; 0: none is known."""
+        return self._client.cache_seconds
+
     async def cutoff(self) -> Cutoff:
         """The border between the live and the historical tier at this moment."""
         return await self._client.get(
-            "/historical/cutoff", {}, lambda answer: parse.cutoff(answer, self._client.clock())
+            "/historical/cutoff", {}, lambda answer: parse.cutoff(answer, self._client.clock.latest())
         )
 
     async def series(self, ticker: str, tally: Tally) -> Series:
@@ -102,8 +114,8 @@ class Api:
         limits = (FIRST_MARKETS, MARKETS_PER_PAGE)
         return self._pages(_MARKET_PATHS[tier], "markets", {"series_ticker": series_ticker}, limits, tally)
 
-    async def pulses(self, tickers: Sequence[str], tally: Tally) -> dict[str, Pulse]:
-        """How far some markets, `PULSES_PER_REQUEST` at most, have got; those that the live tier lacks are left out.
+    async def pulses(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, Pulse], Made]:
+        """How far some markets, `PULSES_PER_REQUEST` at most, had got, and when; what the live tier lacks is left out.
 
         A row that was not asked for is left out as well. One that cannot be read counts as one that states nothing: the
         lists of its series report it.
@@ -111,9 +123,11 @@ class Api:
         asked = frozenset(tickers)
         found: dict[str, Pulse] = {}
         pages = 0
+        made: Made | None = None
         filters = {"tickers": ",".join(tickers)}
-        async for rows in self._pages("/markets", "markets", filters, (MARKETS_PER_PAGE, MARKETS_PER_PAGE), tally):
-            for row in rows:
+        async for told in self._told_pages("/markets", "markets", filters, (MARKETS_PER_PAGE, MARKETS_PER_PAGE), tally):
+            made = told.made if made is None else made.and_(told.made)
+            for row in told.value:
                 ticker = row.get("ticker") if isinstance(row, dict) else None
                 if isinstance(ticker, str) and ticker in asked:
                     try:
@@ -123,7 +137,9 @@ class Api:
             pages += 1
             if len(found) == len(asked) or pages == 2:  # an exchange that ignores the filter lists all it has
                 break
-        return found
+        if made is None:
+            raise AssertionError("a list has at least one page")
+        return found, made
 
     async def is_trading(self) -> bool:
         """Whether the exchange says that it is open; false in its maintenance."""
@@ -148,7 +164,7 @@ class Api:
 
         def read(answer: Any) -> TradePage:
             trades = self._trades.page(parse.rows_of(answer, "trades", path), ticker)
-            check_moments(trades, ticker, earliest, min(latest, self._client.clock() + SLACK))
+            check_moments(trades, ticker, earliest, min(latest, self._client.clock.latest() + SLACK))
             following = parse.cursor_of(answer, path)
             if following is not None and not trades:
                 raise ServerFailed(f"GET {path} {ticker}: an empty page that promises more")
@@ -156,7 +172,8 @@ class Api:
                 raise BadPayload(f"GET {path} {ticker}: the next page's cursor is this page's: a loop")
             return TradePage(trades, following)
 
-        return await self._client.get(path, params, read, tally)
+        told = await self._client.ask(path, params, read, tally)
+        return replace(told.value, made=told.made)
 
     async def candles(
         self, ticker: str, series_ticker: str, tier: Tier, start: datetime, end: datetime, tally: Tally
@@ -190,10 +207,14 @@ class Api:
     async def _pages(
         self, path: str, key: str, filters: Mapping[str, str], limits: tuple[int, int], tally: Tally
     ) -> AsyncIterator[list[Any]]:
-        """The rows of a list, page by page; `limits` are the rows of the first and of every later page.
+        """The rows of a list, page by page; `limits` are the rows of the first and of every later page."""
+        async for told in self._told_pages(path, key, filters, limits, tally):
+            yield told.value
 
-        The cursor carries no filters, so every page repeats them.
-        """
+    async def _told_pages(
+        self, path: str, key: str, filters: Mapping[str, str], limits: tuple[int, int], tally: Tally
+    ) -> AsyncIterator[Told[list[Any]]]:
+        """The same, each page with when it was made. The cursor carries no filters, so every page repeats them."""
         seen: set[str] = set()
         cursor: str | None = None
 
@@ -204,8 +225,9 @@ class Api:
             asked = {**filters, "limit": str(limits[0] if cursor is None else limits[1])}
             if cursor is not None:
                 asked["cursor"] = cursor
-            page, cursor = await self._client.get(path, asked, read, tally)
-            yield page
+            told = await self._client.ask(path, asked, read, tally)
+            page, cursor = told.value
+            yield Told(page, told.made)
             if cursor is None:
                 return
             if cursor in seen:

@@ -15,10 +15,10 @@ import aiohttp
 import orjson
 import structlog
 
+from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.errors import BadPayload, Rejected
 from kalshi_ingest.exchange.channel_messages import Event, Gap, decoded
 from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk, error_code
-from kalshi_ingest.exchange.clock import ExchangeClock
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.obstacles import MOVED, Address, in_moving
 
@@ -77,7 +77,7 @@ class Channel:
         """Times so far that messages were lost or may have been, the first connection included."""
         self.messages = 0
         """Messages heard so far, of any kind."""
-        self._clock = clock or ExchangeClock()
+        self._clock = clock or ServerClock()
         self._http = http
         self._url = url
         self._signer = signer

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from kalshi_ingest.clocks import ServerClock, steady
+from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.errors import (
     BadPayload,
     Disconnected,
@@ -21,7 +23,7 @@ from kalshi_ingest.errors import (
     Unusable,
 )
 from kalshi_ingest.exchange.answers import Garbled, WebPage, bounded, decoded, refusal, told_while_closed
-from kalshi_ingest.exchange.clock import ExchangeClock
+from kalshi_ingest.exchange.caching import Made, copy_of
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.obstacles import MOVED, Address, Obstacle, in_connecting, in_moving, web_page
@@ -50,6 +52,10 @@ class _Unreached(Disconnected):
         self.obstacle = obstacle
 
 
+_CACHE_SEEN_SECONDS = 600.0
+"""A cache of which no answer has told for so long is taken to be gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and how patiently a request is repeated, and how long each phase of it may take (seconds)."""
@@ -70,6 +76,14 @@ class Tally:
     retries: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Told(Generic[T]):
+    """An answer, read, and when it was made."""
+
+    value: T
+    made: Made
+
+
 class Client:
     """Asks the exchange. Built once; every worker shares its session, its pace and its knowledge of failures."""
 
@@ -84,7 +98,7 @@ class Client:
         random: Random | None = None,
     ) -> None:
         self.pacer = pacer
-        self.clock = ExchangeClock()
+        self.clock = ServerClock()
         """The time at the exchange, by its answers so far."""
         self.default_cost = 1.0
         """Cost of a path that `costs` does not name."""
@@ -109,6 +123,12 @@ class Client:
         )
         self._address = Address("the exchange", self._base_url, "KALSHI_INGEST_API_URL")
         self._answered_at = float("-inf")
+        self._cache_seconds, self._cache_seen_at = 0.0, float("-inf")
+
+    @property
+    def cache_seconds(self) -> float:
+        """For how long a cache before the exchange repeats an answer, as its answers of late told; 0: none is known."""
+        return self._cache_seconds if steady() - self._cache_seen_at < _CACHE_SEEN_SECONDS else 0.0
 
     @property
     def base_url(self) -> str:
@@ -130,10 +150,17 @@ class Client:
         not. Any other 4xx raises `Rejected` at once. What keeps every request from the exchange (a moved host, an
         unknown certificate, a refused key) raises `Unusable` or, if it may pass, `OutOfReach`, at once too.
         """
+        return (await self.ask(path, params, read, tally)).value
+
+    async def ask(
+        self, path: str, params: Mapping[str, str], read: Callable[[Any], T], tally: Tally | None = None
+    ) -> Told[T]:
+        """The same as `get`, with the moment that the answer vouches for."""
         tally, garbled = tally or Tally(), 0
         for attempt in range(1, self._retry.attempts + 1):
             try:
-                answer = read(await self._once(path, params, tally))
+                told, made = await self._once(path, params, tally)
+                answer = Told(read(told), made)
             except Rejected as error:
                 raise await self._judged(error, path) from None
             except Transient as error:
@@ -172,6 +199,19 @@ class Client:
     def _answers(self) -> bool:
         """Whether it answered a moment ago."""
         return asyncio.get_running_loop().time() - self._answered_at < _ALIVE_SECONDS
+
+    def _made(self, headers: Mapping[str, str], asked_at: float) -> Made:
+        """When the answer that arrives now was made. What it tells of time and of a cache is remembered."""
+        copy = copy_of(headers)
+        age = copy.age
+        if not copy.restamped:
+            age = max(age, self.clock.heard(headers.get("Date"), asked_at, copy.longest))
+        if copy.longest >= self.cache_seconds:
+            self._cache_seconds = copy.longest
+        if copy.longest > 0:
+            self._cache_seen_at = steady()
+        at_us = to_microseconds(self.clock.earliest(asked_at)) - round(age * 1e6)
+        return Made(at_us, age, copy.kept)
 
     def _delay(self, attempt: int) -> float:
         """Full jitter: anything up to the doubled delay, so that workers that failed together come back apart."""
@@ -228,10 +268,11 @@ class Client:
             )
         return f"{said}; there is no API at {self._base_url}: check KALSHI_INGEST_API_URL, or upgrade this program"
 
-    async def _once(self, path: str, params: Mapping[str, str], tally: Tally) -> Any:
+    async def _once(self, path: str, params: Mapping[str, str], tally: Tally) -> tuple[Any, Made]:
         sent_at = await self.pacer.turn(self.costs.get(path, self.default_cost))
         tally.requests += 1
         self.sent += 1
+        asked_at = steady()
         moment = int(self.clock().timestamp() * 1000)  # a signature of another time is refused
         headers = self._signer.headers("GET", self._base_path + path, moment) if self._signer else None
         try:
@@ -240,12 +281,9 @@ class Client:
             ) as response:
                 body = await bounded(response, path)
                 if response.status == 200:
-                    told = decoded(body, path)
-                    if "Age" not in response.headers:  # a cache tells when its answer was made, not what time it is
-                        self.clock.heard(response.headers.get("Date"))
-                    return told
+                    return decoded(body, path), self._made(response.headers, asked_at)
                 if path == STATUS_PATH and (told := told_while_closed(body)) is not None:
-                    return told
+                    return told, Made(to_microseconds(self.clock.earliest(asked_at)))
                 error = refusal(response, body, path)
                 if response.status in MOVED:
                     location = response.headers.get("Location")

@@ -83,7 +83,7 @@ class Backfill:
     async def _work(self, stop: asyncio.Event) -> None:
         tools = self._tools
         writer = Writer(
-            tools.writing, lambda: self.run_id, tools.clock, queued=tools.workers + 1, candles=tools.candles
+            tools.writing, lambda: self.run_id, tools.api.now, queued=tools.workers + 1, candles=tools.candles
         )
         feed = Feed(list(self.progress))
         border = Border(tools.api)

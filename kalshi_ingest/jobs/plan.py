@@ -57,7 +57,7 @@ class SeriesPlan:
         """`turn` is shared by the plans of a run: a decoded page of markets takes megabytes."""
         self._api = tools.api
         self._database = tools.planning
-        self._clock = tools.clock
+        self._clock = tools.api.now
         self._progress = progress
         self._dates = dates
         self._run_id = run_id
@@ -258,7 +258,7 @@ class SeriesPlan:
         async def work(connection: asyncpg.Connection, _: bool) -> None:
             now = self._clock()
             await catalog.store_events(connection, _unique(events), self._city, now)
-            counts = self._listed.counts(self._dates.start, self._dates.end, now.date())
+            counts = self._listed.counts(self._dates.start, self._dates.end, self._clock().date())
             await listings.store_listings(connection, self._series, counts, self._run_id, now)
 
         await self._database.run(work)

@@ -3,15 +3,16 @@
 import gc
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import aiohttp
 import structlog
 
-from kalshi_ingest.errors import Permanent, Rejected, Unusable
+from kalshi_ingest.clocks import AGREEING, ServerClock
+from kalshi_ingest.errors import OutOfReach, Permanent, Rejected, Transient, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
@@ -22,6 +23,7 @@ from kalshi_ingest.store.database import PATIENCE, Database
 
 _FEWEST_WORKERS = 4
 _MOST_WORKERS = 96
+_ASKING_THE_TIME = RetryPolicy(attempts=2, first_delay=0.3, connect_timeout=3.0, read_timeout=5.0, total_timeout=6.0)
 _SECONDS_PER_PAGE = 0.5
 """What a page may take, from its turn to its commit, without the budget being left unused."""
 
@@ -38,6 +40,8 @@ class Exchange:
     requests_per_second: float | None = None
     workers: int | None = None
     retry: RetryPolicy | None = None
+    clock: ServerClock = field(default_factory=ServerClock, compare=False)
+    """The time there, by all its answers so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,9 @@ async def opened(
         connector = aiohttp.TCPConnector(limit=_MOST_WORKERS * 3)
         async with aiohttp.ClientSession(connector=connector, headers={"User-Agent": "kalshi-ingest"}) as http:
             pacer = Pacer(exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
+            await learn_time(http, exchange)
             client = Client(http, exchange.url, pacer, signer=signer, retry=exchange.retry)
+            client.clock = exchange.clock
             api = Api(client)
             if signer is not None:
                 await _learn_budget(api, client, exchange)
@@ -94,6 +100,29 @@ async def opened(
 def workers_for(requests_per_second: float) -> int:
     """Enough workers that their pages' latency never leaves budget unused."""
     return max(_FEWEST_WORKERS, min(_MOST_WORKERS, math.ceil(requests_per_second * _SECONDS_PER_PAGE)))
+
+
+async def learn_time(http: aiohttp.ClientSession, exchange: Exchange) -> None:
+    """Ask the exchange what time it is there until its answers agree; unsigned, as a signature has to be of that time.
+
+    What else may be wrong with the exchange is not judged here: the first request of the work itself tells.
+    """
+    client = Client(http, exchange.url, Pacer(ANONYMOUS_REQUESTS_PER_SECOND), retry=_ASKING_THE_TIME)
+    client.clock = exchange.clock
+    for _ in range(2 * AGREEING):
+        if exchange.clock.agreed:
+            return
+        with suppress(Transient, Permanent, OutOfReach):
+            await Api(client).is_trading()
+        if not exchange.clock.known:
+            return
+
+
+async def time_at(exchange: Exchange, clock: Callable[[], datetime]) -> datetime:
+    """The time at the exchange, UTC; where it does not answer, what `clock` says."""
+    async with aiohttp.ClientSession(headers={"User-Agent": "kalshi-ingest"}) as http:
+        await learn_time(http, exchange)
+    return exchange.clock() if exchange.clock.known else clock()
 
 
 async def migrated(database_url: str, patience: float = PATIENCE) -> list[str]:

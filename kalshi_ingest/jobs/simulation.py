@@ -74,6 +74,13 @@ def add_simulate_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=float, default=20.0, help="requests/s allowed, 0 for no limit (default 20)")
     parser.add_argument("--latency", type=float, default=0.0, help="mean seconds added to each answer (default 0)")
+    parser.add_argument(
+        "--cache-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="a shared cache repeats each answer with market data for so long (default 0: no cache; reported: 15)",
+    )
     parser.add_argument("--error-rate", type=float, default=0.0, help="share of requests that fail (default 0)")
 
 
@@ -111,6 +118,7 @@ def check_simulation(arguments: argparse.Namespace, start: date, end: date) -> N
         ("--archive-age", arguments.archive_age, 0 <= (arguments.archive_age or 0) <= 3650, "0 to 3650"),
         ("--limit", arguments.limit, 0 <= arguments.limit < math.inf, "0 or more"),
         ("--latency", arguments.latency, 0 <= arguments.latency < math.inf, "0 or more"),
+        ("--cache-seconds", arguments.cache_seconds, 0 <= arguments.cache_seconds <= 3600, "0 to 3600"),
         ("--error-rate", arguments.error_rate, 0 <= arguments.error_rate <= 1, "0 to 1"),
     ):
         if not fits:

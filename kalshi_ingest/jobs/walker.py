@@ -10,12 +10,14 @@ from decimal import Decimal
 import asyncpg
 import structlog
 
+from kalshi_ingest.clocks import steady
 from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.completeness import tiers_of
-from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, to_datetime, to_microseconds
+from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Unit, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
+from kalshi_ingest.exchange.caching import Made
 from kalshi_ingest.jobs.feed import Feed, Task
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.tools import Tools
@@ -31,9 +33,11 @@ _RELOADS = 3
 """Times that a market may turn out to be stored otherwise than its walk believed, before it fails."""
 _FIRST_SECONDS = 5.0
 """How long the first pages wait for the cutoff, which saves them a request each."""
+_LONGEST_REPEAT = 60.0
+"""Seconds that a second walk waits at most for a cache to forget the pages of the first."""
 
-OnPage = Callable[[Task, Sequence[Trade], int | None], None]
-"""(task, the page's trades, the moment after which candles were held back)."""
+OnPage = Callable[[Task, TradePage, int | None], None]
+"""(task, the page, the moment after which candles were held back)."""
 
 _ANEW_SECONDS = 3_600.0
 """A market is walked anew this often at most: an exchange that wavers fails it in between."""
@@ -92,7 +96,6 @@ class Walker:
         self._on_page = on_page
         self._api = tools.api
         self._database = tools.writing
-        self._clock = tools.clock
         self._writer = writer
         self._border = border
         self._progress = progress
@@ -108,7 +111,7 @@ class Walker:
         """One market. Its own errors fail it and nothing else; the reason goes into its checkpoint and the log."""
         progress = self._progress[task.unit.series_ticker]
         since_us = since(task.known, task.unit) if task.only_new else None
-        if since_us is not None and since_us > to_microseconds(self._clock()):
+        if since_us is not None and since_us > to_microseconds(self._api.now()):
             since_us = None  # a wrong moment of an older version: nothing lies after it
         tiers = await self._border.tiers(task.unit, since_us)
         walk = Walk(task.unit, tiers, task.known, since_us=since_us, unwritten=task.unwritten)
@@ -169,10 +172,11 @@ class Walker:
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
         resumed = walk.checkpoint.cursor is not None
-        closed_us = self._closed_us(walk, task.known)
+        shown = _Shown(walk, task.known)
         answered: set[Tier] = set()
         reloads = 0
         while (position := walk.position) is not None:
+            await shown.forgotten(walk)
             try:
                 page = await self._page(unit, walk.checkpoint.since_us, position, answered, progress)
             except Rejected as error:
@@ -190,7 +194,8 @@ class Walker:
                 if walk.skip(tiers):
                     continue
                 raise BadPayload(f"{unit.ticker}: the exchange contradicts what is held and then shows no trade")
-            step = walk.take(page.trades, page.cursor, tiers, closed_us)
+            shown.take(walk, page.made)
+            step = walk.take(page.trades, page.cursor, tiers, shown.closed_us)
             try:
                 written = await self._writer.write(walk.held, step)
             except Outdated as error:
@@ -211,7 +216,7 @@ class Walker:
             progress.candles_1m += written.candles_1m
             progress.candles_5m += written.candles_5m
             if self._on_page is not None:
-                self._on_page(task, page.trades, closed_us)
+                self._on_page(task, page, shown.closed_us)
 
     def _begins_anew(self, walk: Walk, tiers: Sequence[Tier], progress: SeriesProgress, reason: str) -> bool:
         """Let a walk replace what is held, because it contradicts the exchange; false when it was replaced just now.
@@ -226,18 +231,6 @@ class Walker:
         progress.warnings.append(f"{reason}: the market was walked anew, and what the exchange says now was stored")
         walk.begin_anew(tiers)
         return True
-
-    def _closed_us(self, walk: Walk, known: Checkpoint | None) -> int | None:
-        """Up to when candles may be written: what is made after this moment, this walk does not see.
-
-        A walk that goes on where it broke off saw nothing newer than what its first page held.
-        """
-        if walk.checkpoint.settled_first:
-            return None
-        now_us = to_microseconds(self._clock()) - GUARD_US
-        newest_us = walk.checkpoint.newest_us
-        goes_on = known is not None and known.state == "walking" and newest_us is not None
-        return min(now_us, newest_us or now_us) if goes_on else now_us
 
     async def _page(
         self,
@@ -269,6 +262,36 @@ class Walker:
                 f"{_contracts(checkpoint.contracts_stored)} contracts, the exchange's own volume is "
                 f"{_contracts(checkpoint.exchange_volume)} (walked twice, every tier)"
             )
+
+
+class _Shown:
+    """What the pages of one walk prove, which is as old as the exchange, or a cache, made them."""
+
+    def __init__(self, walk: Walk, known: Checkpoint | None) -> None:
+        # A walk that resumes where it broke off saw nothing newer than what its first page held.
+        resumes = known is not None and known.state == "walking" and not walk.checkpoint.settled_first
+        self.closed_us = walk.checkpoint.newest_us if resumes else None
+        """Candles that end later may not be written: what was made after it, the walk does not see. None: none will."""
+        self._repeated_until = 0.0
+
+    def take(self, walk: Walk, made: Made | None) -> None:
+        """A page was made then; None: no tier answered."""
+        if made is not None and walk.checkpoint.walk == 1:
+            repeated = min(_LONGEST_REPEAT, made.kept or made.age)
+            self._repeated_until = max(self._repeated_until, steady() + repeated)
+        if walk.checkpoint.settled_first:
+            self.closed_us = None
+            return
+        bounds = [] if self.closed_us is None else [self.closed_us]
+        if made is not None:
+            bounds.append(made.at_us - GUARD_US)
+        self.closed_us = min(bounds, default=0)
+
+    async def forgotten(self, walk: Walk) -> None:
+        """Wait, before the second walk, until a cache no longer answers with the pages of the first."""
+        if walk.checkpoint.walk > 1 and self._repeated_until > 0:
+            await asyncio.sleep(max(0.0, self._repeated_until - steady()))
+            self._repeated_until = 0.0
 
 
 def _contracts(hundredths: int | None) -> str:

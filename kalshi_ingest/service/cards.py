@@ -40,7 +40,7 @@ def _freshness(state: FollowState, series: SeriesState) -> str:
     known = state.age(series)
     if known is None:
         return '<span class="badge bad"><span aria-hidden="true">○</span> not up to date yet</span>'
-    if known > state.stale_after and state.phase is not Phase.MAINTENANCE:
+    if known > state.stale_seconds and state.phase is not Phase.MAINTENANCE:
         return '<span class="badge bad"><span aria-hidden="true">✕</span> stale</span>'
     return '<span class="badge good"><span aria-hidden="true">✓</span> fresh</span>'
 

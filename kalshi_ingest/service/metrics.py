@@ -86,6 +86,18 @@ def _series(state: FollowState) -> Iterator[Metric]:
     yield _by_city("unsettled_markets", "Markets that have not settled.", every, lambda each: each.unsettled_markets)
     yield _by_city("backlog_markets", "Markets that wait for a walk.", every, lambda each: each.backlog)
     yield _by_city("failing", "Things that fail at present.", every, lambda each: len(each.failed))
+    yield _by_city(
+        "missing_contracts",
+        "Contracts of the exchange's own volume, of markets that trade, that no walk finds a trade for.",
+        every,
+        lambda each: sum(each.missing.values()) / 100,
+    )
+    yield _by_city(
+        "accepted_deficit_contracts",
+        "The same where the difference stood still for so long that it is put down to the exchange's own books.",
+        every,
+        lambda each: sum(each.accepted.values()) / 100,
+    )
     yield from _series_counters(every)
 
 
@@ -109,6 +121,9 @@ def _exchange(state: FollowState) -> Iterator[Metric]:
         ("rate_limited", "Answers with status 429.", state.rate_limited),
     ):
         yield CounterMetricFamily(_PREFIX + name, meaning, value=value)
+    yield _single("volumes_doubted", "1 while volumes stand still and trades go on.", int(state.volumes_doubted))
+    yield _single("cache_seconds", "How long a cache before the exchange repeats its answers.", state.cache_seconds)
+    yield _single("stale_after_seconds", "What is vouched for up to longer ago is not ready.", state.stale_seconds)
     yield _single("request_budget_per_second", "Requests a second that may go at most.", state.requests_per_second)
     yield _single("request_pace_per_second", "Requests a second that may go at present.", state.pace)
 

@@ -22,7 +22,8 @@ class Limits:
     `requests_per_second` is the anonymous budget, `authenticated_requests_per_second` that of signed
     requests; None stands for no limit, except that signed requests then share the anonymous budget.
     `burst_seconds` is the bucket's capacity in seconds of refill. `latency` is the mean number of seconds
-    added to each answer. `overlap` keeps archived rows in the live tier that much longer.
+    added to each answer. `cache_seconds`: a shared cache repeats answers with market data for so long, at no
+    cost, signed or not; 0 is no cache. `overlap` keeps archived rows in the live tier that much longer.
     """
 
     requests_per_second: float | None = None
@@ -31,6 +32,7 @@ class Limits:
     overlap: timedelta = timedelta(0)
     authenticated_requests_per_second: float | None = None
     public_key_pem: bytes | None = None
+    cache_seconds: float = 0.0
 
 
 class TokenBucket:

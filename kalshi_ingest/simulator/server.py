@@ -14,6 +14,7 @@ from aiohttp import web
 
 from kalshi_ingest.simulator.bad_answers import NEEDS_BODY, ON_THE_WAY, answer_badly, too_many
 from kalshi_ingest.simulator.budget import Budgets, Limits
+from kalshi_ingest.simulator.cache import Cache
 from kalshi_ingest.simulator.channel import Channel
 from kalshi_ingest.simulator.clock import http_date
 from kalshi_ingest.simulator.control import control_routes
@@ -65,6 +66,7 @@ class Simulator:
         self._faults = faults or Faults()
         self._clock = clock
         self._budgets = Budgets(self.limits, clock)
+        self._cache = Cache(self.limits.cache_seconds, clock)
         self._plan = FaultPlan(self._faults, self.stats)
         self._exchange = Exchange(world, self.limits, self._budgets, self._plan)
         self._doorkeeper = Doorkeeper(self.limits.public_key_pem)
@@ -143,6 +145,10 @@ class Simulator:
         resumes = self._faults.maintenance.resumes(self.world.clock.now)
         if resumes is not None and route != _STATUS_ROUTE:
             return gateway_page()
+        cached = self._cache.covers(route)
+        if cached and (repeated := self._cache.repeated(request.path_qs)) is not None:
+            self.stats.cache_hits += 1
+            return repeated
         try:
             signed = self._doorkeeper.is_signed(request.headers, request.method, request.path)
             allowed = self._budgets.take(signed=signed)
@@ -154,6 +160,8 @@ class Simulator:
             call = Call(request.match_info, request.query, signed)
             kind = self._fault_on_the_way(route, ticker)
             if kind is None:
+                if cached:
+                    return self._cache.keep(request.path_qs, self._answered(answer, call), self._now())
                 return _good(self._answered(answer, call), 200 if resumes is None else self._faults.maintenance.status)
             body = self._answered(answer, call) if kind in NEEDS_BODY else b""
             with contextlib.suppress(ConnectionError):  # the client may leave before a slow or huge end
@@ -167,7 +175,11 @@ class Simulator:
             return answer(self._exchange, call)
 
     async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Date"] = http_date(self.world.clock.micros // SECOND)
+        if "Age" not in response.headers:  # the cache keeps the one of when its answer was made
+            response.headers["Date"] = self._now()
+
+    def _now(self) -> str:
+        return http_date(self.world.clock.micros // SECOND)
 
     def _fault_on_the_way(self, route: str, ticker: str | None) -> str | None:
         kind = self._plan.random_kind()

@@ -26,6 +26,8 @@ class Stats:
         """Faults that were really committed, by kind."""
         self.channel: Counter[str] = Counter()
         """WebSocket: connections, refused ones, messages pushed, and faults by kind."""
+        self.cache_hits = 0
+        """Answers that the cache repeated."""
         self.tokens_spent = 0
         self.request_times = array("d")
         self.throttled_times = array("d")
@@ -90,6 +92,7 @@ class Stats:
             "throttled": self.throttled,
             "throttled_after_first_second": self.throttled_after(1.0),
             "answered_200": self.answered_200,
+            "cache_hits": self.cache_hits,
             "tokens_spent": self.tokens_spent,
             "first_request": self.first_request,
             "last_request": self.last_request,

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import final
@@ -12,6 +13,7 @@ import aiohttp
 import structlog
 
 from kalshi_ingest import obstacles
+from kalshi_ingest.clocks import AGREEING, ServerClock, steady
 from kalshi_ingest.errors import BadPayload, Disconnected, OutOfReach, Permanent, RateLimited, ServerFailed, Transient
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -22,6 +24,8 @@ USER_AGENT = "kalshi-ingest"
 
 _WRONG_PLACE = frozenset({404, 405, 410})
 """From a service that has answered nothing yet, these may mean that its address is wrong."""
+_TIME_SECONDS = 5.0
+"""How long a service may take to tell what time it is."""
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -231,6 +235,25 @@ class Service:
             for form in {self._secret, quote(self._secret, safe=""), quote_plus(self._secret)}:
                 text = text.replace(form, "***")
         return text
+
+
+async def learn_time(clock: ServerClock, base_url: str) -> None:
+    """Let `clock` learn the time at a service, as soon as its answers agree.
+
+    Any answer tells it, a refusal too. A service that does not answer leaves the clock as it is: the requests to follow
+    say so.
+    """
+    async with aiohttp.ClientSession(
+        headers={"User-Agent": USER_AGENT}, timeout=aiohttp.ClientTimeout(_TIME_SECONDS)
+    ) as http:
+        for _ in range(2 * AGREEING):
+            asked_at = steady()
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with http.head(base_url, allow_redirects=False) as answer:
+                    if "Age" not in answer.headers:  # a cache tells when its answer was made
+                        clock.heard(answer.headers.get("Date"), asked_at)
+            if clock.agreed or not clock.known:
+                return
 
 
 def _excerpt(body: bytes) -> str:

@@ -1,130 +1,44 @@
-"""The exchange's clock: the local one while both agree, a shifted one while they do not."""
+"""What an answer of the exchange tells of the time, and of its own age: a cache may have made it."""
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from kalshi_ingest.domain.model import to_datetime
 from kalshi_ingest.errors import IngestError
-from kalshi_ingest.exchange.clock import ExchangeClock
+from kalshi_ingest.exchange.caching import Copy, Made, copy_of
+from kalshi_ingest.exchange.client import Client
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
 
-NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-
-
-class Wall:
-    """A local clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
+THERE = datetime(2031, 5, 1, tzinfo=UTC)
+CACHED = {"Cache-Control": "public, max-age=15", "x-kalshi-cache-hits": "3"}
 
 
 def header(at: datetime) -> str:
     return format_datetime(at, usegmt=True)
 
 
-@pytest.fixture
-def wall() -> Wall:
-    return Wall()
+def asked(*headers: dict[str, str], status: int = 200) -> tuple[list[Made], Client]:
+    """When each of some answers was made, and the client that asked."""
+    replies = [Reply(status, headers={"Date": header(THERE)} | each) for each in headers]
+    script = Script(thing=replies + replies[-1:] * 8)
+    made: list[Made] = []
 
+    def read(answer: Any) -> Any:
+        return answer
 
-@pytest.fixture
-def clock(wall: Wall) -> ExchangeClock:
-    return ExchangeClock(wall)
+    async def scenario() -> Client:
+        async with serving(script.answer) as url, asking(url) as client:
+            for _ in headers:
+                with nullcontext() if status == 200 else pytest.raises(IngestError):
+                    made.append((await client.ask("/thing", {}, read)).made)
+            return client
 
-
-def test_before_any_answer_it_is_the_local_clock(wall: Wall, clock: ExchangeClock) -> None:
-    assert clock() == NOON
-    wall.now += timedelta(microseconds=1)
-    assert clock() == wall.now
-
-
-@pytest.mark.parametrize("seconds", [-2, -1, 0, 1])
-def test_a_header_that_agrees_within_two_seconds_shifts_nothing(clock: ExchangeClock, seconds: int) -> None:
-    clock.heard(header(NOON + timedelta(seconds=seconds)))
-    assert clock() == NOON
-
-
-@pytest.mark.parametrize("seconds", [-86_400, -3, 2, 3, 3600, 10**8])
-def test_a_header_that_differs_is_followed(wall: Wall, clock: ExchangeClock, seconds: int) -> None:
-    clock.heard(header(NOON + timedelta(seconds=seconds)))
-    assert clock() == NOON + timedelta(seconds=seconds + 0.5)
-    wall.now += timedelta(seconds=7)
-    assert clock() == NOON + timedelta(seconds=seconds + 7.5)
-
-
-def test_the_edge_is_two_seconds_from_the_middle_of_the_header_s_second(wall: Wall, clock: ExchangeClock) -> None:
-    said = header(NOON)
-    for edge in (NOON + timedelta(seconds=2.5), NOON - timedelta(seconds=1.5)):
-        wall.now = edge
-        clock.heard(said)
-        assert clock() == edge
-    for beyond in (NOON + timedelta(seconds=2.500001), NOON - timedelta(seconds=1.500001)):
-        wall.now = beyond
-        clock.heard(said)
-        assert clock() == NOON + timedelta(seconds=0.5)
-
-
-def test_a_jump_of_the_local_clock_is_undone_by_the_next_answer_and_its_return_too(
-    wall: Wall, clock: ExchangeClock
-) -> None:
-    wall.now -= timedelta(days=3)
-    clock.heard(header(NOON))
-    assert clock() == NOON + timedelta(seconds=0.5)
-    wall.now = NOON + timedelta(seconds=10)
-    clock.heard(header(NOON + timedelta(seconds=10)))
-    assert clock() == wall.now
-
-
-def test_an_exchange_a_thousand_times_faster_is_followed(wall: Wall, clock: ExchangeClock) -> None:
-    for second in range(1, 60):
-        wall.now = NOON + timedelta(seconds=second)
-        there = NOON + timedelta(seconds=1000 * second)
-        clock.heard(header(there))
-        assert abs(clock() - there) <= timedelta(seconds=0.5)
-
-
-UNREADABLE = [
-    None,
-    "",
-    "yesterday",
-    "Sun, 22 Nov 2026",
-    "2026-11-22T12:00:00Z",
-    "Sun, 22 Nov 2026 12:00:00",
-    "Sun, 22 Nov 2026 12:00:00 -0000",
-    "Sun, 99 Nov 2026 12:00:00 GMT",
-    "Sun, 22 Nov 2026 12:00:00 +9999999999",
-]
-
-
-@pytest.mark.parametrize("said", UNREADABLE)
-def test_a_header_that_is_missing_or_unreadable_changes_nothing(clock: ExchangeClock, said: str | None) -> None:
-    clock.heard(said)
-    assert clock() == NOON
-    clock.heard(header(NOON + timedelta(hours=1)))
-    clock.heard(said)
-    assert clock() == NOON + timedelta(hours=1, seconds=0.5)
-
-
-@given(st.text() | st.from_regex(r"\A[A-Z][a-z]{2}, [0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,5} [0-9:]{1,9} [-+A-Z0-9]{0,6}\Z"))
-def test_no_header_is_an_error(said: str) -> None:
-    ExchangeClock(Wall()).heard(said)
-
-
-def test_the_time_is_aware_and_in_utc_from_the_first_moment() -> None:
-    clock = ExchangeClock()
-    assert clock().tzinfo is UTC
-    assert abs(clock() - datetime.now(UTC)) < timedelta(seconds=5)
-    clock.heard("Sun, 22 Nov 2020 14:00:00 +0200")
-    assert clock().tzinfo is UTC
-    assert abs(clock() - datetime(2020, 11, 22, 12, tzinfo=UTC)) < timedelta(seconds=5)
+    return made, virtual_clock.run(scenario(), grace=GRACE)
 
 
 @pytest.mark.parametrize(
@@ -132,13 +46,57 @@ def test_the_time_is_aware_and_in_utc_from_the_first_moment() -> None:
 )
 def test_the_client_hears_the_time_with_every_good_answer(status: int, more: dict[str, str], heard: bool) -> None:
     """A gateway's error page and a cache's answer have times of their own."""
-    there = datetime(2031, 5, 1, tzinfo=UTC)
-    script = Script(thing=[Reply(status, headers={"Date": header(there)} | more)] * 9)
+    _, client = asked(more, status=status)
+    assert (abs(client.clock() - THERE) < timedelta(seconds=5)) is heard
 
-    async def scenario() -> datetime:
-        async with serving(script.answer) as url, asking(url) as client:
-            with nullcontext() if status == 200 else pytest.raises(IngestError):
-                await client.get("/thing", {}, lambda answer: answer)
-            return client.clock()
 
-    assert (abs(virtual_clock.run(scenario(), grace=GRACE) - there) < timedelta(seconds=5)) is heard
+def test_a_fresh_answer_vouches_for_the_moment_it_was_asked_for_and_no_later() -> None:
+    made, _ = asked({}, {}, {})
+    for each in made:
+        assert each.age == each.kept == 0
+        assert THERE - timedelta(seconds=2) < to_datetime(each.at_us) <= THERE
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, Copy()),
+        ({"Cache-Control": "max-age=15"}, Copy()),
+        ({"Age": "0"}, Copy(1, 0, 0, restamped=True)),
+        ({"Age": "7", "Cache-Control": "public, max-age=15"}, Copy(8, 8, 15, restamped=True)),
+        ({"Age": " 7 ", "Cache-Control": 'public,s-maxage="20", max-age=15'}, Copy(8, 13, 20, restamped=True)),
+        ({"Age": "40", "Cache-Control": "max-age=15"}, Copy(41, 0, 40, restamped=True)),
+        ({"Age": "-3"}, Copy()),
+        ({"Age": "soon"} | CACHED, Copy(15, 0, 15)),
+        ({"Age": "9" * 400}, Copy(3601, 0, 3600, restamped=True)),
+        (CACHED, Copy(15, 0, 15)),
+        ({"x-kalshi-cache-hits": "0"}, Copy()),
+        ({"Cache-Control": "no-store", "x-kalshi-cache-hits": "0"}, Copy()),
+        ({"Cache-Control": "x-max-age=15", "x-kalshi-cache-hits": "1"}, Copy()),
+    ],
+)
+def test_what_headers_tell_of_a_cache(headers: dict[str, str], expected: Copy) -> None:
+    assert copy_of(headers) == expected
+
+
+def test_a_copy_is_as_old_as_it_may_be() -> None:
+    made, client = asked({}, {"Age": "7", "Cache-Control": "public, max-age=15"}, CACHED)
+    assert [each.age for each in made] == [0, 8, 15]
+    assert [each.kept for each in made] == [0, 8, 0]
+    assert abs(to_datetime(made[1].at_us) - THERE + timedelta(seconds=8)) < timedelta(seconds=2)
+    assert abs(to_datetime(made[2].at_us) - THERE + timedelta(seconds=15)) < timedelta(seconds=2)
+    assert client.cache_seconds == 15
+
+
+def test_a_cache_that_keeps_the_date_and_tells_nothing_is_found_out_by_the_date() -> None:
+    """And its answers do not take the clock back."""
+    old = {"Date": header(THERE - timedelta(seconds=14))}
+    made, client = asked({}, {}, {}, old)
+    assert 13 < made[-1].age < 17
+    assert abs(client.clock() - THERE) < timedelta(seconds=3)
+
+
+@pytest.mark.parametrize("days", [-3, 3, 400])
+def test_one_answer_whose_date_is_days_off_moves_nothing(days: int) -> None:
+    _, client = asked({}, {}, {}, {"Date": header(THERE + timedelta(days=days))})
+    assert abs(client.clock() - THERE) < timedelta(seconds=3)

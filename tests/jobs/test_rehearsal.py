@@ -96,4 +96,6 @@ async def test_a_rehearsal_with_faults(database_url: str, second_url: str, tmp_p
             if not any(each.failed for each in job.progress.values()):
                 break
     assert sum(simulator.stats.faults.values()) > 5
-    assert await digests(second_url, checkpoints=PROOF) == await digests(database_url, checkpoints=PROOF)
+    before, after = await digests(database_url, checkpoints=PROOF), await digests(second_url, checkpoints=PROOF)
+    del before["listings"], after["listings"]  # the exchange of an archive lives in the present: more days are over
+    assert after == before

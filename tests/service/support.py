@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
-from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState, steady
+from kalshi_ingest.clocks import steady
+from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig

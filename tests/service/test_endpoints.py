@@ -8,8 +8,9 @@ from contextlib import closing
 import aiohttp
 import pytest
 
+from kalshi_ingest.clocks import steady
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.follow.state import DATABASE_SECONDS, Phase, steady
+from kalshi_ingest.jobs.follow.state import DATABASE_SECONDS, Phase
 from kalshi_ingest.service.app import serving
 from tests.jobs.harness import fetch
 from tests.service.support import CHICAGO, MIAMI, following, until

@@ -10,7 +10,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from kalshi_ingest.jobs.follow.state import steady
+from kalshi_ingest.clocks import steady
 from kalshi_ingest.service.app import serving
 from kalshi_ingest.store import embedded
 from tests import postgres

@@ -8,7 +8,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase, steady
+from kalshi_ingest.clocks import steady
+from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.service.app import serving
 from tests.jobs.harness import fetch

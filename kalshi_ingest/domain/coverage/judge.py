@@ -32,6 +32,9 @@ from kalshi_ingest.domain.coverage.settlements import check_settlements, settlem
 from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures, SettlementFigures
 from kalshi_ingest.domain.evidence import NO_WEATHER, Evidence
 
+_SETTLES_WITHIN = timedelta(days=30)
+"""After its event date; a later settlement is too odd to tell the time by."""
+
 
 def judge(evidence: Evidence, scope: Scope) -> Report:
     """Judge `evidence`. The order of its rows does not matter.
@@ -39,6 +42,7 @@ def judge(evidence: Evidence, scope: Scope) -> Report:
     A city's dates are the calendar from its first event date on; another series' dates are those that some row or
     list names. New York, which is retired, is judged between the first and the last date held of it.
     """
+    scope = replace(scope, now=_no_earlier(scope.now, evidence))
     start, end = expected_range(evidence, scope)
     subjects = _subjects(evidence, scope)
     cases = gather(evidence, subjects, scope, (start, end))
@@ -69,6 +73,16 @@ def judge(evidence: Evidence, scope: Scope) -> Report:
         settlements=total(SettlementFigures, (each.settlements for each in judged)) if ingested[0] else None,
         minutes=total(MinuteFigures, (each.minutes for each in judged)) if ingested[1] else None,
     )
+
+
+def _no_earlier(now: datetime, evidence: Evidence) -> datetime:
+    """`now`, or the last settlement that is held: a clock that is behind would leave out days that are over."""
+    settled = [
+        market.settled_at
+        for market in evidence.markets
+        if market.settled_at is not None and abs(market.settled_at.date() - market.event_date) <= _SETTLES_WITHIN
+    ]
+    return max([now, *settled])
 
 
 def expected_range(evidence: Evidence, scope: Scope) -> tuple[date, date]:

@@ -1,18 +1,28 @@
 """What is to be asked next: the markets that have not settled, and those that wait for the walk that proves them."""
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
+import structlog
+
 from kalshi_ingest.domain.checkpoint import Checkpoint
-from kalshi_ingest.domain.model import Pulse, Trade
+from kalshi_ingest.domain.model import Pulse
+from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.tracked import Tracked
 from kalshi_ingest.jobs.walker import GUARD_US
 
+log = structlog.get_logger()
+
 _LONGEST_WAIT = 0.5
+_DOUBTED_SECONDS = 30.0
+"""How long volumes are doubted after one was last seen to stand still while its trades went on."""
+_CHECKED_SECONDS = 10.0
+"""A market is not asked for its trades without a reason sooner after its last walk."""
 _PROOF_TURN = 4
 """Every fourth piece of work is a proof, if one waits: trading that never pauses must not put them off for ever."""
 
@@ -38,11 +48,26 @@ class Book:
     """
 
     def __init__(
-        self, clock: Callable[[], float], exchange_us: Callable[[], int], unwritten: Mapping[str, AbstractSet[int]]
+        self,
+        clock: Callable[[], float],
+        exchange_us: Callable[[], int],
+        unwritten: Mapping[str, AbstractSet[int]],
+        cache_seconds: Callable[[], float] = lambda: 0.0,
+        cross_check: float = math.inf,
     ) -> None:
-        """`clock` is steady, `exchange_us` the exchange's time; `unwritten`: buckets that wait for their candles."""
+        """`clock` is steady, `exchange_us` the exchange's time; `unwritten`: buckets that wait for their candles.
+
+        `cache_seconds`: for how long a cache before the exchange repeats its answers. `cross_check`: seconds between
+        two looks at the trades of a market whose volume stands still.
+        """
         self._clock = clock
         self._exchange_us = exchange_us
+        self._cache_seconds = cache_seconds
+        self._cross_check = cross_check
+        self._checked_at = clock()
+        self._doubted_until = -math.inf
+        self._newest_us: dict[str, int] = {}
+        """Series → its newest trade that was shown."""
         self._unwritten = dict(unwritten)
         self._tracked: dict[str, Tracked] = {}
         self._settled: deque[Task] = deque()
@@ -84,23 +109,43 @@ class Book:
     # What the exchange tells.
 
     def heard(self, asked: Collection[str], pulses: Mapping[str, Pulse], began: float, began_us: int) -> set[str]:
-        """Take in how far some markets got; the series whose lists have to be read because a market's life went on."""
+        """Take in how far some markets had got at `began`, which is when the exchange, or a cache, made its answer.
+
+        `began_us` is the same in the exchange's time. Returns the series whose lists have to be read because a market's
+        life went on.
+        """
         went_on: set[str] = set()
         for ticker in asked:
             tracked = self._tracked.get(ticker)
             if tracked is None:
                 continue
             pulse = pulses.get(ticker)
-            if tracked.missed(began) if pulse is None else tracked.heard(pulse, began, began_us):
+            vouches = not self.doubted
+            if tracked.missed(began) if pulse is None else tracked.heard(pulse, began, began_us, vouches=vouches):
                 went_on.add(tracked.unit.series_ticker)
+        self._doubt(began)
         self._changed.set()
         return went_on
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the exchange's volumes are not to be believed: one stood still while its trades went on."""
+        return self._clock() < self._doubted_until
+
+    def _doubt(self, now: float) -> None:
+        now_us = self._exchange_us()
+        if any(each.lags(now) and each.is_open(now_us) for each in self._tracked.values()):
+            if not self.doubted:
+                log.warning("the exchange's volumes stand still while trades go on; only trades are believed")
+                for each in self._tracked.values():
+                    each.doubt()
+            self._doubted_until = self._clock() + _DOUBTED_SECONDS
 
     def claim(self, ticker: str, trade_id: bytes) -> None:
         """A trade was announced on the channel."""
         tracked = self._tracked.get(ticker)
         if tracked is not None:
-            tracked.claim(trade_id, self._clock())
+            tracked.claim(trade_id, self._clock(), self._cache_seconds())
             self._changed.set()
 
     # What is to be done.
@@ -116,13 +161,17 @@ class Book:
                 continue
         return order
 
-    def page(self, task: Task, trades: Sequence[Trade], closed_us: int | None) -> None:
+    def page(self, task: Task, page: TradePage, closed_us: int | None) -> None:
         """A page is committed; candles that end after `closed_us` were held back."""
+        if page.trades:
+            series = task.unit.series_ticker
+            self._newest_us[series] = max(self._newest_us.get(series, 0), page.trades[-1].created_us)
         tracked = self._tracked.get(task.unit.ticker)
         if tracked is not None:
-            tracked.found(trades)
+            tracked.found(page.trades)
+            tracked.shown(page.trades, page.made, self._clock())
             if closed_us is not None:
-                tracked.unwritten.add_trades(trades, closed_us)
+                tracked.unwritten.add_trades(page.trades, closed_us)
 
     def done(self, order: Order, checkpoint: Checkpoint) -> None:
         """A piece of work ended so."""
@@ -133,11 +182,13 @@ class Book:
             return
         tracked.working = False
         if order.closed_us is None:
-            tracked.walked(checkpoint, order.began, order.began_us, self._clock())
+            began_us = order.began_us if tracked.made is None else tracked.made.at_us
+            alive_us = self._newest_us.get(tracked.unit.series_ticker, 0)
+            tracked.walked(checkpoint, order.began - tracked.age, began_us, self._clock(), alive_us)
             # A walk that went on where it broke off leaves alone what the pages before it held back.
             went_on = order.task.known is not None and order.task.known.state == "walking"
             if not tracked.failing and not went_on:
-                tracked.unwritten.written(order.began_us - GUARD_US)
+                tracked.unwritten.written(began_us - GUARD_US)
         else:
             tracked.known = checkpoint
             tracked.unwritten.written(order.closed_us)
@@ -154,16 +205,17 @@ class Book:
 
     @property
     def caught_up(self) -> bool:
-        """Whether nothing waits for its proof, and every other market was confirmed once or is known to fail."""
+        """Whether nothing waits for its proof, and every other market was confirmed once, is known to fail, or lacks
+        trades that no walk finds."""
         return not self._proving and all(
-            each.confirmed_at is not None or each.failing for each in self._tracked.values()
+            each.confirmed_at is not None or each.failing or each.searched for each in self._tracked.values()
         )
 
     def counts(self, series_ticker: str) -> tuple[int, int, int]:
         """Of one series: markets that trade, that have not settled, and that wait for a walk or are being walked."""
         now_us, now = self._exchange_us(), self._clock()
         of_series = [each for each in self._tracked.values() if each.unit.series_ticker == series_ticker]
-        waiting = sum(each.working or each.waits_until(now) <= now for each in of_series)
+        waiting = sum(each.working or each.waits_until(now, doubted=self.doubted) <= now for each in of_series)
         proving = sum(series == series_ticker for series in self._proving.values())
         return sum(each.is_open(now_us) for each in of_series), len(of_series), waiting + proving
 
@@ -175,6 +227,18 @@ class Book:
         ]
         moments = [each.confirmed_at for each in trading if each.confirmed_at is not None]
         return bool(trading), min(moments) if moments and len(moments) == len(trading) else None
+
+    def deficits(self, series_ticker: str) -> tuple[dict[str, int], dict[str, int]]:
+        """Of the markets of a series that trade: contracts (hundredths) of their volume that no trade shows, by ticker;
+        those that have no explanation, and those that are put down to the exchange's own books."""
+        now_us = self._exchange_us()
+        trading = [
+            (ticker, each)
+            for ticker, each in self._tracked.items()
+            if each.unit.series_ticker == series_ticker and each.is_open(now_us)
+        ]
+        missing = {ticker: each.missing for ticker, each in trading if each.missing and each.searched}
+        return missing, {ticker: each.explained for ticker, each in trading if each.explained}
 
     def _prove(self, tracked: Tracked) -> None:
         """A market settled: it leaves the tracked ones, and its last walk is next."""
@@ -188,12 +252,10 @@ class Book:
         self._turn += 1
         if self._settled and self._turn % _PROOF_TURN == 0:
             return Order(self._settled.popleft(), now, now_us)
-        waiting = [each for each in self._tracked.values() if each.waits_until(now) <= now]
+        doubted = self.doubted
+        waiting = [each for each in self._tracked.values() if each.waits_until(now, doubted=doubted) <= now]
         if waiting:
-            first = min(waiting, key=lambda each: each.walked_at)
-            first.begin()
-            task = Task(first.unit, first.known, only_new=not first.whole, unwritten=first.unwritten.all())
-            return Order(task, now, now_us)
+            return _walk(min(waiting, key=lambda each: each.walked_at), now, now_us)
         for each in self._tracked.values():
             closed_us = each.confirmed_us - GUARD_US
             if not each.working and each.known is not None and (due := each.unwritten.due(closed_us)):
@@ -201,4 +263,22 @@ class Book:
                 return Order(Task(each.unit, each.known, unwritten=due), now, now_us, closed_us)
         if self._settled:
             return Order(self._settled.popleft(), now, now_us)
+        if now - self._checked_at >= self._cross_check and (doubtful := self._likeliest(now, now_us)) is not None:
+            self._checked_at = now
+            return _walk(doubtful, now, now_us)
         return None
+
+    def _likeliest(self, now: float, now_us: int) -> Tracked | None:
+        """Whose trades to look at although its volume stands still: volumes may stand still for another reason.
+
+        The market that by its trades so far has the most to show since its last walk.
+        """
+        able = [each for each in self._tracked.values() if each.may_be_checked(now, _CHECKED_SECONDS)]
+        able = [each for each in able if each.is_open(now_us)]
+        return max(able, key=lambda each: each.expected(now), default=None)
+
+
+def _walk(tracked: Tracked, now: float, now_us: int) -> Order:
+    tracked.begin()
+    task = Task(tracked.unit, tracked.known, only_new=not tracked.whole, unwritten=tracked.unwritten.all())
+    return Order(task, now, now_us)

@@ -11,7 +11,7 @@ import structlog
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
-from kalshi_ingest.jobs.follow.rhythm import Rhythm
+from kalshi_ingest.jobs.follow.rhythm import Rhythm, passed
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState
 from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
 from kalshi_ingest.jobs.minutes import Asked as AskedMinutes
@@ -24,7 +24,7 @@ from kalshi_ingest.store.grid import refresh
 
 _USUAL = timedelta(days=10)
 """How far back an errand looks; once a day, and at the start, it looks back to the first day held."""
-_DAY_US = 86_400_000_000
+_DAY_SECONDS = 86_400.0
 
 Errand = Callable[[Database, date, Callable[[], datetime], asyncio.Event], Awaitable[str | None]]
 """(database, first day, the exchange's time, stop) → why not all that can be had is there, or None."""
@@ -76,9 +76,9 @@ class Errands:
         known = self._state.errands.setdefault(name, ErrandState())
         if known.ran_at is None:
             return True
-        passed = self._state.clock() - known.ran_at
-        by_exchange = (to_microseconds(clock()) - self._ran_us.get(name, 0)) / 1e6
-        return passed >= self._rhythm.errand_pause and max(passed, by_exchange) >= interval
+        waited = self._state.clock() - known.ran_at
+        by_exchange = passed(to_microseconds(clock()), self._ran_us.get(name, 0))
+        return waited >= self._rhythm.errand_pause and max(waited, by_exchange) >= interval
 
     async def _do(
         self,
@@ -88,7 +88,7 @@ class Errands:
         stop: asyncio.Event,
     ) -> None:
         now = clock()
-        whole = to_microseconds(now) - self._whole_us.get(name, 0) >= _DAY_US
+        whole = passed(to_microseconds(now), self._whole_us.get(name, 0)) >= _DAY_SECONDS
         error: str | None
         try:
             error = await self._with_database(work, whole, clock, stop)

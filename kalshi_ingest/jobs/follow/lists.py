@@ -13,7 +13,7 @@ from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.book import Book
 from kalshi_ingest.jobs.follow.record import Record
-from kalshi_ingest.jobs.follow.rhythm import Rhythm
+from kalshi_ingest.jobs.follow.rhythm import Rhythm, passed
 from kalshi_ingest.jobs.follow.state import FollowState
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress
@@ -100,18 +100,18 @@ class Lists:
 
     def _is_due(self, ticker: str) -> bool:
         read = self._read[ticker]
-        passed = self._state.clock() - read.at
-        if passed < self._rhythm.lists_pause:
+        waited = self._state.clock() - read.at
+        if waited < self._rhythm.lists_pause:
             return False
         interval = self._rhythm.lists if read.to_the_end else self._rhythm.lists_again
-        by_exchange = read.to_the_end and (self._now_us() - read.at_us) / 1e6 >= interval
-        return ticker in self._asked or passed >= interval or by_exchange
+        by_exchange = read.to_the_end and passed(self._now_us(), read.at_us) >= interval
+        return ticker in self._asked or waited >= interval or by_exchange
 
     def _is_deep(self, ticker: str) -> bool:
         """Whether to begin at the first unfinished date: until that succeeded once, and then once a day."""
         read = self._read[ticker]
-        passed = max(self._state.clock() - read.deep_at, (self._now_us() - read.deep_us) / 1e6)
-        return ticker in self._begin_at or passed >= self._rhythm.deep
+        waited = max(self._state.clock() - read.deep_at, passed(self._now_us(), read.deep_us))
+        return ticker in self._begin_at or waited >= self._rhythm.deep
 
     async def _read_series(self, ticker: str, *, strict: bool) -> None:
         read, deep = self._read[ticker], self._is_deep(ticker)
@@ -126,7 +126,8 @@ class Lists:
             done.failed[ticker] = str(error)
         read.to_the_end = done.listed
         if done.listed:
-            read.ended_at = self._state.series[ticker].listed_at = read.at
+            # A cache may have repeated what the exchange said before it was asked.
+            read.ended_at = self._state.series[ticker].listed_at = read.at - self._tools.api.cache_seconds
             if deep:
                 read.deep_at, read.deep_us = read.at, read.at_us
                 self._begin_at.pop(ticker, None)

@@ -1,10 +1,10 @@
 """Looks at how far the markets have got: one request tells of a hundred, and only those that moved are walked."""
 
 import asyncio
+import math
 
 import structlog
 
-from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.errors import OutOfReach, Permanent, Transient
 from kalshi_ingest.exchange.api import PULSES_PER_REQUEST
 from kalshi_ingest.exchange.client import Tally
@@ -16,6 +16,8 @@ from kalshi_ingest.jobs.tools import Tools
 
 _SHORTEST = 0.05
 _COMPLAINT_SECONDS = 60.0
+_LONGEST_KEPT = 30.0
+"""Seconds. However long a cache claims to repeat its answers, it is asked again after so many."""
 
 log = structlog.get_logger()
 
@@ -39,21 +41,22 @@ class Poller:
 
     async def run(self) -> None:
         """Look, without an end. Raises `OutOfReach` when the exchange closes for maintenance or does not answer."""
-        quiet_at = float("-inf")
+        quiet_at = quiet_kept = float("-inf")
         while True:
             began = self._state.clock()
             self._woken.clear()
-            await self._look(trading=True)
+            kept_until = await self._look(trading=True)
             catching_up = self._state.phase is Phase.CATCHING_UP
-            if began - quiet_at >= (self._rhythm.poll if catching_up else self._rhythm.quiet):
-                await self._look(trading=False)
-                quiet_at = began
+            pause = self._rhythm.poll if catching_up else self._rhythm.quiet
+            if began >= max(quiet_at + pause, quiet_kept):
+                quiet_at, quiet_kept = began, await self._look(trading=False)
+            self._state.cache_seconds = self._tools.api.cache_seconds
             self._tell()
             channel = self._state.channel
             announced = channel is not None and channel.connected
             pause = self._rhythm.poll_with_channel if announced else self._rhythm.poll
             await asyncio.sleep(_SHORTEST)  # whatever the channel tells
-            await self._sleep(began + pause - self._state.clock())
+            await self._sleep(max(began + pause, kept_until) - self._state.clock())
 
     async def _sleep(self, seconds: float) -> None:
         """Until the next look. What the walks confirm meanwhile is told as it comes."""
@@ -65,13 +68,15 @@ class Poller:
             except TimeoutError:
                 self._tell()
 
-    async def _look(self, *, trading: bool) -> None:
+    async def _look(self, *, trading: bool) -> float:
+        """Ask, and tell the book; until when, on the steady clock, a cache would only repeat the answers."""
+        kept_until = math.inf
         tickers = self._book.tickers(trading=trading)
         for start in range(0, len(tickers), PULSES_PER_REQUEST):
             some = tickers[start : start + PULSES_PER_REQUEST]
-            began, began_us = self._state.clock(), to_microseconds(self._tools.clock())
+            began = self._state.clock()
             try:
-                pulses = await self._tools.api.pulses(some, self._tally)
+                pulses, made = await self._tools.api.pulses(some, self._tally)
             except Transient as error:
                 if not await self._tools.api.is_trading():
                     raise OutOfReach("the exchange is closed for maintenance") from error
@@ -80,7 +85,9 @@ class Poller:
             except Permanent as error:
                 self._complain(error)
                 continue
-            self._lists.ask(self._book.heard(some, pulses, began, began_us))
+            self._lists.ask(self._book.heard(some, pulses, began - made.age, made.at_us))
+            kept_until = min(kept_until, self._state.clock() + min(made.kept, _LONGEST_KEPT))
+        return kept_until if kept_until < math.inf else -math.inf
 
     def _complain(self, error: Exception) -> None:
         """Once a minute is enough for what is asked every second."""
@@ -89,7 +96,9 @@ class Poller:
             log.warning("the markets' volumes cannot be read", reason=str(error))
 
     def _tell(self) -> None:
+        self._state.volumes_doubted = self._book.doubted
         for ticker, series in self._state.series.items():
+            series.missing, series.accepted = self._book.deficits(ticker)
             series.open_markets, series.unsettled_markets, series.backlog = self._book.counts(ticker)
             trading, fresh_at = self._book.fresh_at(ticker)
             if not trading:

@@ -1,6 +1,15 @@
 """How often the service looks at what: seconds, all of them chosen for the exchange's public limits."""
 
+import math
 from dataclasses import dataclass
+
+_BACK_US = 60_000_000
+"""By so much the estimate of the exchange's time may run back without a mark of a moment ago being a wrong one."""
+
+
+def passed(now_us: int, mark_us: int) -> float:
+    """Seconds of the exchange's time since a mark; without end for one in the future, which a wrong clock has set."""
+    return (now_us - mark_us) / 1e6 if mark_us <= now_us + _BACK_US else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +20,9 @@ class Rhythm:
     """Volumes of the markets that trade."""
     poll_with_channel: float = 2.0
     """The same while trades are announced: the look that finds what was not."""
+    cross_check: float = 1.0
+    """Trades of one market whose volume stands still: volumes may stand still for another reason than that nothing is
+    traded. Only when nothing else is to be done."""
     quiet: float = 10.0
     """Markets that wait for their opening or their result."""
     lists: float = 300.0

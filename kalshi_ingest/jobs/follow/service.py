@@ -144,6 +144,7 @@ class FollowService:
         async with aiohttp.ClientSession(headers={"User-Agent": "kalshi-ingest"}) as http:
             pacer = Pacer(self._exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
             client = Client(http, self._exchange.url, pacer, retry=self._exchange.retry)
+            client.clock = self._exchange.clock
             try:
                 if await Api(client).is_trading():
                     return True

@@ -12,6 +12,7 @@ import structlog
 from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken
+from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.jobs.failures import first_of
@@ -86,7 +87,13 @@ class FollowSession:
         self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
-        book = Book(self._state.clock, self._now_us, await self._unwritten(tickers))
+        book = Book(
+            self._state.clock,
+            self._now_us,
+            await self._unwritten(tickers),
+            lambda: self._client.cache_seconds,
+            self._rhythm.cross_check,
+        )
         await self._record.begin(tools.planning, tools.clock(), start or await self._first_date(tickers))
         error: str | None = None
         try:
@@ -108,9 +115,9 @@ class FollowSession:
     ) -> None:
         tools, rhythm = self._tools, self._rhythm
 
-        def page(task: Task, trades: Sequence[Trade], closed_us: int | None) -> None:
-            book.page(task, trades, closed_us)
-            self._measure(task, trades)
+        def page(task: Task, page: TradePage, closed_us: int | None) -> None:
+            book.page(task, page, closed_us)
+            self._measure(task, page.trades)
 
         writer = Writer(tools.writing, lambda: self._record.run_id, tools.clock, queued=tools.workers + 1)
         border = Border(tools.api)
@@ -223,7 +230,7 @@ class FollowSession:
             series.last_trade_at = max(series.last_trade_at or newest, newest)
         known = task.known
         if self._state.phase is Phase.FOLLOWING and task.only_new and known is not None and known.state == "open":
-            now_us, before_us = self._now_us(), known.newest_us or 0
+            now_us, before_us = to_microseconds(self._tools.clock()), known.newest_us or 0
             series.lag.add((now_us - trade.created_us) / 1e6 for trade in trades if trade.created_us > before_us)
 
     async def _unwritten(self, tickers: Sequence[str]) -> dict[str, set[int]]:
@@ -240,7 +247,7 @@ class FollowSession:
         return min(found.values(), default=self._tools.clock().date() - timedelta(days=1))
 
     def _now_us(self) -> int:
-        return to_microseconds(self._tools.clock())
+        return to_microseconds(self._client.clock.earliest())
 
 
 def _summary(state: FollowState) -> dict[str, object]:

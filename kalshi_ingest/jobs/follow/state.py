@@ -1,33 +1,27 @@
 """What the service knows of itself: written by the job as it works, read by the service's endpoints at any time."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from kalshi_ingest.clocks import steady
 from kalshi_ingest.jobs.progress import Wanted
 
 STALE_SECONDS = 15.0
 """Data that is vouched for up to a moment longer ago than this is stale, unless the user states another bound."""
+LONGEST_CACHE_SECONDS = 60.0
+"""Up to so many seconds the default bound makes allowance for a cache before the exchange."""
 DATABASE_SECONDS = 8.0
 """A database that did not answer for longer is away; it is asked every two seconds."""
 
 LAG_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 """Upper bounds of the buckets in which the lag of trades is counted, in seconds."""
 
-# Linux's monotonic clock stands still while the machine sleeps; what is stale after a sleep would look fresh.
-_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
 
 def _local_clock() -> datetime:
     return datetime.now(UTC)
-
-
-def steady() -> float:
-    """Seconds on a clock that nobody sets and that goes on while the machine sleeps."""
-    return time.clock_gettime(_STEADY)
 
 
 class Phase(StrEnum):
@@ -87,6 +81,10 @@ class SeriesState:
     failed: dict[str, str] = field(default_factory=dict)
     """What is failing now: ticker (or what else could not be read) → reason."""
     lag: Lag = field(default_factory=Lag)
+    missing: dict[str, int] = field(default_factory=dict)
+    """Markets that trade → contracts (hundredths) of the exchange's own volume that no walk finds a trade for."""
+    accepted: dict[str, int] = field(default_factory=dict)
+    """The same of differences that stood still for so long that they are put down to the exchange's own books."""
 
 
 @dataclass(slots=True)
@@ -119,7 +117,12 @@ class FollowState:
     """By series ticker."""
     started_at: datetime
     clock: Callable[[], float] = steady
-    stale_after: float = STALE_SECONDS
+    stale_after: float | None = None
+    """What the user called stale, seconds; None: `STALE_SECONDS` and as much more as a cache may add."""
+    volumes_doubted: bool = False
+    """The exchange's volumes stood still while trades went on: only trades are believed."""
+    cache_seconds: float = 0.0
+    """For how long a cache before the exchange repeats an answer; 0: none is known."""
     exchange_clock: Callable[[], datetime] = _local_clock
     """The exchange's time, as far as its answers tell it."""
     phase: Phase = Phase.STARTING
@@ -147,6 +150,17 @@ class FollowState:
     channel: ChannelState | None = None
     errands: dict[str, ErrandState] = field(default_factory=dict)
     """`settlement`, `minutes`."""
+
+    @property
+    def stale_seconds(self) -> float:
+        """What is vouched for up to a moment longer ago than this is stale.
+
+        Behind a cache no answer proves more than that, so that without an allowance the data would be stale each time
+        before the cache forgets; a cache that keeps answers for minutes gets none for the rest.
+        """
+        if self.stale_after is not None:
+            return self.stale_after
+        return STALE_SECONDS + min(self.cache_seconds, LONGEST_CACHE_SECONDS)
 
     def now(self) -> datetime:
         """The exchange's time, UTC."""
@@ -183,8 +197,16 @@ class FollowState:
         for series in self.series.values():
             age = self.age(series)
             failing = "".join(f"; failing: {reason}" for reason in list(series.failed.values())[:1])
+            failing += self._doubts(series)
             if age is None:
                 reasons.append(f"{series.wanted.label}: not up to date yet{failing}")
-            elif age > self.stale_after:
-                reasons.append(f"{series.wanted.label}: {age:.0f} s old, more than {self.stale_after:g} s{failing}")
+            elif age > self.stale_seconds:
+                reasons.append(f"{series.wanted.label}: {age:.0f} s old, more than {self.stale_seconds:g} s{failing}")
         return reasons
+
+    def _doubts(self, series: SeriesState) -> str:
+        """What of the exchange's own figures tells against the data."""
+        doubts = "; the exchange's volumes stand still while trades go on" if self.volumes_doubted else ""
+        for ticker, hundredths in list(series.missing.items())[:1]:
+            doubts += f"; {hundredths / 100:g} contracts of {ticker}'s volume are not among its trades"
+        return doubts

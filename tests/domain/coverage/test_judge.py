@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
@@ -322,6 +322,18 @@ def test_the_scope_narrows_dates_and_series() -> None:
     assert found(held, Scope(NOW, DAY, DAY, (CHICAGO,))) == [(H, "never_asked", "2025-11-02", FETCH)]
     judged = report(held, Scope(NOW, end=START - ONE, series=(CHICAGO,)))
     assert (judged.start, judged.end) == (START - ONE, START - ONE)
+
+
+@pytest.mark.parametrize("behind", [timedelta(days=3), timedelta(days=400), timedelta(days=15_000)])
+def test_a_clock_that_is_behind_leaves_out_no_day_that_is_over(behind: timedelta) -> None:
+    """What is held has happened: a settlement tells the time too."""
+    held = clean(("chicago",))
+    held.lose_day(CHICAGO, DAY)
+    early = Scope(datetime.combine(START, time(), tzinfo=UTC) - behind, series=(CHICAGO,))
+    assert found(held, early) == [(H, "never_asked", "2025-11-02", FETCH)]
+    odd = next(iter(held.markets))
+    held.market(odd, settled_at=datetime(2999, 1, 1, tzinfo=UTC))
+    assert report(held, early).end == START + 2 * ONE, "one that is too odd does not"
 
 
 def fresh(day: date) -> Held:

@@ -155,7 +155,10 @@ def test_minutes_are_missing_two_days_after_the_end_of_their_day(seconds: int, p
 
 
 def test_days_that_have_not_begun_are_not_even_pending() -> None:
-    judged = report(with_weather(), datetime(2025, 11, 3, 5, 59, tzinfo=UTC))
+    held = with_weather()
+    for ticker in held.markets:
+        held.market(ticker, settled_at=None)  # which would tell a later time
+    judged = report(held, datetime(2025, 11, 3, 5, 59, tzinfo=UTC))
     assert minutes(judged).days_pending == 2
     assert minutes(judged).days_expected == 0
     assert minutes(judged).filled_share is None

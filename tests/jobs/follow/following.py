@@ -1,6 +1,7 @@
 """A service that follows, in a few lines: a world that a test changes, and what it waits for."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,18 +10,29 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, cast
 
+from kalshi_ingest.clocks import steady
 from kalshi_ingest.exchange.client import RetryPolicy
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.service import Asked, FollowService, Revive
-from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState, steady
+from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange
 from kalshi_ingest.simulator import RowsWorld, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.harness import CHICAGO, fetch, small_world
 from tests.patience import COMES, ENDS
 
-QUICK = Rhythm(poll=0.05, quiet=0.1, lists_pause=0.05, lists_again=0.3, log=0.1, errand_pause=0.1, away=0.1)
+NEVER = math.inf
+QUICK = Rhythm(
+    poll=0.05,
+    quiet=0.1,
+    cross_check=NEVER,
+    lists_pause=0.05,
+    lists_again=0.3,
+    log=0.1,
+    errand_pause=0.1,
+    away=0.1,
+)
 RETRY = RetryPolicy(attempts=2, first_delay=0.01, longest_delay=0.05, read_timeout=5, total_timeout=10)
 SERIES = "KXHIGHCHI"
 OPENS = datetime(2025, 6, 30, 14, tzinfo=UTC)

@@ -12,6 +12,7 @@ from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
+from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.walker import GUARD_US
@@ -155,7 +156,7 @@ def test_a_settled_market_that_is_listed_again_is_not_walked_twice() -> None:
 def test_a_market_that_settles_is_proved_with_all_its_candles() -> None:
     at = desk()
     at.put("A", contracts=100)
-    at.book.page(Task(unit_of(at, "A"), None), [trade(10)], OPENS_US)
+    at.book.page(Task(unit_of(at, "A"), None), TradePage([trade(10)], None), OPENS_US)
     at.put("A", settled=True, contracts=100)
     order = at.next()
     assert order is not None
@@ -267,7 +268,7 @@ def test_a_failing_market_is_not_vouched_for_and_one_that_does_not_trade_does_no
 def paged(at: Desk, name: str, *seconds: float, closed: float = 0) -> None:
     """A page of trades is committed; candles that end later than `closed` were held back."""
     rows = [trade(each, number) for number, each in enumerate(seconds)]
-    at.book.page(Task(unit_of(at, name), None), rows, OPENS_US + round(closed * 1_000_000))
+    at.book.page(Task(unit_of(at, name), None), TradePage(rows, None), OPENS_US + round(closed * 1_000_000))
 
 
 def due(at: Desk) -> tuple[AbstractSet[int], int] | None:

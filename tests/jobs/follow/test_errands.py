@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 import aiohttp
 from aiohttp import web
 
+from kalshi_ingest.clocks import steady
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
 from kalshi_ingest.jobs.follow.faults import Faults
-from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase, SeriesState, steady
+from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase, SeriesState
 from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig
 from tests.jobs.follow.following import QUICK, SERIES, SETTLES, Condition, days_of_chicago, following, serving
 from tests.jobs.harness import CHICAGO, fetch

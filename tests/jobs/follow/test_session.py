@@ -12,6 +12,7 @@ from tests import postgres
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, TABLES, digests
 from tests.jobs.follow.following import (
+    NEVER,
     SERIES,
     SETTLES,
     TICKER,
@@ -25,7 +26,7 @@ from tests.jobs.follow.following import (
 from tests.jobs.follow.same import same
 from tests.jobs.harness import Run, assert_holds_all, fetch, trade_row
 
-PATIENT = Rhythm(poll=1.0, quiet=2.0, lists_pause=1.0, log=0.1, away=0.1)
+PATIENT = Rhythm(poll=1.0, quiet=2.0, cross_check=NEVER, lists_pause=1.0, log=0.1, away=0.1)
 """For a clock that runs twenty times as fast."""
 
 _STATES = "select state, count(*) from checkpoints group by 1 order by 1"
