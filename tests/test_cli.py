@@ -23,6 +23,8 @@ from tests.patience import COMES, ENDS
 
 START, END = date(2025, 11, 12), date(2025, 11, 14)
 NOWHERE = "http://127.0.0.1:9/trade-api/v2"
+_NO_SETTINGS_HERE = Path("/")
+"""Where commands are run: in the repository's folder may lie the user's own `.env`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,13 @@ class Ended:
 async def started(*arguments: str, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
     """`kalshi-ingest ARGUMENTS` as a process whose only settings are those given."""
     words = (sys.executable, "-m", "kalshi_ingest", *arguments)
-    return await processes.start(*words, env=environment(settings), stdout=-1, stderr=-1)
+    return await processes.start(*words, env=environment(settings), cwd=_NO_SETTINGS_HERE, stdout=-1, stderr=-1)
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
-    return clean | {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
+    named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
+    return clean | named | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:
@@ -51,7 +54,8 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
 
 
 async def run(*arguments: str, **settings: str) -> Ended:
-    code, out, err = await asyncio.wait_for(warm.run(arguments, environment(settings)), COMES)
+    running = warm.run(arguments, environment(settings), _NO_SETTINGS_HERE)
+    code, out, err = await asyncio.wait_for(running, COMES)
     return Ended(code, out.decode(), err.decode())
 
 

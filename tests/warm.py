@@ -17,9 +17,9 @@ from pathlib import Path
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-async def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
-    """One run to its end: exit code (minus the signal that killed it), standard output, standard error."""
-    begun = _Run(words, environment)
+async def run(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> tuple[int, bytes, bytes]:
+    """One run in `folder` to its end: exit code (minus the signal that killed it), standard output, standard error."""
+    begun = _Run(words, environment, folder)
     try:
         return await asyncio.to_thread(begun.collect)
     except asyncio.CancelledError:
@@ -28,9 +28,9 @@ async def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int
 
 
 class _Run:
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         os.umask(umask := os.umask(0))
-        order = {"words": list(words), "environment": dict(environment), "folder": str(Path.cwd()), "umask": umask}
+        order = {"words": list(words), "environment": dict(environment), "folder": str(folder), "umask": umask}
         self._told, theirs = socket.socketpair()
         self._out, out = os.pipe()
         self._err, err = os.pipe()
