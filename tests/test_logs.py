@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_ingest.logs import configure, redact
+from tests.patience import COMES
 
 SECRET = "s3cr3t"
 PEM = f"-----BEGIN RSA PRIVATE KEY-----\nMII{SECRET}\n-----END RSA PRIVATE KEY-----"
@@ -319,7 +320,7 @@ def test_in_a_real_process_results_and_logs_are_apart() -> None:
         "logging.getLogger('aiohttp').error('also')\n"
         "print('result')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=COMES)
     assert done.stdout == "result\n"
     first, second = [json.loads(line) for line in done.stderr.splitlines()]
     assert first["url"] == "postgresql://u:***@h/d"

@@ -16,6 +16,7 @@ from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.simulator import Simulator
 from tests.jobs.harness import small_world
+from tests.patience import COMES
 
 NOBODY = "http://127.0.0.1:9/trade-api/v2"
 PATIENT = RetryPolicy(attempts=1_000, first_delay=0.01, longest_delay=0.02)
@@ -52,7 +53,7 @@ async def _ask(client: Client) -> None:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(COMES):
         while not true():
             await asyncio.sleep(0.01)
 

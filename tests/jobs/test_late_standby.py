@@ -31,6 +31,7 @@ from tests.jobs.follow.following import TICKERS, Following, LivingWorld, after, 
 from tests.jobs.harness import Run, assert_holds_all, fetch, trade_row, varied_world
 from tests.jobs.loads import held, loaded
 from tests.jobs.settlement_runs import Settle
+from tests.patience import COMES
 
 LONG = range(2, 22)
 Job = Callable[[str], Coroutine[Any, Any, object]]
@@ -147,10 +148,10 @@ async def _follow_is_ready_only_when_all_is_there(stopped: Path, seeds: Sequence
                 await service.until(lambda: not service.state.not_ready())
                 await pair.fail_over(early=random.random() < 0.5)
                 assert await _rows(pair.standby_url) < trading.made
-                await asyncio.wait_for(_never_ready_without(service, pair.standby_url, trading.made), 60)
+                await asyncio.wait_for(_never_ready_without(service, pair.standby_url, trading.made), COMES)
                 trading.world.settle()
                 complete = "select state, verdict, count(*) from checkpoints group by 1, 2"
-                await service.until_rows(pair.url, complete, [("complete", "exact", len(TICKERS))], 60)
+                await service.until_rows(pair.url, complete, [("complete", "exact", len(TICKERS))])
                 await assert_holds_all(pair.url, trading.world.rows)
             finally:
                 watching.cancel()

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kalshi_ingest.simulator import ChannelFaults, Faults, Limits, Simulator, SyntheticWorld, WorldConfig
+from tests.patience import COMES
 from tests.simulator.support import Api, Row, served
 
 PATH = "/trade-api/ws/v2"
@@ -45,7 +46,7 @@ class Line:
 
     async def read(self) -> Row:
         """The next message."""
-        body: Row = await self.socket.receive_json(timeout=5)
+        body: Row = await self.socket.receive_json(timeout=COMES)
         return body
 
     async def ask(self, cmd: str, **params: Any) -> Row:
@@ -319,7 +320,7 @@ async def test_a_connection_is_closed_after_some_messages() -> None:
         await line.ask("subscribe", channels=["trade"])
         world.now = START + timedelta(hours=3)
         await line.take(2)
-        assert (await line.socket.receive(timeout=5)).type is WSMsgType.CLOSE
+        assert (await line.socket.receive(timeout=COMES)).type is WSMsgType.CLOSE
         assert simulator.stats.channel["closed"] == 1
 
 
@@ -353,7 +354,7 @@ async def test_the_server_pings_with_a_heartbeat() -> None:
         served(simulator) as api,
         api.session.ws_connect(simulator.channel_url, headers=ANY_SIGNATURE, autoping=False) as socket,
     ):
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=COMES)
         assert (message.type, message.data) == (WSMsgType.PING, b"heartbeat")
     assert ChannelFaults().heartbeat_seconds == 10
 

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
 from kalshi_ingest.simulator import Faults, Maintenance, Simulator
+from tests.patience import COMES
 from tests.simulator.support import Api, served, small_world
 
 SIGNED = {"KALSHI-ACCESS-KEY": "key", "KALSHI-ACCESS-TIMESTAMP": "1", "KALSHI-ACCESS-SIGNATURE": "anything"}
@@ -87,7 +88,7 @@ async def test_the_websocket_is_closed_and_refused() -> None:
             await socket.send_json({"id": 1, "cmd": "subscribe", "params": {"channels": ["trade"]}})
             assert (await socket.receive_json())["type"] == "subscribed"
             world.now = IN_WINTER
-            assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSE
+            assert (await socket.receive(timeout=COMES)).type is WSMsgType.CLOSE
         with pytest.raises(WSServerHandshakeError) as refused:
             await api.session.ws_connect(simulator.channel_url, headers=SIGNED)
         assert refused.value.status == 503

@@ -13,6 +13,7 @@ from pathlib import Path
 from kalshi_ingest.store.accounts import Account
 from kalshi_ingest.store.embedded import psql_path
 from kalshi_ingest.store.embedded_files import packaged_bin_dir
+from tests.patience import COMES
 from tests.postgres import postgres_processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -91,7 +92,7 @@ def url_from(process: subprocess.Popen[str]) -> str:
 
 def leave(process: subprocess.Popen[str]) -> None:
     """Let a user process release the server and end."""
-    process.communicate("\n", timeout=60)
+    process.communicate("\n", timeout=COMES)
     assert process.returncode == 0
 
 

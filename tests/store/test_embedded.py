@@ -16,6 +16,7 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.accounts import account_for
 from tests import postgres
+from tests.patience import COMES
 from tests.store.embedded_users import FAST, REPOSITORY, Users, fetch, kill_server, leave, pid_of, url_from
 
 
@@ -105,7 +106,7 @@ def test_a_dead_servers_query_is_waited_for(home: Path) -> None:
             time.sleep(0.01)
         kill_server(home)
         again = embedded.acquire(home, options=FAST)
-        client.wait(timeout=60)
+        client.wait(timeout=COMES)
     finally:
         client.kill()
         client.wait()

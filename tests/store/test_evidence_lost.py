@@ -9,6 +9,7 @@ from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.evidence import read
 from tests.jobs.harness import Run, fetch, varied_world
+from tests.patience import COMES
 
 _BLOCKED = """
 select pid from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0 and datname = current_database()
@@ -46,6 +47,6 @@ async def test_it_ends_with_its_patience(database_url: str) -> None:
         while not reading.done():
             await fetch(database_url, _END_ALL)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(COMES):
         with pytest.raises(DatabaseAway):
             await asyncio.gather(reading, end_all())

@@ -17,7 +17,7 @@ from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase, Ser
 from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig
 from tests.jobs.follow.following import QUICK, SERIES, SETTLES, Condition, days_of_chicago, following, serving
 from tests.jobs.harness import CHICAGO, fetch
-from tests.patience import COMES
+from tests.patience import COMES, ENDS
 
 MORNING = SETTLES + timedelta(hours=4)
 _SETTLED = "select loc_id, date_local, tmax_final_f from wx.settlement where tmax_final_f is not null order by 2"
@@ -162,4 +162,4 @@ async def test_a_database_that_is_away_is_no_end_of_the_errands(database_url: st
     async with serving(world, weather=PLAIN) as simulator, running(weather_of(simulator), nowhere, world) as state:
         await until(lambda: settlement(state).error is not None)
         assert "database" in (settlement(state).error or "")
-    assert steady() - began < 10
+    assert steady() - began < ENDS
