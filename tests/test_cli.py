@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -116,6 +116,16 @@ async def test_markets_that_have_not_settled_make_the_run_incomplete(database_ur
         result = await run(*backfill("--city", "denver"), **healthy(young, database_url))
     assert result.code == 1
     assert "have not settled yet" in result.out.splitlines()[-1]
+
+
+async def test_a_date_is_in_the_future_by_the_exchanges_time(database_url: str) -> None:
+    """This machine's clock may be behind."""
+    day = datetime.now(UTC).date() + timedelta(days=20)
+    later = datetime.combine(day, time(18), tzinfo=UTC) + timedelta(days=2)
+    async with Simulator(SyntheticWorld(WorldConfig(start=day, end=day, now=later))) as ahead:
+        dates = {"start": str(day), "end": str(day)}
+        result = await run(*backfill("--city", "denver", **dates), **healthy(ahead, database_url))
+    assert result.code == 0, result.err
 
 
 TOMORROW = datetime.now(UTC).date() + timedelta(days=9)

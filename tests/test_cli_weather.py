@@ -128,6 +128,24 @@ async def test_minutes_and_the_grid(settings: dict[str, str], simulator: Simulat
     assert orjson.loads(grid.out)["rows"] == rows > 2000
 
 
+async def test_a_day_is_over_by_the_services_time_not_by_this_machines(
+    settings: dict[str, str], simulator: Simulator
+) -> None:
+    """This machine's clock is more than a year ahead of theirs: readings of the day are still to come."""
+    simulator.world.clock.now = datetime(2025, 7, 2, 18, tzinfo=UTC)
+    one_day = ("weather", "minutes", "--start", str(FIRST), "--end", str(FIRST), *CHICAGO)
+    await run(*one_day, **settings)
+    states = "select state from wx.minute_day"
+    assert [row[0] for row in await fetch(settings["DATABASE_URL"], states)] == ["open"]
+    settlement = ("weather", "settlement", "--start", str(FIRST), "--end", str(FIRST), *CHICAGO)
+    await run(*settlement, **settings)
+    polled = await fetch(settings["DATABASE_URL"], "select max(polled_at) from wx.settlement_poll")
+    assert abs(polled[0][0] - simulator.world.clock.now) < timedelta(hours=1)
+    simulator.world.clock.now = LATER
+    no_traceback(await run(*one_day, **settings), 0)
+    assert [row[0] for row in await fetch(settings["DATABASE_URL"], states)] == ["complete"]
+
+
 async def test_the_grid_of_nothing(database_url: str) -> None:
     result = await run("weather", "grid", DATABASE_URL=database_url)
     assert (result.code, result.err) == (0, "")
