@@ -68,3 +68,59 @@ async def wire_to(database_url: str, pieces: int) -> AsyncIterator[tuple[Wire, s
     finally:
         server.close()
         await wire.end()
+
+
+def _starting_up() -> bytes:
+    fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
+    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+
+
+@asynccontextmanager
+async def recovering() -> AsyncIterator[tuple[asyncio.Event, str]]:
+    """A server that is replaying its log after a crash, for as long as anybody asks; set once somebody did."""
+    asked = asyncio.Event()
+
+    async def answer(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                length = int.from_bytes(await client.readexactly(4), "big")
+                request = await client.readexactly(length - 4)
+                if request[:4] in _NOT_HERE:
+                    to_client.write(b"N")
+                    continue
+                asked.set()
+                to_client.write(_starting_up())
+                await to_client.drain()
+                break
+        to_client.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield asked, f"postgresql://postgres@127.0.0.1:{server.sockets[0].getsockname()[1]}/recovering"
+    finally:
+        server.close()
+
+
+_NOT_HERE = {(80877103).to_bytes(4, "big"), (80877104).to_bytes(4, "big")}
+"""Requests for TLS and for GSS encryption."""
+
+
+@asynccontextmanager
+async def mute() -> AsyncIterator[tuple[asyncio.Event, str]]:
+    """A web server that takes requests and never answers; set once it took one. With its URL."""
+    asked, at_work = asyncio.Event(), set[asyncio.StreamWriter]()
+
+    async def listen(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        at_work.add(to_client)
+        with suppress(ConnectionError):
+            while await client.read(65536):
+                asked.set()
+        to_client.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    try:
+        yield asked, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for each in at_work:
+            each.close()

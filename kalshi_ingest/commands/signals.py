@@ -40,6 +40,7 @@ class Signals:
         self._clock = clock
         self._asked_at: float | None = None
         self._at_once = False
+        self._over = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[], None]] = []
         self._code = INTERRUPTED
@@ -53,6 +54,8 @@ class Signals:
     def heard(self, _: int, __: FrameType | None) -> None:
         """The handler of both signals. It runs in the main thread, between any two steps of whatever runs there."""
         now = self._clock()
+        if self._over:
+            return
         if self._asked_at is None:
             self._asked_at = now
             self._give_up_in(LONGEST_SECONDS)
@@ -95,15 +98,15 @@ class Signals:
         _thread.start_new_thread(self._give_up, (self._limit,))
 
     def _give_up(self, limit: float) -> None:
-        while (left := limit - self._clock()) > 0:
+        while limit == self._limit and (left := limit - self._clock()) > 0:
             time.sleep(left)
         if limit == self._limit:
             os.write(2, _GIVEN_UP)
             os._exit(self._code)
 
     def ended(self) -> None:
-        """The command has ended: nothing is left to give up."""
-        self._limit = 0.0
+        """The command has ended: nothing is left to stop or to give up."""
+        self._over, self._limit = True, 0.0
 
 
 @contextmanager
@@ -114,9 +117,10 @@ def handled() -> Iterator[Signals]:
     try:
         yield signals
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
         signals.ended()
+        if not signals.asked:  # else a late second signal would take the place of the exit code
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
 
 def stop_on_signals(notice: str = "", *, code: int = INTERRUPTED) -> asyncio.Event:
