@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 
 from kalshi_ingest.clocks import AGREEING, ServerClock
-from kalshi_ingest.errors import OutOfReach, Permanent, Rejected, Transient, Unusable
+from kalshi_ingest.errors import IngestError, Permanent, Rejected, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
@@ -112,7 +112,7 @@ async def learn_time(http: aiohttp.ClientSession, exchange: Exchange) -> None:
     for _ in range(2 * AGREEING):
         if exchange.clock.agreed:
             return
-        with suppress(Transient, Permanent, OutOfReach):
+        with suppress(IngestError):
             await Api(client).is_trading()
         if not exchange.clock.known:
             return
