@@ -1,6 +1,6 @@
 """How a session of PostgreSQL is opened: its settings, and what can be wrong with an address.
 
-Either side has to learn within half a minute that the other one has vanished. A server that does not would keep the
+Either side has to learn soon that the other one has vanished. A server that does not would keep the
 locks of a dead session for two hours, as long as TCP's own keepalive takes by default.
 """
 
@@ -25,11 +25,15 @@ _TIMEOUT = 10.0
 """Seconds that one attempt to connect may take."""
 
 _IDLE, _INTERVAL, _COUNT = 10, 5, 3
-DEAD_AFTER = float(_IDLE + _COUNT * _INTERVAL)
-"""Seconds after which a server has ended the session of a client that vanished, and a client its connection."""
-
 LOCK_SECONDS = 60.0
 """How long a statement usually waits for a table or row that somebody else has locked."""
+
+DEAD_AFTER = float(_IDLE + _COUNT * _INTERVAL)
+"""Seconds after which a server has ended the session of a client that vanished, whether or not data was under way."""
+
+# TCP's user timeout also ends a live peer that does not read for so long. A server does not read rows while it waits
+# for a lock, so a client is more patient with it; a client always reads, but for the export, which says so.
+_CLIENT_PATIENCE = 2 * LOCK_SECONDS
 
 # A worker resumes from a commit as soon as it hears of it, so no server may report it before it is safe.
 # A role may have a schema of its own, which PostgreSQL would look into first, and limits of its own, which would cut
@@ -48,7 +52,7 @@ _ALIVE = {
     "tcp_keepalives_idle": str(_IDLE),
     "tcp_keepalives_interval": str(_INTERVAL),
     "tcp_keepalives_count": str(_COUNT),
-    "tcp_user_timeout": f"{DEAD_AFTER * 1000:.0f}",
+    "tcp_user_timeout": f"{DEAD_AFTER:.0f}s",
 }
 _SINCE = {"idle_session_timeout": 14, "transaction_timeout": 17}
 """Versions of the server before which a setting did not exist."""
@@ -57,7 +61,7 @@ _CLIENT_OPTIONS = {
     "TCP_KEEPIDLE": _IDLE,
     "TCP_KEEPINTVL": _INTERVAL,
     "TCP_KEEPCNT": _COUNT,
-    "TCP_USER_TIMEOUT": int(DEAD_AFTER * 1000),
+    "TCP_USER_TIMEOUT": int(_CLIENT_PATIENCE * 1000),
 }
 
 _END_SESSIONS = """
@@ -72,7 +76,8 @@ _given_up: dict[str, set[str]] = {}
 """Address → names of sessions that this process has given up without the server's knowledge."""
 
 
-_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises when something is wrong with a session or a statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ async def connected_in_time(
         name = f"kalshi_ingest {secrets.token_hex(6)}"
         try:
             return await _connected(url, name, lock_seconds, first=first), name
-        except _FAILURES as error:
+        except FAILURES as error:
             kind = _kind_of_refusal(error, url)
             if kind is Kind.FULL:
                 raise translated(error) from None
@@ -238,7 +243,7 @@ async def _end_given_up(connection: asyncpg.Connection, url: str) -> None:
     try:
         await connection.fetchval(_END_SESSIONS, list(names), timeout=_TIMEOUT)
     except asyncpg.InsufficientPrivilegeError:
-        return  # its server ends them within half a minute
+        return  # its server ends them by itself
     except BaseException:
         _given_up.setdefault(url, set()).update(names)
         raise

@@ -13,6 +13,7 @@ import structlog
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.store import migrate
 from kalshi_ingest.store.connecting import (
+    FAILURES,
     LOCK_SECONDS,
     Waiting,
     connected_in_time,
@@ -86,7 +87,7 @@ class Database:
         if connection is None:
             return
         if not self._turn.locked():
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*FAILURES):
                 if self._fence is not None:
                     await asyncio.wait_for(self._fence.close(connection), 1)
                 await connection.close(timeout=1)
@@ -263,7 +264,7 @@ class Database:
     async def _given_up(self, error: Exception, kind: Kind) -> str:
         """Why the patience has come to its end."""
         if isinstance(error, asyncpg.LockNotAvailableError) and self._connection is not None:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*FAILURES):
                 if by := await blocker(self._connection):
                     return f"{by}: run again when that has ended, nothing is lost"
         if kind is Kind.LOST:
@@ -287,7 +288,7 @@ class Database:
             return False
         try:
             await self._connection.execute("select 1", timeout=_ANSWER_SECONDS)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        except FAILURES:
             return False
         return True
 

@@ -19,7 +19,10 @@ _TEXT = frozenset({"series_ticker", "event_ticker", "ticker"})
 """Key columns that are text, which every reader of the files sorts by code point."""
 
 # The session's own settings would show in the CSV; the sort of one query's rows belongs in memory.
-_SETTINGS = "set local datestyle = 'ISO'; set local timezone = 'UTC'; set local work_mem = '32MB'"
+# A reader may pause for as long as an object storage takes: the server must not take it for dead.
+_SETTINGS = """
+set local datestyle = 'ISO'; set local timezone = 'UTC'; set local work_mem = '32MB'; set local tcp_user_timeout = 0
+"""
 
 _SERIES = """
 select series_ticker, city, title from series order by series_ticker collate "C"
