@@ -170,7 +170,7 @@ class FollowService:
 
     async def _lost(self, error: Exception, stop: asyncio.Event) -> None:
         if isinstance(error, DatabaseWentBack):
-            self._state.went_back()
+            self._state.vouch_for_nothing()
             if self._errands is not None:
                 self._errands.start_over()
         what = "database" if is_of_database(error) else "exchange"

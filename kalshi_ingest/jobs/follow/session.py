@@ -84,6 +84,7 @@ class FollowSession:
             )
         for database in (tools.writing, tools.planning):
             await database.fence()
+        self._state.vouch_for_nothing()  # between two sessions nobody held the database to what it has stored
         self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
