@@ -12,11 +12,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from kalshi_ingest.errors import OutOfReach
+from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.summary import is_complete
 from kalshi_ingest.service.pace import RecentPace
@@ -165,6 +167,27 @@ async def test_follow(stopped: Path) -> None:
 @pytest.mark.long
 async def test_follow_many_times(stopped: Path) -> None:
     await _follow_is_ready_only_when_all_is_there(stopped, LONG)
+
+
+async def test_what_one_session_confirmed_the_next_does_not_vouch_for(database_url: str) -> None:
+    """The exchange is away, and an earlier state of the database is restored meanwhile."""
+    trading = _Trading(Random(1))
+    simulator = serving(trading.world)
+    url = await simulator.start()
+    async with following(url, database_url) as service:
+        watching = asyncio.create_task(watch(service.state, database_url, RecentPace()))
+        try:
+            trading.trade()
+            await service.until(lambda: not service.state.not_ready())
+            await simulator.stop()
+            await service.until(lambda: service.state.phase is Phase.EXCHANGE_AWAY)
+            await postgres.execute(database_url, "truncate trades, candles, checkpoints, commit_fences")
+            await simulator.start(port=urlsplit(url).port or 0)
+            await asyncio.wait_for(_never_ready_without(service, database_url, trading.made), 60)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+            await simulator.stop()
 
 
 # Load, settlements and minutes, all at once.
