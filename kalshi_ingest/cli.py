@@ -260,7 +260,10 @@ def _add_looking(command: Command) -> None:
         "database", "database.database", "The database's address, a shell on it, or stop the embedded one."
     )
     database.add_argument("what", choices=("url", "psql", "stop"))
-    database.epilog = "Whatever else stands behind psql is passed on to it: database psql -c 'select 1'."
+    database.epilog = (
+        "url prints the whole address, its password included; psql hides that from other users. Whatever else stands"
+        " behind psql is passed on to it: database psql -c 'select 1'."
+    )
 
 
 def _add_trying(command: Command) -> None:
