@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from kalshi_ingest.errors import BadPayload, RateLimited, Rejected, ServerFailed
+from kalshi_ingest.errors import BadPayload, RateLimited, Rejected, ServerFailed, Unusable
+from kalshi_ingest.obstacles import MOVED
 
 MAX_BODY_BYTES = 16 * 2**20
 """The largest honest answer, 1,000 markets, is about 2.5 MB."""
@@ -102,3 +103,19 @@ def _seconds(header: str | None) -> float | None:
         return max(0.0, min(float(header), 60.0)) if header else None
     except ValueError:
         return None
+
+
+def refused_everywhere(error: Rejected, base_url: str, *, signed: bool) -> Unusable:
+    """What it means that whoever asks from here is refused like this, and what to change."""
+    if error.status in MOVED:
+        return Unusable(str(error))
+    if error.status not in (401, 403):
+        advice = f"there is no API at {base_url}: check KALSHI_INGEST_API_URL, or upgrade this program"
+    elif signed:
+        return Unusable(
+            f"the exchange refuses the API key: {error}; check KALSHI_INGEST_API_KEY_ID, KALSHI_INGEST_PRIVATE_KEY_PATH"
+            " and this machine's clock, and that the exchange serves this network"
+        )
+    else:
+        advice = "it may not serve this network: check that, or set an API key"
+    return Unusable(f"the exchange refuses to answer: {error}; {advice}")

@@ -20,9 +20,16 @@ from kalshi_ingest.errors import (
     RateLimited,
     Rejected,
     Transient,
-    Unusable,
 )
-from kalshi_ingest.exchange.answers import Garbled, WebPage, bounded, decoded, refusal, told_while_closed
+from kalshi_ingest.exchange.answers import (
+    Garbled,
+    WebPage,
+    bounded,
+    decoded,
+    refusal,
+    refused_everywhere,
+    told_while_closed,
+)
 from kalshi_ingest.exchange.caching import Made, copy_of
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
@@ -245,7 +252,7 @@ class Client:
             return error
         if path != STATUS_PATH and not isinstance(await self._refusal_of_status(), Permanent):
             return error
-        return Unusable(self._advice(error))
+        return refused_everywhere(error, self._base_url, signed=self.signed)
 
     async def _refusal_of_status(self) -> IngestError | None:
         """What the exchange's status says to whoever asks for it; None when it is told."""
@@ -254,19 +261,6 @@ class Client:
         except (Transient, Permanent) as error:
             return error
         return None
-
-    def _advice(self, error: Rejected) -> str:
-        if error.status in MOVED:
-            return str(error)
-        said = f"the exchange refuses to answer: {error}"
-        if error.status in (401, 403):
-            if self._signer is None:
-                return f"{said}; it may not serve this network: check that, or set an API key"
-            return (
-                f"the exchange refuses the API key: {error}; check KALSHI_INGEST_API_KEY_ID,"
-                " KALSHI_INGEST_PRIVATE_KEY_PATH and this machine's clock, and that the exchange serves this network"
-            )
-        return f"{said}; there is no API at {self._base_url}: check KALSHI_INGEST_API_URL, or upgrade this program"
 
     async def _once(self, path: str, params: Mapping[str, str], tally: Tally) -> tuple[Any, Made]:
         sent_at = await self.pacer.turn(self.costs.get(path, self.default_cost))
