@@ -8,11 +8,18 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from tests import postgres
 
 TEMPLATE = "kalshi_template"
+
+# The same examples on every machine and every day, however long each of them takes there.
+settings.register_profile(
+    "anywhere", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("anywhere")
 
 
 @pytest.fixture(scope="session")
