@@ -20,9 +20,10 @@ from kalshi_ingest.store.connecting import (
     give_up,
     place_of,
 )
+from kalshi_ingest.store.diagnosis import in_vain, kind_on
 from kalshi_ingest.store.fence import Fence
-from kalshi_ingest.store.locks import Holder, Taken, blocker, holder_of, release, try_lock
-from kalshi_ingest.store.sqlstate import Kind, first_line, kind_of, translated
+from kalshi_ingest.store.locks import Holder, Taken, holder_of, release, try_lock
+from kalshi_ingest.store.sqlstate import Kind, first_line, translated
 
 PATIENCE = 60.0
 """Seconds that a command waits for a database that was there before and went away, is read-only or locked."""
@@ -32,8 +33,6 @@ _LOCK_PATIENCE = 3.0
 
 _DEAD_LOOK = 0.5
 """Seconds between two looks at a session that may be dead."""
-
-_ANSWER_SECONDS = 5.0
 
 _LONGEST = 600.0
 """Seconds that one transaction may take unless its caller knows better; the longest ordinary one takes a few."""
@@ -228,7 +227,7 @@ class Database:
             try:
                 return await _cancellable(self._connection, work(self._connection))
             except Exception as error:
-                if await self._kind(error) is Kind.LOST:
+                if await kind_on(self._connection, error) is Kind.LOST:
                     raise DatabaseAway(f"lost the database at {self.place}: {first_line(error)}") from None
                 meaning = translated(error)
                 raise meaning from (None if meaning is error else error)
@@ -243,7 +242,7 @@ class Database:
             raise asyncio.CancelledError from error
         if self._aborted:
             raise DatabaseAway("the database did not answer in time") from error
-        kind = await self._kind(error)
+        kind = await kind_on(self._connection, error)
         if kind in (Kind.FULL, Kind.REFUSED, Kind.FAULT):
             meaning = translated(error)
             raise meaning from (None if meaning is error else error)
@@ -258,39 +257,8 @@ class Database:
         # A lock was waited for before it became an error.
         trouble.since = began if trouble.since is None else trouble.since
         if now - trouble.since >= self._patience:
-            raise DatabaseAway(await self._given_up(error, kind)) from None
+            raise DatabaseAway(await in_vain(self._connection, error, kind, self.place)) from None
         await asyncio.sleep(self._random.uniform(0, min(1.0, (now - trouble.since) / 2)))
-
-    async def _given_up(self, error: Exception, kind: Kind) -> str:
-        """Why the patience has come to its end."""
-        if isinstance(error, asyncpg.LockNotAvailableError) and self._connection is not None:
-            with suppress(*FAILURES):
-                if by := await blocker(self._connection):
-                    return f"{by}: run again when that has ended, nothing is lost"
-        if kind is Kind.LOST:
-            return f"the database at {self.place} breaks off every attempt: {first_line(error)}"
-        return str(translated(error))
-
-    async def _kind(self, error: Exception) -> Kind:
-        """What a failure means for the connection on which it came."""
-        closed = self._connection is None or self._connection.is_closed()
-        if isinstance(error, asyncpg.PostgresError):
-            return Kind.LOST if closed else kind_of(error)
-        if isinstance(error, asyncpg.InternalClientError):
-            return Kind.LOST  # a session that ended while nobody was reading leaves asyncpg confused
-        if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
-            # A connection that still answers has nothing to do with it: a file that cannot be read, or a fault.
-            return Kind.FAULT if not closed and await self._answers() else Kind.LOST
-        return Kind.FAULT
-
-    async def _answers(self) -> bool:
-        if self._connection is None:
-            return False
-        try:
-            await self._connection.execute("select 1", timeout=_ANSWER_SECONDS)
-        except FAILURES:
-            return False
-        return True
 
     def _drop(self, *, known: bool = False) -> None:
         """End a connection that is lost, or on which a transaction was cancelled; `known`: by the server itself.
