@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
@@ -76,12 +77,14 @@ async def by_rest(http: aiohttp.ClientSession, url: str, signer: Signer) -> str:
 
 async def by_channel(http: aiohttp.ClientSession, url: str, signer: Signer) -> str:
     channel = Channel(http, channel_url(url), signer, lambda _: None, Random(1))
-    running = asyncio.create_task(channel.run(lambda: {"A"}))
-    await asyncio.sleep(REFUSED_SECONDS / 2)  # on a virtual clock: it was refused, and is in no hurry
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    with structlog.testing.capture_logs() as logged:
+        running = asyncio.create_task(channel.run(lambda: {"A"}))
+        await asyncio.sleep(REFUSED_SECONDS / 2)  # on a virtual clock: it was refused, and is in no hurry
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
     assert channel.connections == 0
-    return "KALSHI_INGEST_API_URL"
+    (warned,) = [line for line in logged if line["log_level"] == "warning"]
+    return f"{warned['reason']}: {warned['advice']}"
 
 
 async def by_iem(http: aiohttp.ClientSession, url: str, _: Signer) -> str:
