@@ -174,6 +174,36 @@ async def test_a_start_that_is_still_to_come_is_an_empty_gap(exchange: Simulator
         assert (await stopped(process)).code == 0
 
 
+async def test_a_fault_of_the_program_is_said_and_survived(exchange: Simulator, database_url: str) -> None:
+    """The server calls a statement nonsense, in words with a password in them."""
+    function = """
+        create function nonsense() returns trigger language plpgsql as $$ begin
+            raise exception 'wrong near postgresql://me:hunter2@host/db' using errcode = '42601';
+        end $$
+    """
+    await fetch(database_url, function)
+    await fetch(database_url, "create trigger nonsense before insert on trades execute function nonsense()")
+    known = settings(exchange, database_url)
+    async with following(known, "--start", "2026-06-08") as process:
+
+        async def said() -> bool:
+            return "a fault of the program itself: PostgresSyntaxError" in (await asked(known, "/readyz"))[1]
+
+        await until(said)
+        assert 'kalshi_ingest_phase{phase="program fault"} 1.0' in (await asked(known, "/metrics"))[1]
+        assert "hunter2" not in (await asked(known, "/readyz"))[1] + (await asked(known, "/"))[1]
+        assert await asked(known, "/livez") == (200, "ok\n")
+        await fetch(database_url, "drop trigger nonsense on trades")
+        await until_ready(known)
+        assert await measured(known, "kalshi_ingest_faults_total") >= 1
+        result = await stopped(process)
+    assert result.code == 0, result.err
+    logged = [orjson.loads(line) for line in result.err.splitlines()]
+    fault = next(each for each in logged if each["event"] == "program_fault")
+    assert "Traceback" in fault["exception"]
+    assert "hunter2" not in result.err
+
+
 async def test_no_database_at_the_start_is_an_error(exchange: Simulator) -> None:
     known = settings(exchange, "postgresql://user:hidden-word@127.0.0.1:9/none")
     result = await run(*FOLLOW, **known)

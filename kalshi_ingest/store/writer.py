@@ -117,17 +117,16 @@ class Writer:
         try:
             written = await self._transaction(batch)
         except (*REFUSED, BadPayload) as error:
-            if len(batch) == 1:
-                _fail(batch[0], error)
-                return
-            # One market's rows are wrong; alone, the others go through.
-            for item in batch:
-                await self._commit([item])
+            await self._commit_alone(batch, error)
             return
         except Exception as error:
+            meaning = translated(error)
+            if not isinstance(meaning, IngestError):  # a fault, perhaps of what one market brought
+                await self._commit_alone(batch, error)
+                return
             for item in batch:
                 if not item.done.done():
-                    item.done.set_exception(translated(error))
+                    item.done.set_exception(meaning)
             raise
         for item in batch:
             if item.done.cancelled():
@@ -136,6 +135,14 @@ class Writer:
                 item.done.set_result(written[item.ticker])
             else:
                 item.done.set_exception(Outdated(f"{item.ticker}: its checkpoint is not the one this walk began with"))
+
+    async def _commit_alone(self, batch: list[_Item], error: Exception) -> None:
+        """One market's rows are wrong, or too much for this program; alone, the others go through."""
+        if len(batch) == 1:
+            _fail(batch[0], error)
+            return
+        for item in batch:
+            await self._commit([item])
 
     async def _transaction(self, batch: list[_Item]) -> dict[str, Written]:
         """What each market's step added; markets whose checkpoint in the database is another one are left out."""
@@ -188,14 +195,17 @@ def _written(item: _Item) -> Written:
 
 
 def _fail(item: _Item, error: Exception) -> None:
+    refused = isinstance(error, (*REFUSED, IngestError))
     if item.done.done():
+        if not refused:  # nobody else would hear of it
+            raise error
         return
     if isinstance(error, asyncpg.UniqueViolationError):
         item.done.set_exception(Outdated(f"{item.ticker}: rows of this page are in the table already"))
-    elif isinstance(error, IngestError):
-        item.done.set_exception(error)
-    else:
+    elif refused and not isinstance(error, IngestError):
         item.done.set_exception(BadPayload(f"{item.ticker}: the database refuses the rows: {error}"))
+    else:
+        item.done.set_exception(error)
 
 
 def _size(item: _Item | None) -> int:

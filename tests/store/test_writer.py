@@ -1,7 +1,7 @@
 """Rows and the checkpoint that vouches for them: together or not at all, whatever the database says."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -14,7 +14,7 @@ from kalshi_ingest.domain.candles import candles_of, roll_up
 from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.domain.walk import Step
-from kalshi_ingest.errors import BadPayload, OutOfReach, Unusable
+from kalshi_ingest.errors import BadPayload, IngestError, OutOfReach, Unusable
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Outdated, Writer
 from tests import postgres
@@ -47,16 +47,17 @@ def step(before: Checkpoint, trades: list[Trade], *, fresh: bool = True) -> Step
 
 
 @asynccontextmanager
-async def writing(url: str, *, patience: float = 5) -> AsyncIterator[Writer]:
+async def writing(url: str, *, patience: float = 5, run_ids: Iterable[int] = (1,) * 20) -> AsyncIterator[Writer]:
     """A writer at work; its own failure is raised at the end of the block."""
     await fetch(
         url if "postgres@" in url else url.replace("writer@", "postgres@"),
         "insert into series values ('KXHIGHCHI', 'chicago', '', '', '', null, '{}', now()) on conflict do nothing",
     )
+    ids = iter(run_ids)
     database = Database(url, patience=patience)
     await database.open()
     await database.fence()
-    writer = Writer(database, lambda: UUID(int=1), lambda: NOW, queued=3)
+    writer = Writer(database, lambda: UUID(int=next(ids)), lambda: NOW, queued=3)
     running = asyncio.create_task(writer.run())
     try:
         yield writer
@@ -80,6 +81,30 @@ async def test_steps_of_several_markets_at_once(database_url: str) -> None:
         )
     assert (one.trades, one.checkpoint.trades_stored, two.checkpoint.contracts_stored) == (2, 2, 100)
     assert await _counts(database_url) == (3, 4, 2)
+
+
+async def test_a_fault_of_the_program_concerns_the_market_that_brought_it_alone(database_url: str) -> None:
+    """What cannot even be encoded: a mistake, and not the database's refusal."""
+    async with writing(database_url) as writer:
+        wrong = trade(1)._replace(created_us=2**80)  # is encoded in 64 bits
+        failed, written = await asyncio.gather(
+            writer.write(None, replace(step(ONE, [trade(1)]), trades=[wrong])),
+            writer.write(None, step(TWO, [trade(3)])),
+            return_exceptions=True,
+        )
+    assert isinstance(failed, Exception)
+    assert not isinstance(failed, IngestError)
+    assert not isinstance(written, BaseException)
+    assert await _counts(database_url) == (1, 2, 1)
+
+
+async def test_a_commit_carries_the_run_of_its_own_moment(database_url: str) -> None:
+    """At midnight another run begins, whose id the very next commit has to carry."""
+    async with writing(database_url, run_ids=(7, 8)) as writer:
+        await writer.write(None, step(ONE, [trade(1)]))
+        await writer.write(None, step(TWO, [trade(2)]))
+    rows = await fetch(database_url, "select ticker, run_id from checkpoints order by ticker")
+    assert [tuple(row) for row in rows] == [("ONE", UUID(int=7)), ("TWO", UUID(int=8))]
 
 
 async def test_rows_that_are_there_already_concern_their_market_alone(database_url: str) -> None:

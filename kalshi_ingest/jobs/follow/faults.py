@@ -6,6 +6,7 @@ import structlog
 
 from kalshi_ingest.errors import IngestError
 from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.logs import redact
 from kalshi_ingest.store.sqlstate import is_of_database
 
 MOST_IN_A_ROW = 10
@@ -22,8 +23,9 @@ def is_fault(error: BaseException) -> bool:
 
 
 def in_words(error: BaseException) -> str:
-    """For the user: who is to blame, and what it was."""
-    return f"a fault of the program itself: {type(error).__name__}: {error}".rstrip(": ")
+    """For the user: who is to blame, and what it was, without a secret."""
+    said = str(error).strip().splitlines()[:1]
+    return redact(": ".join(["a fault of the program itself", type(error).__name__, *said]))
 
 
 class Faults:
@@ -33,6 +35,8 @@ class Faults:
         self._state = state
         self._in_a_row = 0
         self._of_market: Counter[str] = Counter()
+        self._alone: set[str] = set()
+        """Markets that failed alone since a walk of any market succeeded."""
 
     def note(self, where: str, error: BaseException) -> None:
         """Log one and count it."""
@@ -53,12 +57,14 @@ class Faults:
         if not is_fault(error):
             return False
         self._of_market[ticker] += 1
-        if self._of_market[ticker] <= _MOST_OF_A_MARKET:
+        if self._of_market[ticker] <= _MOST_OF_A_MARKET or len(self._alone | {ticker}) >= MOST_IN_A_ROW:
             error.add_note(f"at work on {ticker}")
             return False
+        self._alone.add(ticker)
         self.note(ticker, error)
         return True
 
     def no_more(self, ticker: str) -> None:
         """A walk of this market succeeded."""
         self._of_market.pop(ticker, None)
+        self._alone.clear()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 from kalshi_ingest.clocks import steady
@@ -190,6 +191,7 @@ async def following(
     weather: Weather | None = None,
     faster: float = 1.0,
     revive: Revive | None = None,
+    key_path: Path | None = None,
 ) -> AsyncIterator[Following]:
     """A service for a `with` block; `faster`: its steady clock runs so many times as fast as the real one."""
     state = FollowState(
@@ -197,7 +199,8 @@ async def following(
         started_at=datetime.now(UTC),
         clock=lambda: steady() * faster,
     )
-    exchange = Exchange(api_url, requests_per_second=2_000, workers=4, retry=RETRY)
+    key_id = None if key_path is None else "key"
+    exchange = Exchange(api_url, key_id, key_path, requests_per_second=2_000, workers=4, retry=RETRY)
     asked = Asked(wanted, start, weather, "follow in a test")
     service = FollowService(asked, exchange, database_url, state, rhythm, revive=revive)
     stop = asyncio.Event()

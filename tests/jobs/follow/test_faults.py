@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -10,7 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from kalshi_ingest.exchange.api import Api
+from kalshi_ingest.exchange.channel_messages import Event
 from kalshi_ingest.jobs.follow import service as service_module
+from kalshi_ingest.jobs.follow import session as session_module
+from kalshi_ingest.jobs.follow.announcements import listener
 from kalshi_ingest.jobs.follow.errands import Errands
 from kalshi_ingest.jobs.follow.faults import is_fault
 from kalshi_ingest.jobs.follow.lists import Lists
@@ -20,10 +24,12 @@ from kalshi_ingest.jobs.follow.service import FollowService
 from kalshi_ingest.jobs.follow.session import FollowSession
 from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.jobs.walker import Border, Walker
+from kalshi_ingest.simulator import Limits
 from kalshi_ingest.store.writer import Writer
 from tests.jobs.follow.following import QUICK, TICKER, TICKERS, Following, LivingWorld, after, following, serving
 from tests.jobs.follow.test_errands import weather_of
 from tests.jobs.harness import assert_holds_all, fetch, trade_row
+from tests.test_cli_follow import a_key
 
 _TRADES = "select count(*) from trades"
 _RHYTHM = replace(QUICK, lists=0.3, fault=0.2, longest_fault=0.4)
@@ -170,6 +176,42 @@ async def test_a_market_that_faults_again_and_again_fails_alone(
         breaking.left = 0
         await service.until_rows(database_url, _TRADES, [(len(TICKERS),)])
         await service.until(lambda: service.chicago.failed == {})
+
+
+async def test_a_fault_in_the_channel_leaves_polling_at_work(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener breaks at each event of the first two connections; the markets are followed throughout."""
+    path, public = a_key(tmp_path)
+    broken = 0
+
+    def breaking(*arguments: Any) -> Callable[[Event], None]:
+        listen = listener(*arguments)
+
+        def broken_twice(event: Event) -> None:
+            nonlocal broken
+            broken += 1
+            if broken <= 2:
+                raise TypeError("nobody foresaw this event")
+            listen(event)
+
+        return broken_twice
+
+    monkeypatch.setattr(session_module, "listener", breaking)
+    world = LivingWorld(after())
+    world.add(trade_row(TICKER, after(-5), 1))
+    limits = Limits(public_key_pem=public, authenticated_requests_per_second=2_000)
+    async with (
+        serving(world, limits=limits) as simulator,
+        following(simulator.url, database_url, rhythm=_RHYTHM, key_path=path) as service,
+    ):
+        await service.up_to_date()
+        await service.until(lambda: service.state.faults == 2)
+        assert service.state.phase is Phase.FOLLOWING
+        world.add(trade_row(TICKER, after(-4), 2))
+        await service.until_rows(database_url, _TRADES, [(2,)])
+        await service.until(lambda: service.state.channel is not None and service.state.channel.connected)
+        assert service.state.losses == {}
 
 
 async def test_an_errand_that_faults_is_said_and_leaves_the_markets_alone(
