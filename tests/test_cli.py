@@ -366,7 +366,7 @@ async def test_numbers_that_cannot_be_meant(arguments: tuple[str, ...], saying: 
 
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_stopping(exchange: Simulator, database_url: str, signals: int) -> None:
-    """Exit 130 with the checkpoint kept, and the next run completes. Two signals at once are one: `timeout` sends both."""
+    """Exit 130 with the checkpoint kept, and the next run completes. Two at once are one: `timeout` sends both."""
     settings = healthy(exchange, database_url) | {"REQUESTS_PER_SECOND": "20"}
     reached = asyncio.Event()
 

@@ -37,6 +37,7 @@ _HEADERS = {
     "Server": "kalshi_ingest",
 }
 
+_STATE = web.AppKey("state", FollowState)
 _DOOR = web.AppKey("door", Door)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -108,6 +109,7 @@ class _Endpoints:
     def application(self) -> web.Application:
         """Reading only: any other method is refused."""
         app = web.Application(middlewares=[_guarded])
+        app[_STATE] = self._state
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -164,6 +166,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         allowed = {hdrs.ALLOW: refused.headers[hdrs.ALLOW]} if hdrs.ALLOW in refused.headers else {}
         response = web.Response(status=refused.status, text=f"{refused.reason}\n", headers=allowed)
     except Exception:
+        request.app[_STATE].faults += 1
         log.exception("service_answer_failed", path=request.path[:100])
         response = web.Response(status=500, text="Internal Server Error\n")
     response.headers.update(_HEADERS)

@@ -31,6 +31,7 @@ async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None
             except Away:
                 pass
             except Exception:  # nobody would start this task again
+                state.faults += 1
                 log.exception("database_watch_failed")
             await asyncio.sleep(_EVERY_SECONDS)
     finally:

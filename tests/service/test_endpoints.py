@@ -47,6 +47,16 @@ async def test_ready_once_the_database_answered(database_url: str, session: aioh
             assert (answer.status, await answer.json()) == (200, {"ready": True})
 
 
+async def test_a_fault_in_an_answer_is_that_answers_alone(session: aiohttp.ClientSession) -> None:
+    state = following()
+    del state.series["KXHIGHCHI"].fresh_at  # whatever nobody foresaw
+    async with serving(state, NOBODY, "127.0.0.1", 0) as url:
+        for path, status in (("/readyz", 500), ("/livez", 200)):
+            async with session.get(f"{url}{path}") as answer:
+                assert answer.status == status
+    assert state.faults == 1, "counted, as in the job"
+
+
 async def test_not_ready_says_why(session: aiohttp.ClientSession) -> None:
     state = following(CHICAGO, MIAMI)
     state.series["KXHIGHCHI"].fresh_at = None
