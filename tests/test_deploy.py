@@ -105,6 +105,12 @@ def test_the_operations_page_explains_each_alarm_and_no_other() -> None:
     assert explained == [rule["alert"] for rule in ALERTS]
 
 
+def test_links_within_the_operations_page_lead_somewhere() -> None:
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", OPERATIONS, flags=re.DOTALL), re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", OPERATIONS)) <= anchors
+
+
 def test_the_documents_name_metrics_alarms_and_phases_that_exist() -> None:
     documents = OPERATIONS + (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`(kalshi_ingest_\w+)`", documents)) <= sample_names() | {"kalshi_ingest_build_info"}
