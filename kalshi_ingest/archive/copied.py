@@ -38,7 +38,10 @@ class CsvParser:
         except pa.ArrowException as error:
             first_line = str(error).splitlines()[0]
             reason = re.sub(r"In CSV column #(\d+): ", self._column, first_line)
-            raise Unusable(f"a row of {self._table} has no place in the archive: {reason}") from None
+            raise Unusable(
+                f"a row of {self._table} has no place in the archive: {reason}; "
+                "`kalshi-ingest coverage --fix` finds and mends what cannot be right"
+            ) from None
         return pa.Table.from_arrays(parsed.columns, schema=self._schema)
 
     def _column(self, found: re.Match[str]) -> str:

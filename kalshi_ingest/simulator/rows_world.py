@@ -13,7 +13,7 @@ from kalshi_ingest.simulator.tapes import Tape
 from kalshi_ingest.simulator.wire import Row, parse_time
 from kalshi_ingest.simulator.world import EventEntry, MarketEntry
 
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_LONG_AGO = datetime(2021, 6, 1, tzinfo=UTC)
 
 
 class RowMarket:

@@ -8,6 +8,8 @@ import asyncpg
 
 from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.domain.model import to_microseconds
+from kalshi_ingest.domain.plausible import market_moments
+from kalshi_ingest.domain.tickers import event_date_of
 
 # The order is that of a hash of seed and ticker, which no database's collation touches. Rounds go over the series:
 # in each, every series gives one market, from the historical and the live tier in turn, and neighbouring series
@@ -63,9 +65,9 @@ class Sampled:
     archived: bool
     """Whether the historical tier should hold it: it settled before the cutoff."""
     start: datetime
-    """When trading began, or the first stored candle if that is earlier."""
+    """When trading began, or the first stored candle if that is earlier; no earlier than it can have been."""
     end: datetime
-    """When trading ended, or the end of the last stored candle if that is later."""
+    """When trading ended, or the end of the last stored candle if that is later; no later than it can have been."""
 
 
 async def sample(
@@ -79,7 +81,15 @@ async def sample(
     rows = await connection.fetch(
         _SAMPLE, list(scope.series_tickers), f"{seed}:", scope.first, scope.last, cutoff, markets
     )
-    return [Sampled(row[0], row[1], row[2], row[4], row[5]) for row in rows], rows[0][3] if rows else 0
+    return [_sampled(*row) for row in rows], rows[0][3] if rows else 0
+
+
+def _sampled(ticker: str, series_ticker: str, archived: bool, _: int, start: datetime, end: datetime) -> Sampled:
+    day = event_date_of(ticker)
+    if day is not None:  # a moment that cannot be would ask for the candles of a thousand years
+        first, last = market_moments(day)
+        start, end = max(start, first), min(end, last)
+    return Sampled(ticker, series_ticker, archived, start, end)
 
 
 async def minute_candles(connection: asyncpg.Connection, ticker: str) -> list[MinuteCandle]:

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
 from kalshi_ingest.domain.coverage.cases import Scope
+from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.status import status
 from kalshi_ingest.simulator import RowsWorld, Simulator
 from kalshi_ingest.store.database import Database
+from tests.jobs.archives import exported
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
@@ -128,7 +131,8 @@ async def test_nothing_is_deleted_for_an_exchange_that_shows_nothing(filled: str
     """It contradicts one trade on its first page, and has none when it is asked again."""
     await fetch(filled, UNPROVED["an archive that proves nothing"])
     held = await fetch(filled, "select count(*) from trades")
-    first = rows(1)[0] | {"trade_id": str((await fetch(filled, f"select trade_id from trades where {ONE}"))[0][0])}
+    (one,) = await fetch(filled, f"select trade_id, created_time from trades where {ONE}")
+    first = trade_row(LARGE, one["created_time"], one["trade_id"].int, price=1)
     served = [[first]]
 
     class Vanishing(RowsWorld):
@@ -148,7 +152,7 @@ async def test_nothing_is_deleted_for_an_exchange_that_shows_nothing(filled: str
     assert (await Run(simulator.url, filled)()).progress["KXHIGHCHI"].failed == {}
 
 
-async def test_follow_and_status_survive_what_an_older_version_took_in(database_url: str) -> None:
+async def test_follow_and_status_survive_what_an_older_version_took_in(database_url: str, tmp_path: Path) -> None:
     """Infinite and far moments in trades, in a checkpoint and in the market's row; the market still trades."""
     world = LivingWorld(after(minutes=60))
     right = [trade_row(TICKER, after(seconds=each), each) for each in range(1, 4)]
@@ -167,6 +171,8 @@ async def test_follow_and_status_survive_what_an_older_version_took_in(database_
         assert (await status(database)).holdings[0].trades == 3
         await database.close()
         assert not (await examine(database_url, Scope(after(minutes=60), series=["KXHIGHCHI"]))).complete
+        with pytest.raises(Unusable, match=r"column (open|close)_time.*`kalshi-ingest coverage --fix`"):
+            await exported(database_url, tmp_path)
         async with following(simulator.url, database_url) as at_work:
             await at_work.up_to_date()
             world.add(trade_row(TICKER, after(minutes=58), 9))
