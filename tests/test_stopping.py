@@ -247,6 +247,22 @@ async def test_a_later_second_signal_ends_it_at_once(place: Place) -> None:
     assert "to resume" not in result.out, "the summary is of an end in order"
 
 
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+async def test_while_the_program_is_still_being_loaded(which: signal.Signals) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "importtime", "-m", "kalshi_ingest", "status"), stdout=-1, stderr=-1
+    )
+    try:
+        assert process.stderr is not None
+        while b"asyncio" not in await process.stderr.readline():
+            assert process.returncode is None
+        result = await _told_to_stop(process, which)
+    finally:
+        await _end(process)
+    assert result.code == 130
+    assert "Traceback" not in result.err
+
+
 def test_what_a_signal_means_where_no_loop_listens() -> None:
     now = 100.0
     signals = Signals(lambda: now)
