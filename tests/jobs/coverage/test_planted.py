@@ -149,11 +149,17 @@ async def test_a_planted_hole_is_found_named_and_mended(what: str, filled: tuple
 
 
 async def test_an_accepted_verdict_is_taken_back_as_the_operations_page_says(database_url: str) -> None:
-    """Every page of trades was empty while the exchange was ill."""
+    """Every market showed one trade only while the exchange was ill."""
     whole = world()
     rows = [whole.market(ticker) for ticker in whole.market_tickers()]
     events = [event.row() for event in whole.events(None)]
-    frame = RowsWorld(series=whole.series_rows(), events=events, markets=rows, cutoff=datetime(2025, 1, 1, tzinfo=UTC))
+    frame = RowsWorld(
+        series=whole.series_rows(),
+        events=events,
+        markets=rows,
+        trades={ticker: list(whole.trades(ticker))[:1] for ticker in whole.market_tickers()},
+        cutoff=datetime(2025, 1, 1, tzinfo=UTC),
+    )
     async with Simulator(frame) as ill:
         await Run(ill.url, database_url)()
     assert {each.kind for each in (await found(database_url)).at(Level.WARNING)} == {"short"}
