@@ -1,12 +1,17 @@
 """What the channel announces: a reason to ask at once, never data. REST confirms, with its own microsecond times."""
 
+import asyncio
 from collections.abc import Callable
 
+from kalshi_ingest.exchange.channel import Channel
 from kalshi_ingest.exchange.channel_messages import Changed, Event, Gap, Traded, Watched
+from kalshi_ingest.jobs.failures import first_of
 from kalshi_ingest.jobs.follow.book import Book
+from kalshi_ingest.jobs.follow.faults import Faults, is_fault
 from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.poller import Poller
-from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.jobs.follow.rhythm import Rhythm
+from kalshi_ingest.jobs.follow.state import ChannelState, FollowState
 
 
 def listener(book: Book, lists: Lists, poller: Poller, state: FollowState) -> Callable[[Event], None]:
@@ -23,3 +28,33 @@ def listener(book: Book, lists: Lists, poller: Poller, state: FollowState) -> Ca
                 poller.now()
 
     return listen
+
+
+async def keep(channel: Channel, book: Book, state: FollowState, rhythm: Rhythm, faults: Faults) -> None:
+    """Keep a channel for the book's markets. A fault in it costs only time, because everything is polled as well."""
+    told = state.channel = state.channel or ChannelState()
+    times = 0
+    while True:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_tell(channel, told))
+                await channel.run(lambda: book.tickers(trading=True))
+        except ExceptionGroup as group_error:
+            fault = first_of(group_error)
+            if not is_fault(fault):
+                raise fault from group_error
+            faults.note("channel", fault)
+            times += 1
+        finally:
+            told.connected = False
+        await asyncio.sleep(min(rhythm.longest_fault, rhythm.fault * 2.0 ** min(times, 16)))
+
+
+async def _tell(channel: Channel, state: ChannelState) -> None:
+    before = (state.connections, state.gaps, state.messages)
+    while True:
+        state.connected = channel.connected
+        state.connections = before[0] + channel.connections
+        state.gaps = before[1] + channel.gaps
+        state.messages = before[2] + channel.messages
+        await asyncio.sleep(0.2)

@@ -14,19 +14,18 @@ from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.exchange.channel import Channel, channel_url
-from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.jobs.failures import first_of
 from kalshi_ingest.jobs.feed import Task
-from kalshi_ingest.jobs.follow.announcements import listener
+from kalshi_ingest.jobs.follow.announcements import keep, listener
 from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.follow.errands import Errands
-from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
+from kalshi_ingest.jobs.follow.faults import Faults, in_words
 from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.proof import prove_held
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
-from kalshi_ingest.jobs.follow.state import ChannelState, FollowState, Phase
+from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.session import Session
 from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.store import checkpoints, unfinished
@@ -137,8 +136,11 @@ class FollowSession:
                 jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
                 jobs.append(group.create_task(self._watch_database()))
                 jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
-                if self._session.signer is not None:
-                    jobs.append(group.create_task(self._listen(self._session.signer, book, lists, poller)))
+                if (signer := self._session.signer) is not None:
+                    url, clock = channel_url(self._client.base_url), self._client.clock
+                    listen = listener(book, lists, poller, self._state)
+                    channel = Channel(self._session.http, url, signer, listen, clock=clock)
+                    jobs.append(group.create_task(keep(channel, book, self._state, rhythm, self._faults)))
                 if errands is not None:
                     jobs.append(group.create_task(errands.run(tools.clock, stop)))
                 await stop.wait()
@@ -154,28 +156,6 @@ class FollowSession:
                 writing.cancel()
         except BaseExceptionGroup as group_error:
             raise first_of(group_error) from group_error
-
-    async def _listen(self, signer: Signer, book: Book, lists: Lists, poller: Poller) -> None:
-        """Keep the channel. A fault in it costs nothing but time, because everything is polled as well."""
-        listen = listener(book, lists, poller, self._state)
-        url = channel_url(self._client.base_url)
-        channel = Channel(self._session.http, url, signer, listen, clock=self._client.clock)
-        state = self._state.channel = self._state.channel or ChannelState()
-        faults = 0
-        while True:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(_tell_channel(channel, state))
-                    await channel.run(lambda: book.tickers(trading=True))
-            except ExceptionGroup as group_error:
-                fault = first_of(group_error)
-                if not is_fault(fault):
-                    raise fault from group_error
-                self._faults.note("channel", fault)
-                faults += 1
-            finally:
-                state.connected = False
-            await asyncio.sleep(min(self._rhythm.longest_fault, self._rhythm.fault * 2.0 ** min(faults, 16)))
 
     async def _work(self, book: Book, walker: Walker) -> None:
         """One worker: a market at a time, without an end."""
@@ -268,16 +248,6 @@ def _summary(state: FollowState) -> dict[str, object]:
 async def _once(event: asyncio.Event, call: Callable[[], None]) -> None:
     await event.wait()
     call()
-
-
-async def _tell_channel(channel: Channel, state: ChannelState) -> None:
-    before = (state.connections, state.gaps, state.messages)
-    while True:
-        state.connected = channel.connected
-        state.connections = before[0] + channel.connections
-        state.gaps = before[1] + channel.gaps
-        state.messages = before[2] + channel.messages
-        await asyncio.sleep(0.2)
 
 
 async def _worked(order: Order, walker: Walker, database: Database) -> Checkpoint:
