@@ -12,14 +12,8 @@ import structlog
 
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.store import migrate
-from kalshi_ingest.store.connecting import (
-    FAILURES,
-    LOCK_SECONDS,
-    Waiting,
-    connected_in_time,
-    give_up,
-    place_of,
-)
+from kalshi_ingest.store.cancelling import at_once, cancellable, is_cancelled
+from kalshi_ingest.store.connecting import FAILURES, LOCK_SECONDS, Waiting, connected_in_time, give_up, place_of
 from kalshi_ingest.store.diagnosis import in_vain, kind_on
 from kalshi_ingest.store.fence import Fence
 from kalshi_ingest.store.locks import Holder, Taken, holder_of, release, try_lock
@@ -38,9 +32,6 @@ _LONGEST = 600.0
 """Seconds that one transaction may take unless its caller knows better; the longest ordinary one takes a few."""
 
 log = structlog.get_logger()
-
-_UNDO_SECONDS = 1.0
-"""What a cancelled piece of work outside `run` may take to undo its transaction."""
 
 T = TypeVar("T")
 
@@ -190,7 +181,7 @@ class Database:
                         done.clear()
                         async with self._connection.transaction():
                             moved = self._moved_by(self._connection, work, trouble.uncertain)
-                            done.append(await _at_once(self._connection, moved))
+                            done.append(await at_once(self._connection, moved))
                         if self._fence is not None:
                             self._fence.moved()
                         return done[0]
@@ -215,7 +206,7 @@ class Database:
                 try:
                     if self._connection is None or self._connection.is_closed():
                         self._connection = await self._reconnect()
-                    return await _cancellable(self._connection, work(self._connection))
+                    return await cancellable(self._connection, work(self._connection))
                 except BaseException as error:
                     await self._recover(error, trouble, began)
 
@@ -225,7 +216,7 @@ class Database:
             if self._connection is None:
                 raise DatabaseAway("the database connection is closed")
             try:
-                return await _cancellable(self._connection, work(self._connection))
+                return await cancellable(self._connection, work(self._connection))
             except Exception as error:
                 if await kind_on(self._connection, error) is Kind.LOST:
                     raise DatabaseAway(f"lost the database at {self.place}: {first_line(error)}") from None
@@ -237,7 +228,7 @@ class Database:
         if not isinstance(error, Exception):
             self._drop()
             raise error
-        if _is_cancelled():  # the loss came while a cancelled statement was undone
+        if is_cancelled():  # the loss came while a cancelled statement was undone
             self._drop()
             raise asyncio.CancelledError from error
         if self._aborted:
@@ -303,33 +294,3 @@ class Database:
     def place(self) -> str:
         """Where the database is, without user and password."""
         return place_of(self._url)
-
-
-async def _at_once(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
-    """What `work` gives; when it is cancelled, nothing is undone over a connection whose other end may be gone."""
-    try:
-        return await work
-    except asyncio.CancelledError:
-        connection.terminate()
-        raise
-
-
-async def _cancellable(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
-    """What `work`, which may hold transactions of its own, gives; when it is cancelled, it has a moment to undo them.
-
-    Over a connection whose other end is gone the undoing would be waited for without an end.
-    """
-    working = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([working])
-    except asyncio.CancelledError:
-        working.cancel()
-        asyncio.get_running_loop().call_later(_UNDO_SECONDS, connection.terminate)
-        await asyncio.gather(working, return_exceptions=True)  # what comes of undoing over a dead connection is no news
-        raise
-    return working.result()
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
