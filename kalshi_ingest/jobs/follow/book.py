@@ -23,6 +23,8 @@ _DOUBTED_SECONDS = 30.0
 """How long volumes are doubted after one was last seen to stand still while its trades went on."""
 _CHECKED_SECONDS = 10.0
 """A market is not asked for its trades without a reason sooner after its last walk."""
+_ANNOUNCED_SECONDS = 60.0
+"""While trades are announced they show whether volumes move; a look would only leave a copy in a cache."""
 _PROOF_TURN = 4
 """Every fourth piece of work is a proof, if one waits: trading that never pauses must not put them off for ever."""
 
@@ -65,6 +67,7 @@ class Book:
         self._cache_seconds = cache_seconds
         self._cross_check = cross_check
         self._checked_at = clock()
+        self._announced_at = -math.inf
         self._doubted_until = -math.inf
         self._newest_us: dict[str, int] = {}
         """Series → its newest trade that was shown."""
@@ -145,6 +148,7 @@ class Book:
         """A trade was announced on the channel."""
         tracked = self._tracked.get(ticker)
         if tracked is not None:
+            self._announced_at = self._clock()
             tracked.claim(trade_id, self._clock(), self._cache_seconds())
             self._changed.set()
 
@@ -263,7 +267,9 @@ class Book:
                 return Order(Task(each.unit, each.known, unwritten=due), now, now_us, closed_us)
         if self._settled:
             return Order(self._settled.popleft(), now, now_us)
-        if now - self._checked_at >= self._cross_check and (doubtful := self._likeliest(now, now_us)) is not None:
+        announced = now - self._announced_at < _ANNOUNCED_SECONDS
+        is_due = not announced and now - self._checked_at >= self._cross_check
+        if is_due and (doubtful := self._likeliest(now, now_us)) is not None:
             self._checked_at = now
             return _walk(doubtful, now, now_us)
         return None

@@ -69,13 +69,9 @@ class Lists:
         self._asked |= set(series_tickers)
         self._woken.set()
 
-    def quiet_at(self, ticker: str) -> float | None:
-        """The moment that a series without a market that trades is vouched for: now, as long as its lists are read.
-
-        They would show a market that opens. None: not since the last loss, or not to the end for too long.
-        """
-        now = self._state.clock()
-        return now if now - self._read[ticker].ended_at < 2 * self._rhythm.lists else None
+    def are_read(self, ticker: str) -> bool:
+        """Whether the lists of a series were read to their ends of late: they show a market hours before it opens."""
+        return self._state.clock() - self._read[ticker].ended_at < 2 * self._rhythm.lists
 
     async def run(self, start: date | None, *, strict: bool = False) -> None:
         """Read everything from `start` on (None: from what is unfinished), then whatever is due, without an end.

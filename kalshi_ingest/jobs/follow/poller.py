@@ -32,6 +32,8 @@ class Poller:
         self._state = state
         self._rhythm = rhythm
         self._tally = Tally()
+        self._quiet_made: float | None = None
+        """When the answers were made that told last of all markets that do not trade; None: not yet."""
         self._complained_at = float("-inf")
         self._woken = asyncio.Event()
 
@@ -70,7 +72,7 @@ class Poller:
 
     async def _look(self, *, trading: bool) -> float:
         """Ask, and tell the book; until when, on the steady clock, a cache would only repeat the answers."""
-        kept_until = math.inf
+        kept_until, made_at, whole = math.inf, self._state.clock(), True
         tickers = self._book.tickers(trading=trading)
         for start in range(0, len(tickers), PULSES_PER_REQUEST):
             some = tickers[start : start + PULSES_PER_REQUEST]
@@ -81,12 +83,17 @@ class Poller:
                 if not await self._tools.api.is_trading():
                     raise OutOfReach("the exchange is closed for maintenance") from error
                 self._complain(error)
+                whole = False
                 continue
             except Permanent as error:
                 self._complain(error)
+                whole = False
                 continue
             self._lists.ask(self._book.heard(some, pulses, began - made.age, made.at_us))
+            made_at = min(made_at, began - made.age)
             kept_until = min(kept_until, self._state.clock() + min(made.kept, _LONGEST_KEPT))
+        if whole and not trading:
+            self._quiet_made = made_at
         return kept_until if kept_until < math.inf else -math.inf
 
     def _complain(self, error: Exception) -> None:
@@ -101,9 +108,9 @@ class Poller:
             series.missing, series.accepted = self._book.deficits(ticker)
             series.open_markets, series.unsettled_markets, series.backlog = self._book.counts(ticker)
             trading, fresh_at = self._book.fresh_at(ticker)
-            if not trading:
-                fresh_at = self._lists.quiet_at(ticker)
-            if fresh_at is not None:
+            if not trading and self._lists.are_read(ticker):
+                fresh_at = self._quiet_made
+            if fresh_at is not None or self._book.doubted:
                 series.fresh_at = fresh_at
         if self._state.phase is Phase.CATCHING_UP and self._lists.first_round.is_set() and self._book.caught_up:
             self._state.phase = Phase.FOLLOWING

@@ -87,13 +87,8 @@ class FollowSession:
         self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
-        book = Book(
-            self._state.clock,
-            self._now_us,
-            await self._unwritten(tickers),
-            lambda: self._client.cache_seconds,
-            self._rhythm.cross_check,
-        )
+        unwritten, cross_check = await self._unwritten(tickers), self._rhythm.cross_check
+        book = Book(self._state.clock, self._now_us, unwritten, lambda: self._client.cache_seconds, cross_check)
         await self._record.begin(tools.planning, tools.clock(), start or await self._first_date(tickers))
         error: str | None = None
         try:

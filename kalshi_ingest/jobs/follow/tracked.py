@@ -241,6 +241,8 @@ class Tracked:
             self._not_before = now + _doubled(10.0, self._tries, RECHECK_SECONDS)
             return
         self.walked_at, self._walked_us = began, began_us
+        if before is None or before.newest_us != checkpoint.newest_us:
+            self._repeated_until = -math.inf  # the next request is another one
         deficit = self._deficit()
         news = self._moved and deficit != self._difference.before
         self._difference.stood(deficit, self._listed, now, began_us)
@@ -251,8 +253,7 @@ class Tracked:
             self._not_before = -math.inf
             self._confirm(began, began_us)
         elif self._claims:
-            new = before is None or before.newest_us != checkpoint.newest_us  # then the next request is another one
-            self._not_before = now + _PAUSE_SECONDS if new else max(now + _PAUSE_SECONDS, self._repeated_until)
+            self._not_before = max(now + _PAUSE_SECONDS, self._repeated_until)
         elif news:
             self._not_before = -math.inf  # the walk did not fail to find it
         elif began < self._risen_at:

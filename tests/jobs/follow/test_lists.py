@@ -125,6 +125,29 @@ async def test_a_series_with_nothing_listed_is_vouched_for_as_long_as_its_lists_
         await service.until(lambda: service.chicago.fresh_at is not None)
 
 
+async def test_a_series_that_does_not_trade_is_vouched_for_by_looks_not_by_time_that_passes(database_url: str) -> None:
+    world = days_of_chicago(datetime(2025, 6, 30, 10, tzinfo=UTC))
+    async with serving(world) as simulator, following(simulator.url, database_url, rhythm=FINE) as service:
+        await service.up_to_date()
+        await service.until(lambda: service.chicago.unsettled_markets == 6)
+        assert service.chicago.open_markets == 0
+        before = service.chicago.fresh_at or 0
+        await service.until(lambda: (service.chicago.fresh_at or 0) > before)
+        failed = 0
+
+        def hook(route: str, _: str | None) -> None:
+            nonlocal failed
+            if route == "markets":
+                failed += 1
+                raise web.HTTPInternalServerError
+
+        simulator.on_request = hook
+        await service.until(lambda: failed > 4)
+        told = service.chicago.fresh_at
+        await service.until(lambda: failed > 12)
+        assert service.chicago.fresh_at == told
+
+
 class Nobody:
     """Takes markets from a plan and does nothing with them; another one proved them meanwhile."""
 
