@@ -96,8 +96,11 @@ async def test_it_follows_until_it_is_told_to_stop(exchange: Simulator, database
         status, page = await asked(known, "/")
         assert status == 200
         assert "Chicago" in page
-        metrics = (await asked(known, "/metrics"))[1]
-        assert 'kalshi_ingest_phase{phase="following"} 1.0' in metrics
+
+        async def is_following() -> bool:
+            return 'kalshi_ingest_phase{phase="following"} 1.0' in (await asked(known, "/metrics"))[1]
+
+        await until(is_following)  # ready comes first, when the last market is confirmed
         result = await stopped(process)
     assert result.code == 0, result.err
     assert "Traceback" not in result.err
