@@ -150,7 +150,8 @@ def fastest_place() -> Path:
 
 
 def _remove(path: Path) -> None:
-    for pgdata in path.glob("**/postgresql-[0-9][0-9]"):
+    for pid_file in path.glob("**/postgresql-[0-9][0-9]/postmaster.pid"):
+        pgdata = pid_file.parent
         embedded.stop(pgdata.parent, version=int(pgdata.name.rpartition("-")[2]))
     shutil.rmtree(path, ignore_errors=True)
 
