@@ -3,20 +3,36 @@
 import importlib
 import signal
 import sys
-from types import ModuleType
+from types import FrameType, ModuleType
 
 _INTERRUPTED = 130
 
 
+class _Loading:
+    """Hears signals until a command handles them: as process 1 of a container a program without a handler is passed
+    over by SIGTERM. A module must not be broken off while it is loaded: Python may then end in any way."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self.asked = False
+
+    def heard(self, _: int, __: FrameType | None) -> None:
+        """The handler of both signals."""
+        self.asked = True
+        if self.over:
+            sys.exit(_INTERRUPTED)
+
+
 def main() -> int:
     """Run the command line; its exit code."""
-    # As process 1 of a container a program without a handler is passed over by SIGTERM.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        cli: ModuleType = importlib.import_module("kalshi_ingest.cli")
-        code: int = cli.main()
-    except KeyboardInterrupt:
+    loading = _Loading()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, loading.heard)
+    cli: ModuleType = importlib.import_module("kalshi_ingest.cli")
+    loading.over = True
+    if loading.asked:
         return _INTERRUPTED
+    code: int = cli.main()
     return code
 
 

@@ -58,10 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.passed_on = [word for word in unknown if word != "--"]
     if unknown and getattr(arguments, "what", None) != "psql":
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    with handled(), _told() as outcome:
+    with handled() as signals, _told() as outcome:
         settings = load_settings({name: getattr(arguments, name) for name in Settings.model_fields})
         logs.configure(settings.log_format, settings.log_level)
-        outcome.append(_handler(arguments.handler)(arguments, settings))
+        with signals.deferred():
+            handler = _handler(arguments.handler)
+        outcome.append(handler(arguments, settings))
     return outcome[-1]
 
 

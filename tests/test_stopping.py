@@ -263,6 +263,21 @@ async def test_while_the_program_is_still_being_loaded(which: signal.Signals) ->
     assert "Traceback" not in result.err
 
 
+def test_what_is_being_loaded_is_not_broken_off() -> None:
+    signals, loaded = Signals(lambda: 100.0), False
+
+    def load() -> None:
+        nonlocal loaded
+        with signals.deferred():
+            signals.heard(signal.SIGTERM, None)
+            loaded = True
+
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert loaded
+    signals.ended()
+
+
 def test_what_a_signal_means_where_no_loop_listens() -> None:
     now = 100.0
     signals = Signals(lambda: now)

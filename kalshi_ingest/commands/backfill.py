@@ -20,7 +20,7 @@ from kalshi_ingest.commands.common import (
     now,
     say,
 )
-from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
+from kalshi_ingest.commands.signals import INTERRUPTED, current, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import DatabaseAway, Unusable
 from kalshi_ingest.jobs.backfill import Backfill
@@ -51,7 +51,8 @@ def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
     export = None
     if arguments.parquet is not None:
         # Loaded only when it is wanted, because Parquet takes 60 MB; and now, so that a bad place is refused at once.
-        archive = importlib.import_module("kalshi_ingest.commands.archive")
+        with current().deferred():
+            archive = importlib.import_module("kalshi_ingest.commands.archive")
         export = archive.prepared_export(arguments.parquet, [each.label for each in wanted])
         command += f" --parquet {archive.Place.at(arguments.parquet)}"  # as shown: a URI may carry a password
     with database_url(settings) as url:

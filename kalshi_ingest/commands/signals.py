@@ -41,6 +41,7 @@ class Signals:
         self._asked_at: float | None = None
         self._at_once = False
         self._over = False
+        self._deferring = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[], None]] = []
         self._code = INTERRUPTED
@@ -86,7 +87,20 @@ class Signals:
             ask_to_stop()
         return stop
 
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """While modules are loaded: broken off in the middle of one, Python may end in any way. Raised afterwards."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+        if self.asked:
+            raise KeyboardInterrupt
+
     def _tell(self, *, at_once: bool) -> None:
+        if self._deferring:
+            return
         if self._loop is None or not self._loop.is_running():
             raise KeyboardInterrupt
         for each in [_interrupt] if at_once else self._listeners:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from kalshi_ingest.commands.common import COMPLETE, date_of, now, say
-from kalshi_ingest.commands.signals import stop_on_signals
+from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.simulation import AHEAD, check_simulation, start_of_the_clock
 from kalshi_ingest.settings import Settings
@@ -73,7 +73,8 @@ def _world(arguments: argparse.Namespace) -> World:
     try:
         if arguments.archive is not None:
             # Loaded only when it is wanted: Parquet takes 60 MB.
-            archive = importlib.import_module("kalshi_ingest.simulator.archive_world")
+            with current().deferred():
+                archive = importlib.import_module("kalshi_ingest.simulator.archive_world")
             world: World = archive.ArchiveWorld(Path(arguments.archive), cutoff)
             return world
         config = WorldConfig(
