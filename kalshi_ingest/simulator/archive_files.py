@@ -16,7 +16,7 @@ from pyarrow import parquet as pq
 
 MANIFEST = "manifest.json"
 FORMAT = "kalshi-ingest archive"
-NEWEST_VERSION = 1
+NEWEST_VERSION = 2
 
 _TEXT, _TIME, _DATE = pa.string(), pa.timestamp("us", tz="UTC"), pa.date32()
 _PRICE, _COUNT, _STRIKE = pa.decimal128(7, 6), pa.decimal128(16, 2), pa.decimal128(20, 6)

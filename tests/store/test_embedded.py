@@ -181,6 +181,7 @@ def test_stop_without_a_data_directory(home: Path) -> None:
 def test_a_path_no_socket_can_have(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     temporary = home.parent / "tmp"
     temporary.mkdir()
+    temporary.chmod(0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with embedded.running(home / name, options=FAST) as server:
         (sockets,) = temporary.iterdir()
