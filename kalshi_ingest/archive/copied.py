@@ -9,6 +9,10 @@ from pyarrow import csv
 from kalshi_ingest.errors import Unusable
 
 
+class UnfitRow(Unusable):
+    """A row holds a value that the archive has no place for, such as an infinite moment: its city is left out."""
+
+
 class CsvParser:
     """Parses chunks of whole rows; each value becomes what the schema says, or an error that names it."""
 
@@ -28,7 +32,7 @@ class CsvParser:
         self._parse = csv.ParseOptions(newlines_in_values=True)
 
     def parse(self, chunk: bytes) -> pa.Table:
-        """The rows of one chunk. Raises `Unusable` for a value that the schema's type cannot hold."""
+        """The rows of one chunk. Raises `UnfitRow` for a value that the schema's type cannot hold."""
         # One block holds the whole chunk: a row that is cut by a block's end would be an error.
         read = csv.ReadOptions(column_names=self._schema.names, use_threads=False, block_size=len(chunk) + 1)
         try:
@@ -38,7 +42,7 @@ class CsvParser:
         except pa.ArrowException as error:
             first_line = str(error).splitlines()[0]
             reason = re.sub(r"In CSV column #(\d+): ", self._column, first_line)
-            raise Unusable(
+            raise UnfitRow(
                 f"a row of {self._table} has no place in the archive: {reason}; "
                 "`kalshi-ingest coverage --fix` finds and mends what cannot be right"
             ) from None

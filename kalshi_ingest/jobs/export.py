@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
+from kalshi_ingest.archive.copied import UnfitRow
 from kalshi_ingest.archive.layouts import CityFile, SeriesFiles, TableWriter, is_of_series, series_folder
 from kalshi_ingest.archive.manifest import CityEntry, FileEntry, Layout, Manifest, read_manifest
 from kalshi_ingest.archive.place import Place
@@ -51,7 +52,9 @@ class ExportResult:
 
     place: str
     layout: Layout
-    cities: Sequence[CityResult]
+    cities: list[CityResult]
+    failed: dict[str, str]
+    """City → why nothing of it was written; what the archive held of it before stays."""
 
     def as_text(self) -> str:
         """For a person: a row per city."""
@@ -61,7 +64,13 @@ class ExportResult:
         sums = [sum(column) for column in zip(*counts, strict=True)]
         seconds = f"{sum(city.seconds for city in self.cities):.1f}"
         header = ("city", "markets", "trades", "1m", "5m", "files", "bytes", "seconds")
-        return text_table(header, rows, total=("total", *sums, seconds)) + f"\n\nWritten to {self.place}."
+        parts = (
+            [text_table(header, rows, total=("total", *sums, seconds)), f"\nWritten to {self.place}."] if rows else []
+        )
+        if self.failed:
+            parts += ["\nnot exported (nothing of it was written):" if rows else "not exported:"]
+            parts += [f"  {label}: {reason}" for label, reason in self.failed.items()]
+        return "\n".join(parts)
 
 
 async def export(
@@ -75,7 +84,8 @@ async def export(
     """Write the archive of each label: a city's key, or the ticker of another series; None: all that are held.
 
     Each city appears whole: its files are written aside, published, and only then named by the manifest. What the
-    archive holds of other cities stays as it is. Raises `Unusable` for a label of which nothing is held unless it is
+    archive holds of other cities stays as it is. A city with a row that has no place in an archive is left out and
+    listed. Raises `Unusable` for a label of which nothing is held unless it is
     `expected` (it then gets empty files, as a city does), and for a place that cannot be written to or holds the
     other layout; `OutOfReach` when there is no room left, or when the database or the object storage goes away. What
     was published before either stays whole.
@@ -90,7 +100,14 @@ async def export(
             }
             manifest = await in_thread(place, lambda: _manifest(place, layout))
             exporting = _Exporting(connection, place, manifest, comments)
-            return ExportResult(str(place), layout, [await exporting.city(city) for city in cities])
+            result = ExportResult(str(place), layout, [], {})
+            for city in cities:
+                try:
+                    result.cities.append(await exporting.city(city))
+                except UnfitRow as error:
+                    log.warning("not exported", city=city.label, reason=str(error))
+                    result.failed[city.label] = str(error)
+            return result
 
     with place.locked():
         return await database.alone(work)

@@ -7,6 +7,8 @@ from datetime import date
 
 import asyncpg
 
+from kalshi_ingest.errors import IngestError
+
 Take = Callable[[bytes], Awaitable[None]]
 """Gets whole CSV rows, some megabytes at a time: no header, NULL is an empty field, an empty text is ""."""
 
@@ -134,11 +136,24 @@ async def copy_of_tickers(
 
 
 async def _copy(connection: asyncpg.Connection, query: str, values: Sequence[object], take: Take) -> None:
-    """One COPY; the server sends whole rows, so a chunk never ends inside one."""
+    """One COPY; the server sends whole rows, so a chunk never ends inside one.
+
+    An error of `take` is raised when the COPY has ended: one that breaks off takes the snapshot with it, and the
+    driver may wait for its end forever.
+    """
     held: list[bytes] = []
     size = 0
+    failure: IngestError | None = None
 
     async def gather(data: bytes) -> None:
+        nonlocal failure
+        if failure is None:
+            try:
+                await keep(data)
+            except IngestError as error:
+                failure = error
+
+    async def keep(data: bytes) -> None:
         nonlocal size
         held.append(data)
         size += len(data)
@@ -148,6 +163,8 @@ async def _copy(connection: asyncpg.Connection, query: str, values: Sequence[obj
             await take(chunk)
 
     await connection.copy_from_query(query, *values, output=gather, format="csv")
+    if failure is not None:
+        raise failure
     if held:
         await take(b"".join(held))
 

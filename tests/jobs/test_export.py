@@ -251,6 +251,33 @@ async def test_a_full_disk_leaves_nothing_half_written(
     assert tree(tmp_path) != before
 
 
+@pytest.mark.parametrize(
+    ("layout", "table", "damage"),
+    [
+        ("cities", "markets", "update markets set open_time = 'infinity'"),
+        ("dataset", "markets", "update markets set close_time = '-infinity' where event_date = '2024-10-24'"),
+        ("cities", "trades", "update trades set created_time = 'infinity' where ticker like '%24OCT22%'"),
+        ("dataset", "trades", "update trades set created_time = '-infinity' where ticker like '%24OCT25%'"),
+    ],
+)
+async def test_a_row_without_a_place_in_the_archive_takes_its_city_only(
+    filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Layout, table: str, damage: str
+) -> None:
+    """As an older version stored it; the COPY is under way, or over, when it shows."""
+    every = ["nyc", "chicago", "miami"]
+    await exported(filled, tmp_path, layout=layout, labels=every)
+    before = tree(tmp_path)
+    await execute(filled, damage)
+    for chunk in (1_000, 2_000_000):
+        monkeypatch.setattr("kalshi_ingest.store.reading._CHUNK", chunk)
+        result = await exported(filled, tmp_path, layout=layout, labels=every)
+        assert {city.label for city in result.cities} == {"nyc", "miami"}
+        assert list(result.failed) == ["chicago"]
+        assert f"a row of {table} has no place in the archive: column " in result.failed["chicago"]
+        assert "kalshi-ingest coverage --fix" in result.as_text()
+        assert tree(tmp_path) == before
+
+
 async def test_two_exports_do_not_write_to_one_place(filled: str, tmp_path: Path) -> None:
     with Place.at(str(tmp_path)).locked(), pytest.raises(Unusable, match="another program is writing"):
         await exported(filled, tmp_path)
