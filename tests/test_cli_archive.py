@@ -166,6 +166,30 @@ async def _waiting(connection: asyncpg.Connection) -> None:
         await asyncio.sleep(0.01)
 
 
+async def test_what_contradicts_or_cannot_be_is_named_and_ends_with_1(filled: str, tmp_path: Path) -> None:
+    """One wrong trade in the database, then one impossible moment: the other city and markets come through."""
+    there = str(tmp_path)
+    assert (await run("export", "--output", there, DATABASE_URL=filled)).code == 0
+    ticker = (await fetch(filled, "select min(ticker) from trades where ticker like 'KXHIGHCHI%'"))[0][0]
+    await execute(
+        filled,
+        f"update trades set yes_price = 0.123456 where ticker = '{ticker}'",
+        f"delete from checkpoints where ticker = '{ticker}'",
+    )
+    loaded = await run("load", "--input", there, DATABASE_URL=filled)
+    assert loaded.code == 1, loaded.err
+    assert f"  {ticker}: trade " in loaded.out
+    assert loaded.out.splitlines()[-1].startswith("To ask the exchange: kalshi-ingest backfill --start ")
+    assert [line.split()[0] for line in loaded.out.splitlines()[2:4]] == ["chicago", "denver"]
+    before = tree(tmp_path)
+    await execute(filled, f"update markets set open_time = 'infinity' where ticker = '{ticker}'")
+    out = await run("export", "--output", there, DATABASE_URL=filled)
+    assert out.code == 1, out.err
+    assert "not exported (nothing of it was written):\n  chicago: a row of markets has no place" in out.out
+    assert out.out.splitlines()[2].split()[0] == "denver"
+    assert tree(tmp_path) == before
+
+
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stopped_export_leaves_what_was_there(filled: str, tmp_path: Path, which: signal.Signals) -> None:
     assert (await run("export", "--output", str(tmp_path), DATABASE_URL=filled)).code == 0

@@ -27,7 +27,7 @@ Export = Callable[[str], Coroutine[None, None, int]]
 
 
 def export(arguments: argparse.Namespace, settings: Settings) -> int:
-    """`export`: 0 when every file is in its place."""
+    """`export`: 0 when every file is in its place, 1 when a city could not be exported."""
     labels = [_label(name) for name in [*arguments.city, *arguments.series]]
     work = prepared_export(arguments.output, labels or None, arguments.layout, expected=False)
     with database_url(settings) as url:
@@ -53,7 +53,7 @@ def prepared_export(
         finally:
             await database.close()
         say(result.as_text())
-        return COMPLETE
+        return INCOMPLETE if result.failed else COMPLETE
 
     async def work(url: str) -> int:
         return await interruptible(write(url), "stopping: what is published stays whole")
@@ -62,7 +62,7 @@ def prepared_export(
 
 
 def load(arguments: argparse.Namespace, settings: Settings) -> int:
-    """`load`: 0 when every city is in the tables, 1 when one could not be loaded."""
+    """`load`: 0 when every city is in the tables, 1 when one could not be loaded or a market contradicts."""
     use_system_memory()
     place = Place.at(arguments.input)
     labels = [_label(name) for name in arguments.city] or None
@@ -87,7 +87,7 @@ async def _load(url: str, place: Place, labels: Sequence[str] | None, command: s
             say(f"\nThe one-minute weather grid holds {grid.rows:,} rows, refreshed in {grid.seconds:.1f} s.")
     finally:
         await database.close()
-    return INCOMPLETE if result.failed else COMPLETE
+    return COMPLETE if result.whole else INCOMPLETE
 
 
 def _label(name: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -33,8 +32,8 @@ from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import IngestError, SeriesTaken, Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
 from kalshi_ingest.jobs.asking import asked_by
+from kalshi_ingest.jobs.load_report import LoadResult, outcome_of
 from kalshi_ingest.jobs.restarting import restarting
-from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city
@@ -48,29 +47,6 @@ _LAST_WORDS = 3.0
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class LoadResult:
-    """What became of each city."""
-
-    loaded: dict[str, Loaded] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    """City → why nothing of it was written."""
-
-    def as_text(self) -> str:
-        """For a person: a row per city, and why a city was left out."""
-        rows = [
-            (label, city.markets, city.trades, city.candles_1m, city.candles_5m, city.proved)
-            for label, city in self.loaded.items()
-        ]
-        sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
-        header = ("city", "new markets", "new trades", "new 1m", "new 5m", "newly proved")
-        parts = [table(header, rows, total=("total", *sums))] if rows else []
-        if self.failed:
-            parts += ["\nnot loaded (nothing of it was written):"]
-            parts += [f"  {label}: {reason}" for label, reason in self.failed.items()]
-        return "\n".join(parts)
 
 
 async def load(
@@ -223,9 +199,9 @@ async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: C
         await runs.begin(connection, run, city.series_tickers)
 
     async def work(connection: asyncpg.Connection, _: bool) -> Loaded:
-        loaded = await load_city(connection, rows)
+        loaded = await load_city(connection, rows, run.run_id, clock())
         count = runs.SeriesCount(loaded.markets, loaded.trades, loaded.candles_1m, loaded.candles_5m)
-        await _log(connection, city, run, count, runs.Outcome("success"), clock())
+        await _log(connection, city, run, count, outcome_of(loaded), clock())
         return loaded
 
     async def end(outcome: runs.Outcome) -> None:

@@ -4,10 +4,10 @@ Works on the archive's checkpoints in the temporary table `loaded_checkpoints`, 
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import asyncpg
 
-from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store.checkpoints import COLUMNS, UPSERT
 from kalshi_ingest.store.copy import TRADE_COLUMNS, staging
 
@@ -32,16 +32,21 @@ select ticker, count(*) as added from added group by ticker
 """  # noqa: S608
 # After the merge, so that two rows of the archive itself cannot differ either.
 _CHANGED = f"""
-select ticker, trade_id from {STAGED} staged join trades held using (ticker, created_time, trade_id)
+select distinct on (ticker) ticker, trade_id
+from {STAGED} staged join trades held using (ticker, created_time, trade_id)
 where (staged.yes_price, staged.count, staged.taker_side, staged.is_block_trade)
    is distinct from (held.yes_price, held.count, held.taker_side, held.is_block_trade)
-limit 1
+order by ticker, trade_id
 """  # noqa: S608
 _MOVED = """
-select ticker, trade_id from trades where ticker = any($1::text[])
+select distinct on (ticker) ticker, trade_id from trades where ticker = any($1::text[])
 group by ticker, trade_id having count(*) > 1
-limit 1
+order by ticker, trade_id
 """
+_LEAVE_OUT = (
+    f"delete from {STAGED} where ticker = any($1::text[])",  # noqa: S608
+    "delete from loaded_checkpoints where ticker = any($1::text[])",
+)
 _COUNT = """
 create temporary table if not exists counted_trades
     (ticker text primary key, held boolean, trades bigint, contracts numeric) on commit delete rows;
@@ -119,20 +124,29 @@ async def create_staging(connection: asyncpg.Connection) -> None:
     )
 
 
-async def merge_staged(connection: asyncpg.Connection) -> dict[str, int]:
+async def merge_staged(connection: asyncpg.Connection) -> tuple[dict[str, int], dict[str, UUID]]:
     """Add the staged trades that are not there yet: how many, per market that got some.
 
-    Raises `Unusable` for a trade that is there already with other values.
+    And the markets of which a trade is in the database already, or twice in the archive, with other values, each
+    with one such trade: of these nothing is added, and the archive's checkpoints are left out.
     """
     await connection.execute(f"analyze {STAGED}")
-    added = {row[0]: row[1] for row in await connection.fetch(_MERGE)}
-    conflict = await connection.fetchrow(_CHANGED) or await connection.fetchrow(_MOVED, list(added))
-    if conflict is not None:
-        raise Unusable(
-            f"{conflict['ticker']}: trade {conflict['trade_id']} is in the database already, or twice in the archive, "
-            "with other values: one of the two is wrong; load into an empty database to compare"
-        )
-    return added
+    attempt = connection.transaction()
+    await attempt.start()
+    added = await _merged(connection)
+    contradicted = {row[0]: row[1] for row in await connection.fetch(_MOVED, list(added))}
+    contradicted |= {row[0]: row[1] for row in await connection.fetch(_CHANGED)}
+    if not contradicted:
+        await attempt.commit()
+        return added, {}
+    await attempt.rollback()
+    for statement in _LEAVE_OUT:
+        await connection.execute(statement, list(contradicted))
+    return await _merged(connection), contradicted
+
+
+async def _merged(connection: asyncpg.Connection) -> dict[str, int]:
+    return {row[0]: row[1] for row in await connection.fetch(_MERGE)}
 
 
 async def settle_checkpoints(

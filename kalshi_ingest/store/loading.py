@@ -1,13 +1,16 @@
 """One city of an archive into the tables, in the caller's transaction: all of it or nothing.
 
 Markets of which the database holds nothing are copied straight in. The others go through a staging table; what is
-there already stays, and what comes to it is judged by what the table then holds.
+there already stays, and what comes to it is judged by what the table then holds. Where the two contradict each other,
+nothing is taken of that market.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 import pyarrow as pa
@@ -19,6 +22,7 @@ from kalshi_ingest.store import held
 from kalshi_ingest.store.catalog_merge import merge_rows, stage
 from kalshi_ingest.store.checkpoints import stored_candles
 from kalshi_ingest.store.columns import copy_rows, woven_batch
+from kalshi_ingest.store.contradicted import Contradicted, doubt
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
 
 _BATCH_ROWS = 20_000
@@ -60,13 +64,14 @@ class Loaded:
     candles_5m: int = 0
     proved: int = 0
     """Markets whose checkpoint is complete now and was not before."""
+    contradicted: list[Contradicted] = field(default_factory=list)
+    """Markets of which nothing was taken, by ticker."""
 
 
-async def load_city(connection: asyncpg.Connection, city: CityRows) -> Loaded:
+async def load_city(connection: asyncpg.Connection, city: CityRows, run_id: UUID, now: datetime) -> Loaded:
     """Add a city's rows. Doing it again changes nothing.
 
-    Raises `Unusable` when a trade is stored already with other values, or when the database refuses a row; the
-    caller's transaction is then void.
+    Raises `Unusable` when the database refuses a row; the caller's transaction is then void.
     """
     loaded = Loaded()
     try:
@@ -78,9 +83,11 @@ async def load_city(connection: asyncpg.Connection, city: CityRows) -> Loaded:
         known = await held.known_tickers(connection, everything=not city.proved)
         sink = _Sink(connection, city, known, loaded)
         await sink.copy_fresh()
-        added_to = await sink.merge_held()
-        loaded.proved, remade = await held.settle_checkpoints(connection, known, added_to, counted=not city.proved)
+        added_to, contradicted = await sink.merge_held()
+        agreed = known - contradicted.keys()
+        loaded.proved, remade = await held.settle_checkpoints(connection, agreed, added_to, counted=not city.proved)
         await sink.remake_candles(remade)
+        loaded.contradicted = await doubt(connection, contradicted, run_id, now) if contradicted else []
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
         where = f"{error.table_name or ''} {error.column_name or ''}".strip()
         raise Unusable(f"the database refuses a row{' of ' + where if where else ''}: {error}") from error
@@ -104,15 +111,15 @@ class _Sink:
         self._loaded.candles_1m += await self._copy_file("candles_1m", "candles", known=False)
         self._loaded.candles_5m += await self._copy_file("candles_5m", "candles", known=False)
 
-    async def merge_held(self) -> list[str]:
-        """The other markets' trades, through staging; the tickers that got some."""
+    async def merge_held(self) -> tuple[list[str], dict[str, UUID]]:
+        """The other markets' trades, through staging: the tickers that got some, and `held.merge_staged`'s others."""
         if not len(self._known):
-            return []
+            return [], {}
         await held.create_staging(self._connection)
         await self._copy_file("trades", held.STAGED, known=True)
-        added = await held.merge_staged(self._connection)
+        added, contradicted = await held.merge_staged(self._connection)
         self._loaded.trades += sum(added.values())
-        return list(added)
+        return list(added), contradicted
 
     async def remake_candles(self, tickers: Sequence[str]) -> None:
         """The candles of markets that held some trades already, from all that are stored now."""

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kalshi_ingest.archive.place import Place
-from kalshi_ingest.jobs.load import LoadResult, load
+from kalshi_ingest.jobs.load import load
+from kalshi_ingest.jobs.load_report import LoadResult
 from kalshi_ingest.store.database import Database
 from tests.jobs.dumps import digests
 from tests.jobs.harness import fetch

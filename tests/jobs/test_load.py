@@ -214,26 +214,6 @@ async def test_a_candle_that_its_trades_do_not_make_is_refused(source: str, data
     assert set((await counts(database_url)).values()) == {0}
 
 
-async def test_a_trade_with_other_values_is_named_and_nothing_is_written(
-    source: str, database_url: str, tmp_path: Path
-) -> None:
-    await exported(source, tmp_path)
-    ticker, trade_id = (await fetch(source, "select ticker, trade_id::text from trades order by 2 limit 1"))[0]
-    await execute(
-        database_url,
-        "insert into trades select ticker, created_time, trade_id, 1 - yes_price, count + 1, taker_side, "
-        f"is_block_trade from jsonb_populate_record(null::trades, '{await _trade(source, trade_id)}')",
-    )
-    before = await held(database_url)
-    with pytest.raises(Unusable, match=f"{ticker}: trade {trade_id} is in the database already"):
-        await loaded(database_url, tmp_path)
-    assert await held(database_url) == before
-
-
-async def _trade(url: str, trade_id: str) -> str:
-    return str((await fetch(url, "select to_jsonb(trades)::text from trades where trade_id = $1", trade_id))[0][0])
-
-
 async def test_unproved_checkpoints_go_only_into_new_ground(source: str, database_url: str, tmp_path: Path) -> None:
     held_ticker, new_ticker = [
         row[0] for row in await fetch(source, "select ticker from checkpoints where trades_stored > 20 limit 2")

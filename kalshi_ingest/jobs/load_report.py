@@ -1,0 +1,68 @@
+"""What a load tells afterwards: rows per city, what was left out, and what to do about it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.store.contradicted import Contradicted
+from kalshi_ingest.store.loading import Loaded
+from kalshi_ingest.store.runs import Outcome
+
+_NAMED = 20
+"""Contradicted markets of a city that are shown; `status --run` and `coverage` name the others."""
+_CITIES = frozenset(city.key for city in CITIES)
+
+
+@dataclass(slots=True)
+class LoadResult:
+    """What became of each city."""
+
+    loaded: dict[str, Loaded] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """City → why nothing of it was written."""
+
+    def as_text(self) -> str:
+        """For a person: a row per city, and why a city was left out."""
+        rows = [
+            (label, city.markets, city.trades, city.candles_1m, city.candles_5m, city.proved)
+            for label, city in self.loaded.items()
+        ]
+        sums = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
+        header = ("city", "new markets", "new trades", "new 1m", "new 5m", "newly proved")
+        parts = [table(header, rows, total=("total", *sums))] if rows else []
+        for label, city in self.loaded.items():
+            parts += _contradictions(label, city.contradicted)
+        if self.failed:
+            parts += ["\nnot loaded (nothing of it was written):"]
+            parts += [f"  {label}: {reason}" for label, reason in self.failed.items()]
+        return "\n".join(parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was asked for was taken."""
+        return not self.failed and not any(city.contradicted for city in self.loaded.values())
+
+
+def _contradictions(label: str, markets: Sequence[Contradicted]) -> Iterator[str]:
+    """What was left out of a city, and what to do about it."""
+    if markets:
+        yield f"\n{label}: markets in which the archive contradicts the database or itself (nothing of them was taken):"
+    for market in markets[:_NAMED]:
+        kept = "what the database holds is proved and stays" if market.proved else "the exchange has to decide"
+        yield f"  {market.ticker}: trade {market.trade_id} has other values; {kept}"
+    if len(markets) > _NAMED:
+        yield f"  and {len(markets) - _NAMED:,} more"
+    days = [market.event_date for market in markets if not market.proved]
+    if days:
+        option = "--city" if label in _CITIES else "--series"
+        yield f"To ask the exchange: kalshi-ingest backfill --start {min(days)} --end {max(days)} {option} {label}"
+
+
+def outcome_of(loaded: Loaded) -> Outcome:
+    """For the log of runs: partial when nothing of some markets was taken."""
+    if not loaded.contradicted:
+        return Outcome("success")
+    failed = {each.ticker: f"the archive has trade {each.trade_id} with other values" for each in loaded.contradicted}
+    first, reason = next(iter(failed.items()))
+    return Outcome("partial", f"{len(failed)} markets contradict the archive; the first: {first}: {reason}", failed)
