@@ -163,7 +163,10 @@ def _copy_programs(install: Path, target: Path) -> None:
     for folder in folders:
         if folder.exists():
             copied = target / folder.relative_to(package.parent)
-            shutil.copytree(folder, copied, symlinks=True, ignore=shutil.ignore_patterns("include"))
+            try:
+                shutil.copytree(folder, copied, symlinks=True, ignore=shutil.ignore_patterns("include"))
+            except shutil.Error as error:  # names every file; the first one's reason is all that anybody can use
+                raise OSError(error.args[0][0][2].partition(": '")[0]) from error
     for path in (target, *target.rglob("*")):
         if not path.is_symlink():
             runnable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR

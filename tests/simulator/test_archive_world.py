@@ -252,7 +252,7 @@ def _shorter(folder: Path) -> None:
         (lambda folder: _manifest(folder, cities=[]), "is damaged"),
         (lambda folder: _manifest(folder, cities={}), "no market"),
         (lambda folder: _manifest(folder, format="another"), "'another'"),
-        (lambda folder: _manifest(folder, version=2), "version 2"),
+        (lambda folder: _manifest(folder, version=3), "version 3"),
         (lambda folder: _manifest(folder, layout="dataset"), "layout dataset"),
         (lambda folder: (folder / "denver" / "trades.parquet").unlink(), r"no denver/trades\.parquet"),
         (_cut, r"denver/events\.parquet cannot be read"),

@@ -211,6 +211,7 @@ def test_another_version(home: Path) -> None:
 
 def test_a_directory_that_is_not_postgresql(home: Path) -> None:
     home.mkdir()
+    home.chmod(0o755)
     account = account_for(home / "postgresql-18")
     (home / "postgresql-18").mkdir()
     (home / "postgresql-18" / "letter.txt").touch()

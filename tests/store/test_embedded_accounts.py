@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_ingest.errors import Unusable
+from kalshi_ingest.errors import DatabaseFull, Unusable
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.accounts import account_for
 from tests import postgres
 from tests.store.embedded_users import FAST, Users, copy_programs, fetch, leave, url_from
+from tests.store.test_embedded_full import small_disk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server under another account")
 
@@ -34,6 +35,18 @@ def test_programs_out_of_the_servers_reach(home: Path, monkeypatch: pytest.Monke
             assert fetch(server.url, "SELECT 1") == "1"
             assert f"{home}/binaries-18/" in postgres.postgres_processes(home)[0]
     assert site.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_room_for_the_programs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = home.parent / "site"
+    copy_programs(site)
+    site.chmod(0o700)
+    monkeypatch.syspath_prepend(str(site))
+    with (
+        small_disk("20m") as full,
+        pytest.raises(DatabaseFull, match=r"data: \[Errno 28\] No space left on device; free some room"),
+    ):
+        embedded.start(full, options=FAST)
 
 
 def test_a_narrow_umask_does_not_lock_the_server_out(home: Path) -> None:
