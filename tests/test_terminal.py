@@ -120,8 +120,7 @@ async def test_nobody_reads_to_the_end(exchange: Simulator, database_url: str) -
 
 
 async def test_a_standard_output_that_knows_ascii_only(exchange: Simulator, database_url: str) -> None:
-    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    environment = surroundings(exchange, database_url, **ascii_only)
+    environment = surroundings(exchange, database_url, PYTHONIOENCODING="ascii")
     await told_by_the_log(database_url, "above 62°")
     code, out, err = await ended('"$@"', "status", "--runs", environment=environment)
     assert code == 0, err
