@@ -211,7 +211,8 @@ async def pair(stopped: Path) -> AsyncIterator[Pair]:
 
 
 def _copied(stopped: Path, place: Path, account: Account, programs: Path) -> _Server:
-    place.mkdir(mode=0o755)
+    place.mkdir()
+    place.chmod(0o755)  # whatever the umask is
     pgdata = place / "pgdata"
     shutil.copytree(stopped, pgdata)
     pgdata.chmod(0o700)
@@ -222,7 +223,8 @@ def _copied(stopped: Path, place: Path, account: Account, programs: Path) -> _Se
 
 
 def _folder(path: Path, account: Account) -> Path:
-    path.mkdir(mode=0o755)
+    path.mkdir()
+    path.chmod(0o755)
     if account.switch:
         shutil.chown(path, account.uid, account.gid)
     return path

@@ -175,7 +175,14 @@ sys.exit(cli.main(["status", "--database-url", "postgresql://127.0.0.1:1/base"])
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be an account without a name")
 def test_an_account_without_a_name_and_an_address_without_a_user() -> None:
-    ended = subprocess.run([sys.executable, "-c", _WITHOUT_A_NAME], capture_output=True, text=True, env={}, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_A_NAME],
+        cwd="/",  # any account may enter it, unlike the repository
+        capture_output=True,
+        text=True,
+        env={},
+        check=False,
+    )
     assert ended.returncode == 2, ended.stderr
     assert "names no user, and this account (number 1000660000) has no name" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
