@@ -33,7 +33,7 @@ async def audit(tools: Tools, scope: Scope, markets: int, seed: int = 0) -> Audi
     active = [ticker for ticker in scope.series_tickers if not _is_retired(ticker)]
     cutoff = await _cutoff(tools)
 
-    async def read(connection: asyncpg.Connection, _: bool) -> tuple[list[Sampled], int]:
+    async def read(connection: asyncpg.Connection) -> tuple[list[Sampled], int]:
         return await store.sample(connection, replace(scope, series_tickers=active), markets, seed, cutoff)
 
     sampled, eligible = await tools.planning.run(read)
@@ -73,7 +73,7 @@ class _Work:
                 self.not_audited.append((market.ticker, str(error)))
 
     async def _audited(self, market: Sampled) -> Audited:
-        async def read(connection: asyncpg.Connection, _: bool) -> list[MinuteCandle]:
+        async def read(connection: asyncpg.Connection) -> list[MinuteCandle]:
             return await store.minute_candles(connection, market.ticker)
 
         tier, theirs = await self._theirs(market)

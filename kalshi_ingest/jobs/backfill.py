@@ -156,7 +156,7 @@ class Backfill:
         return {ticker: progress.counted for ticker, progress in self.progress.items()}
 
     async def _record(self, write: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
-        async def work(connection: asyncpg.Connection, _: bool) -> None:
+        async def work(connection: asyncpg.Connection) -> None:
             await write(connection)
 
         await self._tools.planning.run(work)

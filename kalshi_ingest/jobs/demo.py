@@ -154,7 +154,7 @@ async def _simulator(dates: Dates) -> AsyncIterator[str]:
 async def _show(url: str) -> None:
     database = await with_database(url)
 
-    async def work(connection: asyncpg.Connection, _: bool) -> list[asyncpg.Record]:
+    async def work(connection: asyncpg.Connection) -> list[asyncpg.Record]:
         return await connection.fetch(_BUSIEST)
 
     try:

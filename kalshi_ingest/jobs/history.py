@@ -21,7 +21,7 @@ _HEADER = ("series", "status", "markets", "trades", "1m", "5m", "requests", "ret
 async def newest_runs(database: Database) -> list[SeriesRun]:
     """The newest runs, with all their series."""
 
-    async def work(connection: asyncpg.Connection, _: bool) -> list[SeriesRun]:
+    async def work(connection: asyncpg.Connection) -> list[SeriesRun]:
         return await history.newest(connection, NEWEST)
 
     return await database.run(work)
@@ -30,7 +30,7 @@ async def newest_runs(database: Database) -> list[SeriesRun]:
 async def one_run(database: Database, prefix: str) -> list[SeriesRun]:
     """The run whose id begins with `prefix`. Raises `Unusable` when there is none, or more than one."""
 
-    async def work(connection: asyncpg.Connection, _: bool) -> list[SeriesRun]:
+    async def work(connection: asyncpg.Connection) -> list[SeriesRun]:
         return _only(await history.named(connection, prefix), prefix)
 
     return await database.run(work)
@@ -42,7 +42,7 @@ async def forget_run(database: Database, prefix: str, now: datetime) -> str:
     Raises `Unusable` when no run or more than one is meant, when it is still at work, and for a run of the weather.
     """
 
-    async def work(connection: asyncpg.Connection, _: bool) -> str:
+    async def work(connection: asyncpg.Connection) -> str:
         run = _only(await history.named(connection, prefix), prefix)
         first = run[0]
         if first.of_weather:

@@ -86,7 +86,7 @@ async def _load(
     return result
 
 
-async def _analyze(connection: asyncpg.Connection, _: bool) -> None:
+async def _analyze(connection: asyncpg.Connection) -> None:
     """Whatever is asked next is planned from what the tables hold now, not from what they held before."""
     await connection.execute("analyze trades; analyze candles; analyze markets; analyze checkpoints")
 
@@ -195,17 +195,17 @@ async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: C
         city.proved,
     )
 
-    async def begin(connection: asyncpg.Connection, _: bool) -> None:
+    async def begin(connection: asyncpg.Connection) -> None:
         await runs.begin(connection, run, city.series_tickers)
 
-    async def work(connection: asyncpg.Connection, _: bool) -> Loaded:
+    async def work(connection: asyncpg.Connection) -> Loaded:
         loaded = await load_city(connection, rows, run.run_id, clock())
         count = runs.SeriesCount(loaded.markets, loaded.trades, loaded.candles_1m, loaded.candles_5m)
         await _log(connection, city, run, count, outcome_of(loaded), clock())
         return loaded
 
     async def end(outcome: runs.Outcome) -> None:
-        async def log_it(connection: asyncpg.Connection, _: bool) -> None:
+        async def log_it(connection: asyncpg.Connection) -> None:
             await _log(connection, city, run, runs.SeriesCount(), outcome, clock())
 
         await database.run(log_it)

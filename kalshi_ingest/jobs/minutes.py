@@ -94,7 +94,7 @@ async def held_claims(database: Database, asked: Asked) -> dict[tuple[str, date]
     """What the database claims about the days asked for."""
     loc_ids = [city.station.loc_id for city in asked.cities]
 
-    async def work(connection: asyncpg.Connection, _: bool) -> dict[tuple[str, date], Claim]:
+    async def work(connection: asyncpg.Connection) -> dict[tuple[str, date], Claim]:
         return await claims(connection, loc_ids, asked.start, asked.end)
 
     return await database.run(work)
@@ -213,7 +213,7 @@ class MinuteRun:
             for minutes in fetched.days
         ]
 
-        async def work(connection: asyncpg.Connection, _: bool) -> int:
+        async def work(connection: asyncpg.Connection) -> int:
             return await write_days(connection, days, asked_at, again=self._plan.asked.again)
 
         progress = self.progress
@@ -232,9 +232,7 @@ class MinuteRun:
         log.warning("minutes not fetched", what=str(piece), reason=error)
         for city, days in piece.days.items():
 
-            async def work(
-                connection: asyncpg.Connection, _: bool, city: City = city, days: Sequence[date] = days
-            ) -> None:
+            async def work(connection: asyncpg.Connection, city: City = city, days: Sequence[date] = days) -> None:
                 loc_id, code, moment = city.station.loc_id, self._source.code, self._clock()
                 await fail_days(connection, loc_id, days, code, f"{piece}: {error}", moment)
 
@@ -256,7 +254,7 @@ class MinuteRun:
         await self._record(lambda connection: runs.update(connection, self._run, counts, ended, now))
 
     async def _record(self, write: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
-        async def work(connection: asyncpg.Connection, _: bool) -> None:
+        async def work(connection: asyncpg.Connection) -> None:
             await write(connection)
 
         await self._database.run(work)

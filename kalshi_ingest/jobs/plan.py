@@ -108,7 +108,7 @@ class SeriesPlan:
             self._progress.markets_listed = 0 if self._city is None else None  # a city's series there always was
             raise Unusable(f"the exchange knows no series {self._series}: check the ticker") from None
 
-        async def work(connection: asyncpg.Connection, _: bool) -> dict[str, Checkpoint]:
+        async def work(connection: asyncpg.Connection) -> dict[str, Checkpoint]:
             await catalog.store_series(connection, series, self._city, self._clock())
             return await checkpoints.load(connection, [self._series], self._dates.start, self._dates.end)
 
@@ -160,7 +160,7 @@ class SeriesPlan:
         quiet = [market for market in markets if self._proved_empty(market) and not feed.tracks(market.ticker)]
         unknown = [market for market in markets if market.ticker not in self._known]
 
-        async def work(connection: asyncpg.Connection, _: bool) -> tuple[set[str], Mapping[str, Checkpoint]]:
+        async def work(connection: asyncpg.Connection) -> tuple[set[str], Mapping[str, Checkpoint]]:
             now = self._clock()
             await catalog.store_markets(connection, self._series, self._city, resolved, now)
             moved = await checkpoints.outdated(
@@ -255,7 +255,7 @@ class SeriesPlan:
         async for rows in self._api.events(self._series, self._progress.tally, start):
             events += self._rows.events(rows)
 
-        async def work(connection: asyncpg.Connection, _: bool) -> None:
+        async def work(connection: asyncpg.Connection) -> None:
             now = self._clock()
             await catalog.store_events(connection, _unique(events), self._city, now)
             counts = self._listed.counts(self._dates.start, self._dates.end, self._clock().date())

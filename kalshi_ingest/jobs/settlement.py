@@ -51,7 +51,7 @@ async def first_day(database: Database, cities: Sequence[City], now: datetime) -
     """Where to begin when the user does not say: the first event date held of these cities, else a week ago."""
     series = [city.series_ticker for city in cities]
 
-    async def read(connection: asyncpg.Connection, _: bool) -> date | None:
+    async def read(connection: asyncpg.Connection) -> date | None:
         return await settlements.first_event_date(connection, series)
 
     return await database.run(read) or (now - timedelta(days=7)).date()
@@ -206,7 +206,7 @@ class SettlementJob:
         return runs.Outcome("success", warnings=self.unreadable)
 
     async def _in_transaction(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        async def run(connection: asyncpg.Connection, _: bool) -> T:
+        async def run(connection: asyncpg.Connection) -> T:
             return await work(connection)
 
         return await self._database.run(run)

@@ -87,7 +87,7 @@ class Status:
 async def status(database: Database) -> Status:
     """Read it all in one transaction."""
 
-    async def work(connection: asyncpg.Connection, _: bool) -> Status:
+    async def work(connection: asyncpg.Connection) -> Status:
         return Status(
             await queries.holdings(connection),
             await history.latest_of_each(connection),

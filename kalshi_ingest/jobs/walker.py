@@ -146,7 +146,7 @@ class Walker:
         if start is None:
             return
 
-        async def work(connection: asyncpg.Connection, _: bool) -> list[Candle]:
+        async def work(connection: asyncpg.Connection) -> list[Candle]:
             return await checkpoints.stored_candles(connection, unit.ticker, start, start + BUCKET_US)
 
         walk.restore(await self._database.run(work))
@@ -154,7 +154,7 @@ class Walker:
     async def _reload(self, walk: Walk, unit: Unit) -> None:
         """The tables hold something else than the walk believed: begin again from what is really there."""
 
-        async def work(connection: asyncpg.Connection, _: bool) -> tuple[Checkpoint | None, int, int]:
+        async def work(connection: asyncpg.Connection) -> tuple[Checkpoint | None, int, int]:
             known = await checkpoints.of_tickers(connection, [unit.ticker])
             return known.get(unit.ticker), *await checkpoints.stored_trades(connection, unit.ticker)
 

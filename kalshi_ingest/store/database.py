@@ -41,8 +41,6 @@ class _Trouble:
     """What has gone wrong so far with a piece of work."""
 
     since: float | None = None
-    uncertain: bool = False
-    """A try may have committed."""
 
 
 class Database:
@@ -108,10 +106,10 @@ class Database:
         deadline, told = loop.time() + _LOCK_PATIENCE, ""
         for series_ticker in sorted(series_tickers):
 
-            async def lock(connection: asyncpg.Connection, _: bool, wanted: str = series_ticker) -> bool:
+            async def lock(connection: asyncpg.Connection, wanted: str = series_ticker) -> bool:
                 return await try_lock(connection, wanted)
 
-            async def look(connection: asyncpg.Connection, _: bool, wanted: str = series_ticker) -> Holder | None:
+            async def look(connection: asyncpg.Connection, wanted: str = series_ticker) -> Holder | None:
                 return await holder_of(connection, wanted)
 
             while not await self.run(lock):
@@ -131,7 +129,7 @@ class Database:
         given_back = set(series_tickers)
         self._locked = [each for each in self._locked if each not in given_back]
 
-        async def unlock(connection: asyncpg.Connection, _: bool) -> None:
+        async def unlock(connection: asyncpg.Connection) -> None:
             for series_ticker in given_back:
                 await release(connection, series_ticker)
 
@@ -145,7 +143,7 @@ class Database:
         """
         fence, self._fence = Fence(), None
 
-        async def begin(connection: asyncpg.Connection, _: bool) -> None:
+        async def begin(connection: asyncpg.Connection) -> None:
             await fence.open(connection)
 
         await self.run(begin)
@@ -154,13 +152,13 @@ class Database:
     async def verify(self) -> None:
         """Raises `DatabaseWentBack` unless all that was committed here is in the database that answers now."""
 
-        async def nothing(_: asyncpg.Connection, __: bool) -> None:
+        async def nothing(_: asyncpg.Connection) -> None:
             pass
 
         await self.run(nothing)
 
-    async def run(self, work: Callable[[asyncpg.Connection, bool], Awaitable[T]], *, longest: float = _LONGEST) -> T:
-        """Do `work(connection, again)` in a transaction; `again` is true when an earlier try may have committed.
+    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, longest: float = _LONGEST) -> T:
+        """Do `work(connection)` in a transaction, and again after a loss.
 
         After `longest` seconds the connection is given up as lost and the work is done again, unless the fence shows
         that it was committed. Raises `DatabaseWentBack` when what was committed before is gone.
@@ -180,7 +178,7 @@ class Database:
                             return done[0]
                         done.clear()
                         async with self._connection.transaction():
-                            moved = self._moved_by(self._connection, work, trouble.uncertain)
+                            moved = self._moved_by(self._connection, work)
                             done.append(await at_once(self._connection, moved))
                         if self._fence is not None:
                             self._fence.moved()
@@ -190,12 +188,10 @@ class Database:
                 except BaseException as error:
                     await self._recover(error, trouble, began)
 
-    async def _moved_by(
-        self, connection: asyncpg.Connection, work: Callable[[asyncpg.Connection, bool], Awaitable[T]], again: bool
-    ) -> T:
+    async def _moved_by(self, connection: asyncpg.Connection, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         if self._fence is not None:
             await self._fence.move(connection)
-        return await work(connection, again)
+        return await work(connection)
 
     async def repeat(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do `work(connection)` outside a transaction, from its beginning after a loss: it may have been done."""
@@ -238,7 +234,6 @@ class Database:
             meaning = translated(error)
             raise meaning from (None if meaning is error else error)
         locked = isinstance(error, asyncpg.LockNotAvailableError)
-        trouble.uncertain = trouble.uncertain or kind is Kind.LOST
         if kind is not Kind.AGAIN:
             self._drop(known=isinstance(error, asyncpg.OperatorInterventionError))
         now = asyncio.get_running_loop().time()

@@ -128,7 +128,7 @@ async def _read_once(url: str, wanted: list[str] | None, dates: tuple[date | Non
     await lead.open()
     try:
         await other.open()
-        return await lead.run(lambda one, _: other.run(lambda two, _: once(one, two)))
+        return await lead.run(lambda one: other.run(lambda two: once(one, two)))
     finally:
         await other.close()
         await lead.close()

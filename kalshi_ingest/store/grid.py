@@ -37,7 +37,7 @@ async def refresh(database: Database) -> GridRefreshed:
     """
     began = monotonic()
 
-    async def work(connection: asyncpg.Connection, _: bool) -> tuple[int, bool]:
+    async def work(connection: asyncpg.Connection) -> tuple[int, bool]:
         await connection.execute(_ROOM)
         populated = await connection.fetchval(_POPULATED)
         concurrently = bool(populated and await connection.fetchval(_HOLDS_A_ROW))

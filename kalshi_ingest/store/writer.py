@@ -147,7 +147,7 @@ class Writer:
     async def _transaction(self, batch: list[_Item]) -> dict[str, Written]:
         """What each market's step added; markets whose checkpoint in the database is another one are left out."""
 
-        async def work(connection: asyncpg.Connection, _: bool) -> dict[str, Written]:
+        async def work(connection: asyncpg.Connection) -> dict[str, Written]:
             outdated = await checkpoints.outdated(connection, {item.ticker: item.held for item in batch})
             return await self._store(connection, [item for item in batch if item.ticker not in outdated])
 

@@ -45,12 +45,12 @@ async def backfill(exchange: Simulator, url: str, dates: Dates, wanted: Sequence
 
 
 async def expected(database: Database) -> tuple[date, date] | None:
-    return await database.run(lambda connection, _: evidence.expected_dates(connection))
+    return await database.run(evidence.expected_dates)
 
 
 async def begins(database: Database) -> dict[str, date]:
     """Where `follow` would begin."""
-    return await database.run(lambda connection, _: first_dates(connection, ["KXHIGHCHI"]))
+    return await database.run(lambda connection: first_dates(connection, ["KXHIGHCHI"]))
 
 
 def told(job: Backfill) -> str:

@@ -16,10 +16,10 @@ async def test_what_follows_a_cancelled_transaction_is_committed(turns: int, dat
     database = Database(database_url)
     await database.open()
 
-    async def first(connection: asyncpg.Connection, _: bool) -> None:
+    async def first(connection: asyncpg.Connection) -> None:
         await connection.execute("insert into kept values (1)")
 
-    async def second(connection: asyncpg.Connection, _: bool) -> None:
+    async def second(connection: asyncpg.Connection) -> None:
         await connection.execute("insert into kept values (2)")
 
     working = asyncio.ensure_future(database.run(first))

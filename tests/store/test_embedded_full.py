@@ -57,7 +57,7 @@ async def test_no_room_for_its_log_of_changes() -> None:
     with small_disk("150m") as home:
         embedded.start(home, options=FAST)
 
-        async def log_much(connection: asyncpg.Connection, _: bool) -> None:
+        async def log_much(connection: asyncpg.Connection) -> None:
             for __ in range(60):
                 await connection.execute("select pg_logical_emit_message(false, 'x', repeat('x', 1000000))")
 

@@ -23,7 +23,7 @@ async def _read_only(url: str, value: str) -> None:
     await postgres.execute(postgres.with_database(url, "postgres"), _READ_ONLY.format(name=name, value=value))
 
 
-async def _write(connection: asyncpg.Connection, _: bool) -> str:
+async def _write(connection: asyncpg.Connection) -> str:
     return await connection.execute("create table kept ()")
 
 
@@ -84,17 +84,11 @@ async def test_a_newer_schema_is_seen_at_the_next_loss(database_url: str) -> Non
             database_url,
             "insert into schema_migrations select max(version) + 1, '9999_newer.sql', 'x' from schema_migrations",
         )
-        assert await database.run(lambda connection, _: connection.fetchval("select 1")) == 1
+        assert await database.run(lambda connection: connection.fetchval("select 1")) == 1
         with pytest.raises(DatabaseUnusable, match=r"schema is newer than this program: upgrade .*9999_newer\.sql"):
-            await database.run(_ended)
+            await database.run(lambda connection: connection.execute("select pg_terminate_backend(pg_backend_pid())"))
     finally:
         await database.close()
-
-
-async def _ended(connection: asyncpg.Connection, again: bool) -> int:
-    if not again:
-        await connection.execute("select pg_terminate_backend(pg_backend_pid())")
-    return int(await connection.fetchval("select 1"))
 
 
 def _a_file_that_is_not_there() -> bytes:
@@ -114,7 +108,7 @@ _FAULTS: dict[type[Exception], Any] = {
 async def test_a_fault_of_the_program_is_no_outage(kind: type[Exception], database_url: str) -> None:
     calls = []
 
-    async def work(connection: asyncpg.Connection, _: bool) -> object:
+    async def work(connection: asyncpg.Connection) -> object:
         calls.append(1)
         return await _FAULTS[kind](connection)
 
@@ -122,6 +116,6 @@ async def test_a_fault_of_the_program_is_no_outage(kind: type[Exception], databa
         with pytest.raises(kind):
             await database.run(work)
         with pytest.raises(kind):
-            await database.alone(lambda connection: work(connection, False))
+            await database.alone(work)
         assert len(calls) == 2, "it was done again"
-        assert await database.run(lambda connection, _: connection.fetchval("select 1")) == 1
+        assert await database.run(lambda connection: connection.fetchval("select 1")) == 1

@@ -36,7 +36,7 @@ async def fenced(url: str) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def one(connection: asyncpg.Connection, _: bool) -> None:
+async def one(connection: asyncpg.Connection) -> None:
     await connection.execute("insert into counted values (1)")
 
 
@@ -56,7 +56,7 @@ async def test_a_commit_whose_reply_was_lost_is_neither_repeated_nor_forgotten(d
 async def test_the_result_of_a_commit_whose_reply_was_lost_is_that_of_its_work(database_url: str) -> None:
     calls: list[int] = []
 
-    async def work(_: asyncpg.Connection, __: bool) -> int:
+    async def work(_: asyncpg.Connection) -> int:
         calls.append(1)
         return len(calls)
 

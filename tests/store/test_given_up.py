@@ -70,7 +70,7 @@ _OURS = (
 )
 
 
-async def _pid(connection: asyncpg.Connection, _: bool = False) -> int:
+async def _pid(connection: asyncpg.Connection) -> int:
     return int(await connection.fetchval("select pg_backend_pid()"))
 
 
@@ -96,7 +96,7 @@ async def test_a_session_given_up_in_any_way_leaves_no_lock_to_the_next(how: str
         await first.open()
         assert await first.lock_series(["KXA"]) is None
 
-        async def hang(connection: asyncpg.Connection, _: bool) -> None:
+        async def hang(connection: asyncpg.Connection) -> None:
             await connection.execute("update kept set number = 2")
             wire.lose_all()
             began.set()
@@ -115,7 +115,7 @@ async def test_a_session_given_up_in_any_way_leaves_no_lock_to_the_next(how: str
         second = Database(url, patience=20)
         await second.open()
         assert await second.lock_series(["KXA"]) is None
-        await second.run(lambda connection, _: connection.execute("update kept set number = 3"))
+        await second.run(lambda connection: connection.execute("update kept set number = 3"))
         await second.close()
         await first.close()
 

@@ -33,7 +33,7 @@ async def write(
 ) -> int:
     minutes = minutes_of(CHICAGO, day, [(VISUAL_CROSSING, observations)], NOW)
 
-    async def work(connection: asyncpg.Connection, _: bool) -> int:
+    async def work(connection: asyncpg.Connection) -> int:
         return await write_days(connection, [(minutes, "complete")], NOW, again=again)
 
     return await database.run(work)

@@ -45,7 +45,7 @@ async def role(url: str, *settings: str) -> AsyncIterator[str]:
         await postgres.execute(url, f"drop role {user}")
 
 
-async def _slowly(connection: asyncpg.Connection, _: bool) -> int:
+async def _slowly(connection: asyncpg.Connection) -> int:
     """Longer than any limit of the role: a statement, a pause within the transaction, another statement."""
     await connection.execute("select pg_sleep(0.15)")
     await asyncio.sleep(0.15)
@@ -57,11 +57,11 @@ async def test_limits_of_the_role_do_not_cut_the_work(database_url: str) -> None
         role(database_url, *(f"{name} = '50ms'" for name in (*_LIMITS, "transaction_timeout"))) as url,
         opened(url) as database,
     ):
-        pid = await database.run(lambda connection, _: connection.fetchval("select pg_backend_pid()"))
+        pid = await database.run(lambda connection: connection.fetchval("select pg_backend_pid()"))
         assert await database.run(_slowly) == 42
         await asyncio.sleep(0.15)
         assert await database.run(_slowly) == 42
-        assert pid == await database.run(lambda connection, _: connection.fetchval("select pg_backend_pid()"))
+        assert pid == await database.run(lambda connection: connection.fetchval("select pg_backend_pid()"))
 
 
 async def test_what_every_session_asks_of_the_server(database_url: str) -> None:
@@ -112,7 +112,7 @@ async def test_a_table_that_is_locked_is_waited_for(database_url: str) -> None:
         transaction = other.transaction()
         await transaction.start()
         await other.execute("lock table trades")
-        writing = asyncio.create_task(database.run(lambda connection, _: connection.execute("delete from trades")))
+        writing = asyncio.create_task(database.run(lambda connection: connection.execute("delete from trades")))
         while not await other.fetchval("select count(*) from pg_locks where not granted"):
             await asyncio.sleep(0.01)
         await transaction.rollback()
@@ -127,7 +127,7 @@ async def test_who_locks_a_table_is_said(database_url: str) -> None:
         await other.execute("lock table trades")
         expected = rf"the table trades is locked by process {pid} \(somebody's psql, user postgres, since 20.* UTC\)"
         with pytest.raises(DatabaseAway, match=expected):
-            await database.run(lambda connection, _: connection.execute("delete from trades"))
+            await database.run(lambda connection: connection.execute("delete from trades"))
     await other.close()
 
 
@@ -137,7 +137,7 @@ async def test_who_locks_a_row_is_said(database_url: str) -> None:
     async with opened(database_url, patience=0.3) as database, other.transaction():
         await other.execute("update kept set number = 2")
         with pytest.raises(DatabaseAway, match=r"the table kept is locked by process \d+ \(somebody's psql"):
-            await database.run(lambda connection, _: connection.execute("update kept set number = 3"))
+            await database.run(lambda connection: connection.execute("update kept set number = 3"))
     await other.close()
 
 

@@ -37,7 +37,7 @@ async def forget_distrusted(database: Database, report: Report) -> None:
             f"another run is working on {taken.name} in this database ({taken.by}): check again when it has ended"
         )
 
-    async def work(connection: asyncpg.Connection, _: bool) -> None:
+    async def work(connection: asyncpg.Connection) -> None:
         await forget(connection, tickers)
 
     await database.run(work)

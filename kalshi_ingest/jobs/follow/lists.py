@@ -153,7 +153,7 @@ class Lists:
         self._record.lists_failed[ticker] = dict(failed)
 
     async def _first_dates(self, tickers: list[str]) -> dict[str, date]:
-        async def read(connection: asyncpg.Connection, _: bool) -> dict[str, date]:
+        async def read(connection: asyncpg.Connection) -> dict[str, date]:
             return await unfinished.first_dates(connection, tickers)
 
         return await self._tools.planning.run(read)

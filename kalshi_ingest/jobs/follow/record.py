@@ -133,7 +133,7 @@ class Record:
 
 
 async def _write(database: Database, write: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
-    async def work(connection: asyncpg.Connection, _: bool) -> None:
+    async def work(connection: asyncpg.Connection) -> None:
         await write(connection)
 
     await database.run(work)

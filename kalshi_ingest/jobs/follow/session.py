@@ -210,13 +210,13 @@ class FollowSession:
             series.lag.add((now_us - trade.created_us) / 1e6 for trade in trades if trade.created_us > before_us)
 
     async def _unwritten(self, tickers: Sequence[str]) -> dict[str, set[int]]:
-        async def read(connection: asyncpg.Connection, _: bool) -> dict[str, set[int]]:
+        async def read(connection: asyncpg.Connection) -> dict[str, set[int]]:
             return await unfinished.unwritten_buckets(connection, tickers)
 
         return await self._tools.planning.run(read)
 
     async def _first_date(self, tickers: Sequence[str]) -> date:
-        async def read(connection: asyncpg.Connection, _: bool) -> dict[str, date]:
+        async def read(connection: asyncpg.Connection) -> dict[str, date]:
             return await unfinished.first_dates(connection, tickers)
 
         found = await self._tools.planning.run(read)
@@ -260,7 +260,7 @@ async def _worked(order: Order, walker: Walker, database: Database) -> Checkpoin
 
 
 async def _checkpoint(database: Database, ticker: str) -> Checkpoint | None:
-    async def read(connection: asyncpg.Connection, _: bool) -> Checkpoint | None:
+    async def read(connection: asyncpg.Connection) -> Checkpoint | None:
         return (await checkpoints.of_tickers(connection, [ticker])).get(ticker)
 
     return await database.run(read)
