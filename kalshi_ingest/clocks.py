@@ -1,13 +1,15 @@
 """A clock that nobody sets, and the time at a server as far as the `Date` headers of its answers prove it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 AGREEING = 3
 """So many answers in a row have to contradict what is known before the clock follows them."""
+OLDEST = 10 * 86_400.0
+"""Seconds. An answer that claims a greater age counts as one of this age."""
 _SLACK = 0.25
 """Seconds. A server may stamp with a second that it looked up a moment before, and its machines may differ a little."""
 _DRIFT = 0.001
@@ -63,8 +65,9 @@ class ServerClock:
 
     def __init__(self, local: Callable[[], datetime] = _utc_now, steady_clock: Callable[[], float] = steady) -> None:
         """`local` gives the local wall clock as an aware datetime, the time until a server has answered."""
+        self.steady = steady_clock
+        """The clock on which moments are counted that this one is told or asked about; it is never set. Seconds."""
         self._local = local
-        self._steady = steady_clock
         self._known: _Bounds | None = None
         self._fitting = 0
         """Answers in a row that fitted."""
@@ -87,7 +90,7 @@ class ServerClock:
         local = self._local()
         if self._known is None:
             return local
-        now = self._steady()
+        now = self.steady()
         known = self._known.later(now)
         if known.low <= local.timestamp() - now <= known.high:
             return local
@@ -95,7 +98,7 @@ class ServerClock:
 
     def earliest(self, at: float | None = None) -> datetime:
         """The earliest that it can have been at the server at `at`, a moment on the steady clock; None: now."""
-        at = self._steady() if at is None else at
+        at = self.steady() if at is None else at
         if self._known is None:
             return self._local()
         return _utc(at + self._known.later(at).low)
@@ -104,7 +107,7 @@ class ServerClock:
         """The latest that it can be at the server now, should answers be right that are not believed yet."""
         if self._known is None:
             return self._local()
-        now = self._steady()
+        now = self.steady()
         return _utc(now + max(each.later(now).high for each in (self._known, *self._doubts)))
 
     def heard(self, date_header: str | None, sent_at: float, may_be_old: float = 0.0) -> float:
@@ -117,7 +120,7 @@ class ServerClock:
         said = _moment(date_header)
         if said is None:
             return 0.0
-        now = self._steady()
+        now = self.steady()
         told = _Bounds(said - now - _SLACK, said + 1 + _SLACK + may_be_old - sent_at, now)
         known = None if self._known is None else self._known.later(now)
         if known is None:
@@ -151,6 +154,15 @@ class ServerClock:
         self._agreed = False
         self._take(bounds, fitting)
         return True
+
+
+def told_age(headers: Mapping[str, str]) -> float | None:
+    """Seconds for which the answer of a cache may have lain there, by its `Age`; None: it has none that can be read.
+
+    An `Age` is rounded down, so a second is added. More than `OLDEST` counts as that.
+    """
+    told = headers.get("Age", "").strip()
+    return min(OLDEST, float(told)) + 1 if told.isascii() and told.isdecimal() else None
 
 
 def _utc(seconds: float) -> datetime:

@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.errors import Disconnected, IngestError, OutOfReach, Unusable
 
 MOVED = frozenset({301, 302, 303, 307, 308})
 """Answers that point elsewhere. They are never followed: who may have a key is for the user to say."""
@@ -48,6 +48,14 @@ class Obstacle:
     def error(self) -> IngestError:
         """`OutOfReach` for what may pass, else `Unusable`."""
         return OutOfReach(self.text) if self.passing else Unusable(self.text)
+
+
+class Unreached(Disconnected):
+    """No answer, and what that shows if it is more than trouble on the way."""
+
+    def __init__(self, message: str, obstacle: Obstacle | None = None) -> None:
+        super().__init__(message)
+        self.obstacle = obstacle
 
 
 def in_connecting(error: aiohttp.ClientError, address: Address) -> Obstacle | None:

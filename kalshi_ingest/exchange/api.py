@@ -13,7 +13,7 @@ from kalshi_ingest.domain.plausible import SLACK, trade_moments
 from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
 from kalshi_ingest.exchange import parse_candles
 from kalshi_ingest.exchange import parse_markets as parse
-from kalshi_ingest.exchange.caching import Made
+from kalshi_ingest.exchange.caching import KnownCache, Made
 from kalshi_ingest.exchange.client import STATUS_PATH, Client, Tally, Told
 from kalshi_ingest.exchange.parse_trades import TradeParser, check_moments
 
@@ -54,6 +54,7 @@ class Api:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._trades = TradeParser()
+        self._cache = KnownCache(client.clock.steady)
 
     def now(self) -> datetime:
         """The time at the exchange, by its answers so far."""
@@ -61,8 +62,8 @@ class Api:
 
     @property
     def cache_seconds(self) -> float:
-        """For how long a cache before the exchange repeats an answer; 0: none is known."""
-        return self._client.cache_seconds
+        """For how long a cache before the exchange repeats trades and pulses, as they tell; 0: none is known."""
+        return self._cache.seconds
 
     async def cutoff(self) -> Cutoff:
         """The border between the live and the historical tier at this moment."""
@@ -139,6 +140,7 @@ class Api:
                 break
         if made is None:
             raise AssertionError("a list has at least one page")
+        self._cache.shown(made)
         return found, made
 
     async def is_trading(self) -> bool:
@@ -173,6 +175,8 @@ class Api:
             return TradePage(trades, following)
 
         told = await self._client.ask(path, params, read, tally)
+        if tier is Tier.LIVE:
+            self._cache.shown(told.made)
         return replace(told.value, made=told.made)
 
     async def candles(
@@ -227,6 +231,7 @@ class Api:
                 asked["cursor"] = cursor
             told = await self._client.ask(path, asked, read, tally)
             page, cursor = told.value
+            tally.oldest = max(tally.oldest, told.made.age)
             yield Told(page, told.made)
             if cursor is None:
                 return

@@ -1,14 +1,20 @@
 """What an answer vouches for: a cache may stand before the exchange, and then the answer is as old as its copy."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from kalshi_ingest.clocks import told_age
 
 _HITS = "x-kalshi-cache-hits"
 """Seen on answers of the exchange's own cache, which need not carry an `Age`."""
 _MAX_AGE = re.compile(r"(?:^|[\s,])(?:s-maxage|max-age)\s*=\s*\"?(\d{1,6})")
+_REPORTED = 15.0
+"""Seconds for which the exchange's own cache keeps an answer, where it does not say for how long."""
 _LONGEST = 3_600.0
-"""Seconds. A cache that claims to keep market data for longer than this is not believed."""
+"""Seconds. A cache that claims to keep market data for longer counts as one that keeps them for so long."""
+_SEEN_SECONDS = 600.0
+"""What no answer has told for so long is taken to have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +27,17 @@ class Made:
     """How long before it was asked for it may have been made."""
     kept: float = 0.0
     """How long after its arrival a cache repeats it; 0 when that is not known."""
+    longest: float = 0.0
+    """For how long a cache keeps such an answer; 0: none is known to stand there."""
 
     def and_(self, other: "Made") -> "Made":
         """What both together vouch for."""
-        return Made(min(self.at_us, other.at_us), max(self.age, other.age), max(self.kept, other.kept))
+        return Made(
+            min(self.at_us, other.at_us),
+            max(self.age, other.age),
+            max(self.kept, other.kept),
+            max(self.longest, other.longest),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +50,42 @@ class Copy:
     """How long the same request is answered with it from then on; 0 when that is not known."""
     longest: float = 0.0
     """How long the cache keeps an answer; 0: no cache is known to stand there."""
-    restamped: bool = False
-    """The `Date` tells when the answer was made or when it was repeated, not what time it is."""
+
+    @property
+    def date_is_old(self) -> float:
+        """By how much its `Date` may lie in the past: it is of the answer's making or of its repetition."""
+        return max(self.longest, self.age)
 
 
 def copy_of(headers: Mapping[str, str]) -> Copy:
-    """An `Age` counts as told, a second up: it is rounded down. Without one the cache's own header makes the answer as
-    old as it may become. `max-age` alone is advice to caches and shows none."""
-    longest = min(_LONGEST, max((float(each) for each in _MAX_AGE.findall(_text(headers, "Cache-Control"))), default=0))
-    told = _text(headers, "Age")
-    if told.isascii() and told.isdecimal():
-        age = min(_LONGEST, float(told))
-        longest = max(longest, age)
-        return Copy(age + 1, longest - age, longest, restamped=True)
-    if _HITS in headers:
+    """An `Age` counts as told, a second up: it is rounded down. Without one the exchange's own header makes the answer
+    as old as it may become. `max-age` alone is advice to caches and shows none."""
+    control = headers.get("Cache-Control", "").lower()
+    stated = [min(_LONGEST, float(each)) for each in _MAX_AGE.findall(control)]
+    age = told_age(headers)
+    if age is not None:
+        longest = max([*stated, min(_LONGEST, age - 1)])
+        return Copy(age, max(0.0, longest - age + 1), longest)
+    if _HITS in headers and "no-store" not in control:
+        longest = max(stated, default=_REPORTED)
         return Copy(longest, 0.0, longest)
     return Copy()
 
 
-def _text(headers: Mapping[str, str], name: str) -> str:
-    return headers.get(name, "").strip().lower()
+class KnownCache:
+    """For how long a cache repeats answers, as far as those of the last minutes tell."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock`: a steady one, seconds."""
+        self._clock = clock
+        self._seconds, self._seen_at = 0.0, float("-inf")
+
+    @property
+    def seconds(self) -> float:
+        """The longest that an answer of late told; 0: no cache is known."""
+        return self._seconds if self._clock() - self._seen_at < _SEEN_SECONDS else 0.0
+
+    def shown(self, made: Made) -> None:
+        """Take in what an answer tells. One that is kept for less says nothing about the longest."""
+        if made.longest > 0 and made.longest >= self.seconds:
+            self._seconds, self._seen_at = made.longest, self._clock()

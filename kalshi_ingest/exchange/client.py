@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from kalshi_ingest.clocks import ServerClock, steady
+from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.errors import (
     BadPayload,
@@ -33,34 +33,20 @@ from kalshi_ingest.exchange.answers import (
 from kalshi_ingest.exchange.caching import Made, copy_of
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.obstacles import MOVED, Address, Obstacle, in_connecting, in_moving, web_page
+from kalshi_ingest.obstacles import MOVED, Address, Obstacle, Unreached, in_connecting, in_moving, web_page
 
 STATUS_PATH = "/exchange/status"
 
 T = TypeVar("T")
 
 _MOST_GARBLED = 4
-"""Bodies that came whole and are no JSON: one wrong value in a list would be asked for again for half a minute."""
+"""Bodies that came whole and are not JSON: one wrong value in a list would be asked for again for half a minute."""
 _ALIVE_SECONDS = 5.0
 """An answer this young shows that the exchange is there, whatever became of one request."""
-
-
 _REFUSES_ALL = MOVED | {401, 403, 404, 405, 410}
 """Statuses that may mean that nobody gets anything here."""
 _WEB_PAGES = 3
-"""So many web pages in place of JSON are no slip of a gateway."""
-
-
-class _Unreached(Disconnected):
-    """No answer, and what that shows if it is more than trouble on the way."""
-
-    def __init__(self, message: str, obstacle: Obstacle | None = None) -> None:
-        super().__init__(message)
-        self.obstacle = obstacle
-
-
-_CACHE_SEEN_SECONDS = 600.0
-"""A cache of which no answer has told for so long is taken to be gone."""
+"""So many web pages in place of JSON are more than a slip of a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +59,8 @@ class RetryPolicy:
     connect_timeout: float = 10.0
     read_timeout: float = 20.0
     total_timeout: float = 90.0
+    random: Random = field(default_factory=Random, compare=False)
+    """Of the delays."""
 
 
 @dataclass(slots=True)
@@ -81,6 +69,8 @@ class Tally:
 
     requests: int = 0
     retries: int = 0
+    oldest: float = 0.0
+    """The greatest age, seconds, of a page of a list since somebody set this to 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +92,10 @@ class Client:
         *,
         signer: Signer | None = None,
         retry: RetryPolicy | None = None,
-        random: Random | None = None,
+        clock: ServerClock | None = None,
     ) -> None:
         self.pacer = pacer
-        self.clock = ServerClock()
+        self.clock = clock or ServerClock()
         """The time at the exchange, by its answers so far."""
         self.default_cost = 1.0
         """Cost of a path that `costs` does not name."""
@@ -122,7 +112,6 @@ class Client:
         self._base_path = urlsplit(self._base_url).path
         self._signer = signer
         self._retry = retry or RetryPolicy()
-        self._random = random or Random()
         self._timeout = aiohttp.ClientTimeout(
             total=self._retry.total_timeout,
             sock_connect=self._retry.connect_timeout,
@@ -130,12 +119,6 @@ class Client:
         )
         self._address = Address("the exchange", self._base_url, "KALSHI_INGEST_API_URL")
         self._answered_at = float("-inf")
-        self._cache_seconds, self._cache_seen_at = 0.0, float("-inf")
-
-    @property
-    def cache_seconds(self) -> float:
-        """For how long a cache before the exchange repeats an answer, as its answers of late told; 0: none is known."""
-        return self._cache_seconds if steady() - self._cache_seen_at < _CACHE_SEEN_SECONDS else 0.0
 
     @property
     def base_url(self) -> str:
@@ -189,7 +172,7 @@ class Client:
         raise AssertionError("a retry policy has at least one attempt")
 
     def _note(self, error: Transient, attempt: int) -> None:
-        """One failed answer among others is no trouble yet, a refused connection is."""
+        """A refused connection is trouble at once, a failed answer only the second time."""
         if (
             not self._answers
             and (attempt > 1 or isinstance(error, Disconnected))
@@ -208,21 +191,15 @@ class Client:
         return asyncio.get_running_loop().time() - self._answered_at < _ALIVE_SECONDS
 
     def _made(self, headers: Mapping[str, str], asked_at: float) -> Made:
-        """When the answer that arrives now was made. What it tells of time and of a cache is remembered."""
+        """When the answer that arrives now was made. What it tells of the time is remembered."""
         copy = copy_of(headers)
-        age = copy.age
-        if not copy.restamped:
-            age = max(age, self.clock.heard(headers.get("Date"), asked_at, copy.longest))
-        if copy.longest >= self.cache_seconds:
-            self._cache_seconds = copy.longest
-        if copy.longest > 0:
-            self._cache_seen_at = steady()
+        age = max(copy.age, self.clock.heard(headers.get("Date"), asked_at, copy.date_is_old))
         at_us = to_microseconds(self.clock.earliest(asked_at)) - round(age * 1e6)
-        return Made(at_us, age, copy.kept)
+        return Made(at_us, age, copy.kept, copy.longest)
 
     def _delay(self, attempt: int) -> float:
         """Full jitter: anything up to the doubled delay, so that workers that failed together come back apart."""
-        return self._random.uniform(0, min(self._retry.longest_delay, self._retry.first_delay * 2**attempt))
+        return self._retry.random.uniform(0, min(self._retry.longest_delay, self._retry.first_delay * 2**attempt))
 
     async def _given_up(self, error: Transient, path: str, attempts: int) -> Exception:
         """Whose fault is it? Somebody's answer a moment ago, or a look at the exchange's status, decides."""
@@ -239,7 +216,7 @@ class Client:
 
     async def _obstacle(self, error: Transient, attempts: int, path: str) -> Obstacle | None:
         """What keeps every request from the exchange, if this error shows such a thing."""
-        if isinstance(error, _Unreached):
+        if isinstance(error, Unreached):
             return error.obstacle
         if not isinstance(error, WebPage) or attempts < _WEB_PAGES:
             return None
@@ -266,9 +243,9 @@ class Client:
         sent_at = await self.pacer.turn(self.costs.get(path, self.default_cost))
         tally.requests += 1
         self.sent += 1
-        asked_at = steady()
-        moment = int(self.clock().timestamp() * 1000)  # a signature of another time is refused
-        headers = self._signer.headers("GET", self._base_path + path, moment) if self._signer else None
+        asked_at, headers = self.clock.steady(), None
+        if self._signer is not None:  # a signature of another time is refused
+            headers = self._signer.headers("GET", self._base_path + path, int(self.clock().timestamp() * 1000))
         try:
             async with self._session.get(
                 self._base_url + path, params=params, headers=headers, timeout=self._timeout, allow_redirects=False
@@ -287,7 +264,7 @@ class Client:
         except TimeoutError:
             raise Disconnected(f"GET {path}: no complete answer within the time allowed") from None
         except aiohttp.ClientError as failure:
-            raise _Unreached(
+            raise Unreached(
                 f"GET {path}: {str(failure) or type(failure).__name__}", in_connecting(failure, self._address)
             ) from None
         if isinstance(error, RateLimited):

@@ -82,8 +82,7 @@ async def opened(
         async with aiohttp.ClientSession(connector=connector, headers={"User-Agent": "kalshi-ingest"}) as http:
             pacer = Pacer(exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
             await learn_time(http, exchange)
-            client = Client(http, exchange.url, pacer, signer=signer, retry=exchange.retry)
-            client.clock = exchange.clock
+            client = Client(http, exchange.url, pacer, signer=signer, retry=exchange.retry, clock=exchange.clock)
             api = Api(client)
             if signer is not None:
                 await _learn_budget(api, client, exchange)
@@ -107,8 +106,8 @@ async def learn_time(http: aiohttp.ClientSession, exchange: Exchange) -> None:
 
     What else may be wrong with the exchange is not judged here: the first request of the work itself tells.
     """
-    client = Client(http, exchange.url, Pacer(ANONYMOUS_REQUESTS_PER_SECOND), retry=_ASKING_THE_TIME)
-    client.clock = exchange.clock
+    pacer = Pacer(ANONYMOUS_REQUESTS_PER_SECOND)
+    client = Client(http, exchange.url, pacer, retry=_ASKING_THE_TIME, clock=exchange.clock)
     for _ in range(2 * AGREEING):
         if exchange.clock.agreed:
             return

@@ -9,14 +9,12 @@ import structlog
 
 from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.store import page
+from kalshi_ingest.store.connecting import FAILURES
 from kalshi_ingest.store.sqlstate import Kind, kind_of
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-# The last two: a session that ended while nobody was reading, or a server that is none.
-_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Away(Exception):
@@ -39,7 +37,7 @@ class Link:
         try:
             async with asyncio.timeout(self._seconds), self._turn:
                 return await self._answered(question)
-        except _FAILURES as error:
+        except FAILURES as error:
             if isinstance(error, asyncpg.PostgresError) and kind_of(error) is Kind.FAULT:
                 log.error("program_fault", where="status page", exc_info=error)
             raise Away(_meaning(error)) from error

@@ -77,7 +77,8 @@ _given_up: dict[str, set[str]] = {}
 
 
 FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What asyncpg raises when something is wrong with a session or a statement."""
+"""What asyncpg raises when something is wrong with a session or a statement. The last two: a session that ended while
+nobody was reading, or a server that is not PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import aiohttp
 import structlog
 
 from kalshi_ingest import obstacles
-from kalshi_ingest.clocks import AGREEING, ServerClock, steady
+from kalshi_ingest.clocks import AGREEING, ServerClock, told_age
 from kalshi_ingest.errors import BadPayload, Disconnected, OutOfReach, Permanent, RateLimited, ServerFailed, Transient
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -47,14 +47,6 @@ class RetryPolicy:
     total_timeout: float = 300.0
     statuses: frozenset[int] = frozenset({408, 425, 429, 500, 502, 503, 504})
     """What is worth asking again; any other status but 200 is raised at once as `Refused`."""
-
-
-class _Unreached(Disconnected):
-    """No answer, and what that shows if it is more than trouble on the way."""
-
-    def __init__(self, message: str, obstacle: obstacles.Obstacle | None = None) -> None:
-        super().__init__(message)
-        self.obstacle = obstacle
 
 
 class Refused(Permanent):
@@ -142,7 +134,7 @@ class Service:
                     await self._turn()
                     return await self._once(path, params)
             except Transient as error:
-                if isinstance(error, _Unreached) and error.obstacle is not None and not self._has_answered:
+                if isinstance(error, obstacles.Unreached) and error.obstacle is not None and not self._has_answered:
                     raise error.obstacle.error() from None
                 self._note(error)
                 wait = self._wait(error, attempt)
@@ -202,7 +194,7 @@ class Service:
             raise Disconnected(self._blotted(f"{what}: no complete answer within the time allowed")) from None
         except aiohttp.ClientError as failure:
             text = self._blotted(f"{what}: {str(failure) or type(failure).__name__}")
-            raise _Unreached(text, obstacles.in_connecting(failure, self._address)) from None
+            raise obstacles.Unreached(text, obstacles.in_connecting(failure, self._address)) from None
         if status == 200:
             self._has_answered = True
             return body
@@ -247,11 +239,10 @@ async def learn_time(clock: ServerClock, base_url: str) -> None:
         headers={"User-Agent": USER_AGENT}, timeout=aiohttp.ClientTimeout(_TIME_SECONDS)
     ) as http:
         for _ in range(2 * AGREEING):
-            asked_at = steady()
+            asked_at = clock.steady()
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with http.head(base_url, allow_redirects=False) as answer:
-                    if "Age" not in answer.headers:  # a cache tells when its answer was made
-                        clock.heard(answer.headers.get("Date"), asked_at)
+                    clock.heard(answer.headers.get("Date"), asked_at, told_age(answer.headers) or 0.0)
             if clock.agreed or not clock.known:
                 return
 

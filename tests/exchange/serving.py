@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
+from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
@@ -104,8 +105,13 @@ async def raw_serving(answer: Talk) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def asking(
-    url: str, retry: RetryPolicy | None = None, signer: Signer | None = None, rate: float = 1000.0
+    url: str,
+    retry: RetryPolicy | None = None,
+    signer: Signer | None = None,
+    rate: float = 1000.0,
+    clock: ServerClock | None = None,
 ) -> AsyncIterator[Client]:
     """A client with its own session."""
     async with aiohttp.ClientSession() as session:
-        yield Client(session, url, Pacer(rate), retry=retry, signer=signer, random=Random(1))
+        patience = replace(retry or RetryPolicy(), random=Random(1))
+        yield Client(session, url, Pacer(rate), retry=patience, signer=signer, clock=clock)

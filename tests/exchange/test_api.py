@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.domain.model import Cutoff, Tier, Trade
 from kalshi_ingest.errors import BadPayload, IngestError, Rejected, ServerFailed
 from kalshi_ingest.exchange.api import Api
@@ -34,8 +35,8 @@ TRADE = {
 UNIT = unit_of(TICKER)
 
 
-def json(body: object) -> Reply:
-    return Reply(body=orjson.dumps(body))
+def json(body: object, **headers: str) -> Reply:
+    return Reply(body=orjson.dumps(body), headers={"Content-Type": "application/json"} | headers)
 
 
 def talk(script: Script, ask: Callable[[Api], Awaitable[Any]]) -> Any:
@@ -161,10 +162,12 @@ def test_a_list_that_runs_in_circles_is_noticed(cursors: list[str]) -> None:
     assert len(script.seen) <= 4
 
 
+CUTOFF = {"market_settled_ts": "2026-07-04T00:00:00Z", "trades_created_ts": "2026-07-05T00:00:00Z"}
+
+
 def test_the_cutoff() -> None:
-    body = {"market_settled_ts": "2026-07-04T00:00:00Z", "trades_created_ts": "2026-07-05T00:00:00Z"}
     expected = Cutoff(datetime(2026, 7, 4, tzinfo=UTC), datetime(2026, 7, 5, tzinfo=UTC))
-    assert talk(Script(historical__cutoff=[json(body)]), lambda api: api.cutoff()) == expected
+    assert talk(Script(historical__cutoff=[json(CUTOFF)]), lambda api: api.cutoff()) == expected
 
 
 def test_an_events_series() -> None:
@@ -362,3 +365,44 @@ def test_the_simulated_lists_and_account() -> None:
     assert markets == len(exchange.entries("KXHIGHCHI"))
     assert events == len(exchange.events("KXHIGHCHI"))
     assert series == "KXHIGHCHI"
+
+
+def test_only_trades_and_pulses_tell_how_long_a_cache_repeats_answers() -> None:
+    """The bug: one `Age` of 50 minutes, on whatever path, held for as long as any cached answer came."""
+    empty: dict[str, list[Any]] = {"markets": [], "trades": [], "events": []}
+    script = Script(
+        markets=[json(empty, Age="3"), json(empty, Age="3000"), json(empty, Age="3000"), json(empty, Age="4")],
+        markets__trades=[json(empty, Age="5", **{"Cache-Control": "max-age=15"})],
+        historical__trades=[json(empty, Age="3000")],
+        events=[json(empty, Age="7")],
+        historical__cutoff=[json(CUTOFF, Age="3000")],
+    )
+    now = 1000.0
+
+    async def scenario() -> None:
+        nonlocal now
+        clock = ServerClock(steady_clock=lambda: now)
+        async with serving(script.answer) as url, asking(url, clock=clock) as client:
+            api, tally = Api(client), Tally()
+            await api.cutoff()
+            await api.trades(UNIT, Tier.HISTORICAL, None, tally)
+            assert api.cache_seconds == tally.oldest == 0
+            assert [page async for page in api.events("KXHIGHCHI", tally)] == [[]]
+            assert tally.oldest == 8
+            await api.pulses([TICKER], tally)
+            assert api.cache_seconds == 3
+            assert [page async for page in api.markets("KXHIGHCHI", Tier.LIVE, tally)] == [[]]
+            assert (api.cache_seconds, tally.oldest) == (3, 3001)
+            await api.pulses([TICKER], tally)
+            assert api.cache_seconds == 3000
+            for _ in range(9):
+                now += 60
+                await api.trades(UNIT, Tier.LIVE, None, tally)
+                await api.pulses([TICKER], tally)
+                assert api.cache_seconds == 3000
+            now += 60
+            await api.trades(UNIT, Tier.LIVE, None, tally)
+            await api.pulses([TICKER], tally)
+            assert api.cache_seconds == 15
+
+    virtual_clock.run(scenario(), grace=GRACE)

@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import IngestError, OutOfReach, Rejected, ServerFailed, Unusable
 from kalshi_ingest.exchange.channel import REFUSED_SECONDS, Channel, channel_url
-from kalshi_ingest.exchange.client import STATUS_PATH, Client
+from kalshi_ingest.exchange.client import STATUS_PATH, Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.settings import Settings
@@ -69,7 +69,7 @@ async def two_hosts(status: int) -> AsyncIterator[tuple[str, list[web.Request], 
 
 
 async def by_rest(http: aiohttp.ClientSession, url: str, signer: Signer) -> str:
-    client = Client(http, url, Pacer(1000), signer=signer, random=Random(1))
+    client = Client(http, url, Pacer(1000), signer=signer, retry=RetryPolicy(random=Random(1)))
     with pytest.raises(Unusable) as told:
         await client.get("/thing", {"limit": "1"}, identity)
     return str(told.value)
@@ -211,7 +211,7 @@ def test_a_name_that_does_not_exist_is_told_at_once(number: int, attempts: int) 
     async def scenario() -> tuple[str, int]:
         resolver = _NoSuchName(number)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=resolver)) as http:
-            client = Client(http, "http://no.example" + PREFIX, Pacer(1000), random=Random(1))
+            client = Client(http, "http://no.example" + PREFIX, Pacer(1000), retry=RetryPolicy(random=Random(1)))
             with pytest.raises(OutOfReach) as caught:
                 await client.get("/thing", {}, identity)
             return str(caught.value), resolver.asked
@@ -303,7 +303,9 @@ def test_what_was_there_once_gets_patience() -> None:
             url = await stack.enter_async_context(serving(Script(thing=[ALIVE]).answer))
             connector = aiohttp.TCPConnector(resolver=resolver, force_close=True, use_dns_cache=False)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-            client = Client(http, url.replace("127.0.0.1", "was.example"), Pacer(1000), random=Random(1))
+            client = Client(
+                http, url.replace("127.0.0.1", "was.example"), Pacer(1000), retry=RetryPolicy(random=Random(1))
+            )
             resolver.known = "127.0.0.1"
             await client.get("/thing", {}, identity)
             resolver.known = None

@@ -40,8 +40,7 @@ async def test_a_signature_is_of_the_exchanges_time_from_the_first_one_on(days: 
     async with serving(script.answer) as url, aiohttp.ClientSession() as http:
         exchange = Exchange(url)
         await learn_time(http, exchange)
-        client = Client(http, url, Pacer(1000), signer=Signer("id", path))
-        client.clock = exchange.clock
+        client = Client(http, url, Pacer(1000), signer=Signer("id", path), clock=exchange.clock)
         await Api(client).is_trading()
     *asked, signed = script.seen
     assert 0 < len(asked) <= 2 * AGREEING

@@ -113,6 +113,7 @@ class Lists:
         read, deep = self._read[ticker], self._is_deep(ticker)
         read.at, read.at_us = self._state.clock(), self._now_us()
         progress = self._record.progress[ticker]
+        progress.tally.oldest = 0.0
         done = SeriesProgress(progress.wanted, tally=progress.tally)
         try:
             await self._list(done, await self._dates(ticker, deep=deep))
@@ -123,7 +124,7 @@ class Lists:
         read.to_the_end = done.listed
         if done.listed:
             # A cache may have repeated what the exchange said before it was asked.
-            read.ended_at = self._state.series[ticker].listed_at = read.at - self._tools.api.cache_seconds
+            read.ended_at = self._state.series[ticker].listed_at = read.at - progress.tally.oldest
             if deep:
                 read.deep_at, read.deep_us = read.at, read.at_us
                 self._begin_at.pop(ticker, None)

@@ -143,8 +143,7 @@ class FollowService:
         """Ask before anything else is opened, so that an exchange in maintenance gets one request at a time."""
         async with aiohttp.ClientSession(headers={"User-Agent": "kalshi-ingest"}) as http:
             pacer = Pacer(self._exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
-            client = Client(http, self._exchange.url, pacer, retry=self._exchange.retry)
-            client.clock = self._exchange.clock
+            client = Client(http, self._exchange.url, pacer, retry=self._exchange.retry, clock=self._exchange.clock)
             try:
                 if await Api(client).is_trading():
                     return True

@@ -88,7 +88,7 @@ class FollowSession:
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
         unwritten, cross_check = await self._unwritten(tickers), self._rhythm.cross_check
-        book = Book(self._state.clock, self._now_us, unwritten, lambda: self._client.cache_seconds, cross_check)
+        book = Book(self._state.clock, self._now_us, unwritten, lambda: self._tools.api.cache_seconds, cross_check)
         await self._record.begin(tools.planning, tools.clock(), start or await self._first_date(tickers))
         error: str | None = None
         try:

@@ -200,7 +200,7 @@ class Tracked:
         self._seen += sum(trade.size for trade in trades)
         if made is not None:
             self.made = made if self.made is None else self.made.and_(made)
-            self._repeated_until = now + (made.kept or made.age / _PARTS)
+            self._repeated_until = now + (made.kept or min(made.age, made.longest) / _PARTS)
 
     def waits_until(self, now: float, *, doubted: bool = False) -> float:
         """When its trades are to be asked for: `now` or earlier means now, infinity not before something is heard.

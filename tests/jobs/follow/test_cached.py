@@ -1,6 +1,7 @@
 """A service behind the exchange's shared cache: it claims no more than the copies prove, and asks for none twice."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,11 +19,13 @@ async def test_behind_a_cache_nothing_is_claimed_that_a_copy_cannot_prove(databa
     world = LivingWorld(after(1))
     world.add(*(trade_row(ticker, after(0, 10), 100 + number) for number, ticker in enumerate(TICKERS)))
     rhythm = replace(QUICK, lists=1_000.0)
-    async with (
-        serving(world, limits=Limits(cache_seconds=CACHE_SECONDS)) as simulator,
-        following(simulator.url, database_url, rhythm=rhythm) as service,
-    ):
+    listed: list[float] = []
+    async with serving(world, limits=Limits(cache_seconds=CACHE_SECONDS)) as simulator, AsyncExitStack() as stack:
+        simulator.on_request = lambda route, _: listed.append(steady()) if route == "events" else None
+        service = await stack.enter_async_context(following(simulator.url, database_url, rhythm=rhythm))
         await service.up_to_date()
+        assert service.chicago.listed_at is not None
+        assert service.chicago.listed_at <= listed[-1] - 1, "its copy may be so old"
         for number in range(4):
             world.add(trade_row(TICKERS[number], after(0, 20 + number), number))
             made = steady()
