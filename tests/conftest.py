@@ -78,5 +78,5 @@ def any_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A data directory to be, for tests of the embedded server itself; what is left running is stopped."""
-    with postgres.scratch_dir() as path:
+    with postgres.scratch_dir(postgres.fastest_place()) as path:
         yield path / "data"

@@ -161,7 +161,8 @@ class _Fields:
         self._row: dict[str, Any] = row
         told = row.get(name)
         self.what = f"{what.partition(' ')[2]} {cleaned(told[:80])}" if isinstance(told, str) else what
-        self._written()  # before anything shows a value: what is nested too deeply cannot be shown either
+        # Before anything shows a value: what is nested too deeply cannot be shown either.
+        self._json = self._written(row)
 
     def get(self, field: str) -> Any:
         return self._row.get(field)
@@ -228,12 +229,14 @@ class _Fields:
 
     def raw(self, without: str = "") -> str:
         """The whole object as JSON, without the field `without` and without NUL, which PostgreSQL cannot hold."""
-        return _ESCAPED_NUL.sub(r"\1", self._written(without).decode())
+        written = self._json
+        if without in self._row:
+            written = self._written({key: value for key, value in self._row.items() if key != without})
+        return _ESCAPED_NUL.sub(r"\1", written.decode())
 
-    def _written(self, without: str = "") -> bytes:
-        kept = {key: value for key, value in self._row.items() if key != without}
+    def _written(self, row: Mapping[str, Any]) -> bytes:
         try:
-            written = orjson.dumps(kept)
+            written = orjson.dumps(row)
         except orjson.JSONEncodeError as error:
             raise BadPayload(f"{self.what} cannot be kept as JSON: {error}") from None
         if len(written) > LARGEST_ROW:
