@@ -37,6 +37,10 @@ _PREFIX = "kalshi-pg-"
 _IN_USE = "in-use"
 """The file in a scratch directory that is locked as long as its test runs: by the kernel, also for a killed test."""
 _MEMORY = Path("/dev/shm")
+END_SESSIONS = """
+select pid, pg_terminate_backend(pid) from pg_stat_activity
+where application_name like 'kalshi_ingest %' and datname = current_database()
+"""
 _numbers = itertools.count(1)
 
 
@@ -110,6 +114,18 @@ async def execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def end_sessions(url: str) -> int:
+    """End this program's sessions on a database, as its superuser; returns how many there were."""
+    connection = await asyncpg.connect(with_database(url, urlsplit(url).path[1:], "postgres"))
+    try:
+        ended = [row[0] for row in await connection.fetch(END_SESSIONS)]
+        while await connection.fetchval("select count(*) from pg_stat_activity where pid = any($1)", ended):
+            pass
+        return len(ended)
     finally:
         await connection.close()
 

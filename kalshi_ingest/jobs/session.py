@@ -129,7 +129,9 @@ async def migrated(database_url: str, patience: float = PATIENCE) -> list[str]:
     database = Database(database_url, patience=patience)
     await database.open()
     try:
-        return await database.repeat(lambda connection: migrate.migrate(connection, migrate.migrations_dir()))
+        return await database.repeat(
+            lambda connection: migrate.migrate(connection, migrate.migrations_dir()), longest=migrate.LONGEST
+        )
     finally:
         await database.close()
 

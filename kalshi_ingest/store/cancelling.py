@@ -1,7 +1,8 @@
-"""Work on a connection that is cancelled: what it began is undone, but nobody waits for a connection that is dead."""
+"""Work on a connection that is cancelled or takes too long: nobody waits for a connection that is dead."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import asyncpg
@@ -32,9 +33,19 @@ async def cancellable(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         working.cancel()
         asyncio.get_running_loop().call_later(_UNDO_SECONDS, connection.terminate)
-        await asyncio.gather(working, return_exceptions=True)  # what comes of undoing over a dead connection is no news
+        await asyncio.gather(working, return_exceptions=True)  # undoing fails where the connection is dead
         raise
     return working.result()
+
+
+@contextmanager
+def ended_after(connection: asyncpg.Connection, seconds: float) -> Iterator[None]:
+    """End the connection when the block takes longer: a server whose machine vanished does not say that it is gone."""
+    ending = asyncio.get_running_loop().call_later(seconds, connection.terminate)
+    try:
+        yield
+    finally:
+        ending.cancel()
 
 
 def is_cancelled() -> bool:

@@ -12,11 +12,11 @@ import structlog
 
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.store import migrate
-from kalshi_ingest.store.cancelling import at_once, cancellable, is_cancelled
+from kalshi_ingest.store.cancelling import at_once, cancellable, ended_after, is_cancelled
 from kalshi_ingest.store.connecting import FAILURES, LOCK_SECONDS, Waiting, connected_in_time, give_up, place_of
 from kalshi_ingest.store.diagnosis import in_vain, kind_on
 from kalshi_ingest.store.fence import Fence
-from kalshi_ingest.store.locks import Holder, Taken, holder_of, release, try_lock
+from kalshi_ingest.store.locks import Holder, SeriesLocks, Taken, holder_of, release
 from kalshi_ingest.store.sqlstate import Kind, first_line, translated
 
 PATIENCE = 60.0
@@ -29,7 +29,7 @@ _DEAD_LOOK = 0.5
 """Seconds between two looks at a session that may be dead."""
 
 _LONGEST = 600.0
-"""Seconds that one transaction may take unless its caller knows better; the longest ordinary one takes a few."""
+"""Seconds that one piece of work may take unless its caller knows better; the longest ordinary one takes a few."""
 
 log = structlog.get_logger()
 
@@ -56,8 +56,10 @@ class Database:
         self._patience = patience
         self._random = random or Random()
         self._connection: asyncpg.Connection | None = None
+        self._ready = False
+        """Whether this connection has passed the checks, and holds the locks, of the one before it."""
         self._turn = asyncio.Lock()
-        self._locked: list[str] = []
+        self._locks = SeriesLocks()
         self._migrations: Sequence[migrate.Migration] | None = None
         """What the schema has to be made of; None: nobody has asked yet."""
         self._aborted = False
@@ -68,6 +70,7 @@ class Database:
     async def open(self, patience: float = 3.0) -> None:
         """Connect; `Unusable` when address or rights are wrong, `OutOfReach` when nobody answers."""
         self._connection = await self._connect(patience, first=True)
+        self._ready = True
 
     async def close(self) -> None:
         """Close the connection, which gives its locks back."""
@@ -105,41 +108,34 @@ class Database:
         loop = asyncio.get_running_loop()
         deadline, told = loop.time() + _LOCK_PATIENCE, ""
         for series_ticker in sorted(series_tickers):
-
+            # Not in a transaction: of one that was committed on a session now lost, only the rows are there.
             async def lock(connection: asyncpg.Connection, wanted: str = series_ticker) -> bool:
-                return await try_lock(connection, wanted)
+                return await self._locks.take(connection, wanted)
 
             async def look(connection: asyncpg.Connection, wanted: str = series_ticker) -> Holder | None:
                 return await holder_of(connection, wanted)
 
-            while not await self.run(lock):
+            while not await self.repeat(lock):
                 await asyncio.sleep(0.05)
-                if loop.time() > deadline and (holder := await self.run(look)) is not None:
+                if loop.time() > deadline and (holder := await self.repeat(look)) is not None:
                     if not holder.may_be_dead:
                         return Taken(series_ticker, holder.said)
                     if holder.said != told:
                         told = holder.said
                         log.info("waiting for a session that may be dead", series=series_ticker, holder=told)
                     await asyncio.sleep(_DEAD_LOOK)
-            self._locked.append(series_ticker)
         return None
 
     async def unlock_series(self, series_tickers: Iterable[str]) -> None:
         """Give back what `lock_series` locked."""
-        given_back = set(series_tickers)
-        self._locked = [each for each in self._locked if each not in given_back]
-
-        async def unlock(connection: asyncpg.Connection) -> None:
-            for series_ticker in given_back:
-                await release(connection, series_ticker)
-
-        await self.run(unlock)
+        given_back = self._locks.forget(series_tickers)
+        await self.repeat(lambda connection: release(connection, given_back))
 
     async def fence(self) -> None:
         """From here on every transaction proves that those before it are still there; see `Fence`.
 
-        Without it, a run that meets a late standby would go on as if its rows were there. Again: what was before
-        counts no more, so its caller has to read anew whatever it knows.
+        Without it, a run that meets a late standby would continue as if its rows were there. A second call starts a
+        new proof, which does not cover earlier transactions: its caller has to read again whatever it knows of them.
         """
         fence, self._fence = Fence(), None
 
@@ -152,10 +148,11 @@ class Database:
     async def verify(self) -> None:
         """Raises `DatabaseWentBack` unless all that was committed here is in the database that answers now."""
 
-        async def nothing(_: asyncpg.Connection) -> None:
-            pass
+        async def check(connection: asyncpg.Connection) -> None:
+            if self._fence is not None:
+                await self._fence.check(connection)
 
-        await self.run(nothing)
+        await self.repeat(check)
 
     async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, longest: float = _LONGEST) -> T:
         """Do `work(connection)` in a transaction, and again after a loss.
@@ -169,22 +166,16 @@ class Database:
             while True:
                 began = asyncio.get_running_loop().time()
                 try:
-                    if self._connection is None or self._connection.is_closed():
-                        self._connection = await self._reconnect()
-                    # A server whose machine vanished says nothing, not even that it is gone.
-                    waited_for = asyncio.get_running_loop().call_later(longest, self._connection.terminate)
-                    try:
-                        if self._fence is not None and await self._fence.prove(self._connection) and done:
+                    connection = await self._usable()
+                    with ended_after(connection, longest):
+                        if self._fence is not None and await self._fence.prove(connection) and done:
                             return done[0]
                         done.clear()
-                        async with self._connection.transaction():
-                            moved = self._moved_by(self._connection, work)
-                            done.append(await at_once(self._connection, moved))
+                        async with connection.transaction():
+                            done.append(await at_once(connection, self._moved_by(connection, work)))
                         if self._fence is not None:
                             self._fence.moved()
                         return done[0]
-                    finally:
-                        waited_for.cancel()
                 except BaseException as error:
                     await self._recover(error, trouble, began)
 
@@ -193,16 +184,19 @@ class Database:
             await self._fence.move(connection)
         return await work(connection)
 
-    async def repeat(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Do `work(connection)` outside a transaction, from its beginning after a loss: it may have been done."""
+    async def repeat(self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, longest: float = _LONGEST) -> T:
+        """Do `work(connection)` outside a transaction, from its beginning after a loss: it may have been done.
+
+        What it does to the session, such as a lock, is there on the session that it has ended on.
+        """
         async with self._turn:
             trouble = _Trouble()
             while True:
                 began = asyncio.get_running_loop().time()
                 try:
-                    if self._connection is None or self._connection.is_closed():
-                        self._connection = await self._reconnect()
-                    return await cancellable(self._connection, work(self._connection))
+                    connection = await self._usable()
+                    with ended_after(connection, longest):
+                        return await cancellable(connection, work(connection))
                 except BaseException as error:
                     await self._recover(error, trouble, began)
 
@@ -230,6 +224,8 @@ class Database:
         if self._aborted:
             raise DatabaseAway("the database did not answer in time") from error
         kind = await kind_on(self._connection, error)
+        if not self._ready:
+            self._drop()
         if kind in (Kind.FULL, Kind.REFUSED, Kind.FAULT):
             meaning = translated(error)
             raise meaning from (None if meaning is error else error)
@@ -259,18 +255,17 @@ class Database:
                 give_up(self._connection, self._url, self._name)
             self._connection = None
 
-    async def _reconnect(self) -> asyncpg.Connection:
+    async def _usable(self) -> asyncpg.Connection:
+        """The connection, or a new one that has passed the same checks and holds the same locks."""
+        if self._ready and self._connection is not None and not self._connection.is_closed():
+            return self._connection
         deadline = asyncio.get_running_loop().time() + self._patience
+        self._ready = False
         connection = self._connection = await self._connect(self._patience)
         if self._migrations is not None:
             await migrate.require(connection, self._migrations)
-        for series_ticker in self._locked:
-            while not await try_lock(connection, series_ticker):
-                if asyncio.get_running_loop().time() > deadline:
-                    holder = await holder_of(connection, series_ticker)
-                    by = f" ({holder.said})" if holder is not None else ""
-                    raise DatabaseAway(f"lost the database, and another program now works on {series_ticker}{by}")
-                await asyncio.sleep(0.1)
+        await self._locks.take_again(connection, deadline)
+        self._ready = True
         return connection
 
     async def _connect(self, patience: float, *, first: bool = False) -> asyncpg.Connection:

@@ -14,6 +14,12 @@ from kalshi_ingest.errors import DatabaseWentBack
 _FORGET = "delete from commit_fences where moved_at < now() - interval '7 days'"
 _OPEN = "insert into commit_fences (session, commits, moved_at) values ($1, 0, now()) on conflict do nothing"
 _MOVE = "update commit_fences set commits = commits + 1, moved_at = now() where session = $1 and commits = $2"
+# It writes once a day, so that the row is not taken for that of a killed run, but a server that has become read-only
+# refuses it at any time.
+_CHECK = """
+with kept as (update commit_fences set moved_at = now() where session = $1 and moved_at < now() - interval '1 day')
+select commits from commit_fences where session = $1
+"""
 # The lost session may still be at work on its COMMIT: its lock on the row is waited for.
 _FOUND = "select commits from commit_fences where session = $1 for update"
 _CLOSE = "delete from commit_fences where session = $1"
@@ -27,7 +33,7 @@ _WENT_BACK = (
 class Fence:
     """The row of one connection. It outlives the connection: the next one takes it over.
 
-    Once something is missing, every use says so: no handler can lose the word of it on its way.
+    Once something is missing, every use says so: a handler that swallows the exception hides nothing.
     """
 
     def __init__(self) -> None:
@@ -57,6 +63,13 @@ class Fence:
     async def move(self, connection: asyncpg.Connection) -> None:
         """First of all in a transaction. Raises `DatabaseWentBack` when the row is not as it was left."""
         if await connection.execute(_MOVE, self._session, self._commits) != "UPDATE 1":
+            self._proved_on = None
+            raise DatabaseWentBack(_WENT_BACK)
+
+    async def check(self, connection: asyncpg.Connection) -> None:
+        """Outside a transaction. Raises `DatabaseWentBack` when the row is not as it was left."""
+        await self.prove(connection)
+        if await connection.fetchval(_CHECK, self._session) != self._commits:
             self._proved_on = None
             raise DatabaseWentBack(_WENT_BACK)
 

@@ -1,10 +1,13 @@
 """Who holds a lock that this program waits for: advisory locks of series, tables and rows."""
 
+import asyncio
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import asyncpg
 
+from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.store.connecting import DEAD_AFTER
 
 LOCK_CLASS = 0x4B414C53
@@ -12,6 +15,9 @@ LOCK_CLASS = 0x4B414C53
 
 _QUIET_SECONDS = 2.0
 """A session that has done something within this time is alive."""
+
+_AGAIN_LOOK = 0.1
+"""Seconds between two tries to lock again what a lost session held."""
 
 _SESSION = """
 activity.pid, activity.application_name, activity.usename, host(activity.client_addr) as host,
@@ -62,21 +68,53 @@ class Holder:
         return quiet is not None and _QUIET_SECONDS < quiet < DEAD_AFTER + 10
 
 
+class SeriesLocks:
+    """The series that one run has locked, over all the sessions that it needs one after another.
+
+    A session counts how often it has locked something, so that nothing is locked twice here.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[str] = []
+
+    async def take(self, connection: asyncpg.Connection, series_ticker: str) -> bool:
+        """Lock a series on the run's session unless the run has it; False: another session has it."""
+        if series_ticker not in self._held:
+            if not await _try_lock(connection, series_ticker):
+                return False
+            self._held.append(series_ticker)
+        return True
+
+    def forget(self, series_tickers: Iterable[str]) -> list[str]:
+        """Do not lock these on the next session; returns those that were locked, for `release`."""
+        forgotten = [each for each in self._held if each in set(series_tickers)]
+        self._held = [each for each in self._held if each not in forgotten]
+        return forgotten
+
+    async def take_again(self, connection: asyncpg.Connection, deadline: float) -> None:
+        """Lock them all on a new session, which proves that the server has buried the old one.
+
+        Raises `DatabaseAway` when another session still holds one at `deadline`, of the event loop's clock.
+        """
+        for series_ticker in self._held:
+            while not await _try_lock(connection, series_ticker):
+                if asyncio.get_running_loop().time() > deadline:
+                    holder = await holder_of(connection, series_ticker)
+                    by = f" ({holder.said})" if holder is not None else ""
+                    raise DatabaseAway(f"lost the database, and another program now works on {series_ticker}{by}")
+                await asyncio.sleep(_AGAIN_LOOK)
+
+
 def lock_key(series_ticker: str) -> int:
     """The second key of a series' advisory lock, a signed 32-bit number."""
     key = zlib.crc32(series_ticker.encode())
     return key - 2**32 if key >= 2**31 else key
 
 
-async def try_lock(connection: asyncpg.Connection, series_ticker: str) -> bool:
-    """Lock a series for this session, unless another one has it."""
-    query = "select pg_try_advisory_lock($1, $2)"
-    return bool(await connection.fetchval(query, LOCK_CLASS, lock_key(series_ticker)))
-
-
-async def release(connection: asyncpg.Connection, series_ticker: str) -> None:
-    """Unlock a series; where this session has not locked it, nothing happens."""
-    await connection.execute("select pg_advisory_unlock($1, $2)", LOCK_CLASS, lock_key(series_ticker))
+async def release(connection: asyncpg.Connection, series_tickers: Iterable[str]) -> None:
+    """Unlock series; where this session has not locked one, nothing happens."""
+    for series_ticker in series_tickers:
+        await connection.execute("select pg_advisory_unlock($1, $2)", LOCK_CLASS, lock_key(series_ticker))
 
 
 async def holder_of(connection: asyncpg.Connection, series_ticker: str) -> Holder | None:
@@ -93,6 +131,11 @@ async def blocker(connection: asyncpg.Connection) -> str:
     """Which table is locked by whom, in words for the user; empty when nobody holds anything any more."""
     row = await connection.fetchrow(_BLOCKERS)
     return "" if row is None else f"the table {row['name']} is locked by {_said(row)}"
+
+
+async def _try_lock(connection: asyncpg.Connection, series_ticker: str) -> bool:
+    query = "select pg_try_advisory_lock($1, $2)"
+    return bool(await connection.fetchval(query, LOCK_CLASS, lock_key(series_ticker)))
 
 
 def _said(row: asyncpg.Record) -> str:

@@ -26,8 +26,8 @@ LOCK_KEY = 7737584877727997804
 
 OLDEST_SERVER = 15
 
-_NO_LIMIT = 7 * 86400.0
-"""Seconds; overrides a connection's command_timeout for waiting and for long migrations."""
+LONGEST = 7 * 86400.0
+"""Seconds that waiting for another program's migration, and a migration itself, may take."""
 
 _LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 """Server-side limits, often set for a role, that would cut a migration or the wait for another one."""
@@ -152,7 +152,7 @@ def _pending(migrations: Sequence[Migration], applied: Sequence[asyncpg.Record])
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
     try:
         async with connection.transaction():
-            await connection.execute(migration.sql, timeout=_NO_LIMIT)
+            await connection.execute(migration.sql, timeout=LONGEST)
             await connection.execute(
                 "INSERT INTO public.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
                 migration.version,
@@ -219,7 +219,7 @@ async def _only_one(connection: asyncpg.Connection) -> AsyncIterator[None]:
     for name in limits:
         await connection.execute("SELECT set_config($1, '0', false)", name)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY, timeout=_NO_LIMIT)
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY, timeout=LONGEST)
         try:
             yield
         finally:

@@ -11,12 +11,6 @@ from tests.jobs.dropping import cut_at_commits
 from tests.jobs.dumps import digests
 from tests.jobs.harness import Run, assert_holds_all, fetch, log_statuses, varied_world
 
-_TERMINATE = """
-select pg_terminate_backend(pid) from pg_stat_activity
-where application_name like 'kalshi_ingest %' and datname = current_database()
-"""
-
-
 _WRITTEN = "select coalesce(sum(pages), 0)::int from checkpoints"
 
 
@@ -57,7 +51,7 @@ async def test_sessions_ended_by_the_server(postgres_url: str, template_database
                 while not running.done():
                     # A busy machine gets more time, until something is written between two losses.
                     await asyncio.sleep(random.uniform(0, 0.06) * pause)
-                    ended += len(await connection.fetch(_TERMINATE))
+                    ended += len(await connection.fetch(postgres.END_SESSIONS))
                     before, written = written, await connection.fetchval(_WRITTEN)
                     pause = 1.0 if written > before else pause * 1.3
                 await running

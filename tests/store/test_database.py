@@ -2,19 +2,22 @@
 
 import asyncio
 import time
+from random import Random
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, Unusable
 from kalshi_ingest.store.connecting import place_of
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.locks import lock_key
 from tests import postgres
+from tests.jobs.dropping import cut_at_commits
 from tests.patience import ENDS
 
 SECRET = "s3cr3t"
+_HELD = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
 
 
 async def _refusal(url: str, kind: type[Exception], patience: float = 0.3) -> str:
@@ -116,6 +119,48 @@ async def test_a_lock_survives_a_lost_connection_and_ends_with_the_run(database_
     await mine.close()
     assert await other.lock_series(["KXA", "KXB"]) is None
     await other.close()
+
+
+async def test_a_lock_that_was_taken_is_held(database_url: str) -> None:
+    """Also by a run that is fenced, and that cannot know whether the server has done what it asked for."""
+    names = [f"KX{number}" for number in range(10)]
+    async with cut_at_commits(database_url, Random(2), 0.5) as (url, _):
+        database = Database(url, patience=5)
+        await database.open()
+        await database.fence()
+        assert await database.lock_series(names) is None
+        assert await database.alone(lambda connection: connection.fetchval(_HELD)) == len(names)
+        await database.close()
+
+
+async def test_a_lock_taken_twice_is_given_back_at_once(database_url: str) -> None:
+    """A job that begins again takes its locks again."""
+    database = Database(database_url)
+    await database.open()
+    try:
+        for _ in range(2):
+            assert await database.lock_series(["KXA", "KXB"]) is None
+        await database.unlock_series(["KXA"])
+        assert await database.alone(lambda connection: connection.fetchval(_HELD)) == 1
+    finally:
+        await database.close()
+
+
+async def test_a_session_without_its_locks_is_not_used(database_url: str) -> None:
+    mine, other = Database(database_url, patience=0.2), Database(database_url)
+    await mine.open()
+    await other.open()
+    try:
+        assert await mine.lock_series(["KXA", "KXB"]) is None
+        await postgres.end_sessions(database_url)
+        assert await other.lock_series(["KXB"]) is None
+        for _ in range(2):
+            with pytest.raises(DatabaseAway, match="another program now works on KXB"):
+                await mine.run(lambda connection: connection.fetchval("select 1"))
+        assert await other.lock_series(["KXA"]) is None
+    finally:
+        await other.close()
+        await mine.close()
 
 
 async def test_a_cancelled_statement_stays_cancelled_when_the_connection_goes(database_url: str) -> None:

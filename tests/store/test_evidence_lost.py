@@ -8,16 +8,13 @@ import pytest
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.evidence import read
+from tests import postgres
 from tests.jobs.harness import Run, fetch, varied_world
 from tests.patience import COMES
 
 _BLOCKED = """
 select pid from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0 and datname = current_database()
 order by backend_start
-"""
-_END_ALL = """
-select pg_terminate_backend(pid) from pg_stat_activity
-where application_name like 'kalshi_ingest %' and datname = current_database()
 """
 
 
@@ -45,7 +42,7 @@ async def test_it_ends_with_its_patience(database_url: str) -> None:
 
     async def end_all() -> None:
         while not reading.done():
-            await fetch(database_url, _END_ALL)
+            await fetch(database_url, postgres.END_SESSIONS)
 
     async with asyncio.timeout(COMES):
         with pytest.raises(DatabaseAway):

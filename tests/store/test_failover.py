@@ -85,8 +85,11 @@ async def test_a_newer_schema_is_seen_at_the_next_loss(database_url: str) -> Non
             "insert into schema_migrations select max(version) + 1, '9999_newer.sql', 'x' from schema_migrations",
         )
         assert await database.run(lambda connection: connection.fetchval("select 1")) == 1
-        with pytest.raises(DatabaseUnusable, match=r"schema is newer than this program: upgrade .*9999_newer\.sql"):
-            await database.run(lambda connection: connection.execute("select pg_terminate_backend(pg_backend_pid())"))
+        assert await postgres.end_sessions(database_url) == 1
+        for _ in range(2):
+            with pytest.raises(DatabaseUnusable, match=r"schema is newer than this program: upgrade .*9999_newer\.sql"):
+                await database.run(lambda connection: connection.fetchval("select 1"))
+            assert not database.connected
     finally:
         await database.close()
 

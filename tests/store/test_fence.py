@@ -19,10 +19,7 @@ from tests import postgres
 from tests.jobs.dropping import cut_at_commits
 from tests.jobs.harness import fetch
 
-_TERMINATE = """
-select pg_terminate_backend(pid) from pg_stat_activity
-where application_name = 'kalshi_ingest' and datname = current_database()
-"""
+_ROW = "select ctid, xmin, moved_at > now() - interval '1 minute' from commit_fences"
 
 
 @asynccontextmanager
@@ -38,6 +35,10 @@ async def fenced(url: str) -> AsyncIterator[Database]:
 
 async def one(connection: asyncpg.Connection) -> None:
     await connection.execute("insert into counted values (1)")
+
+
+async def _pid(connection: asyncpg.Connection) -> int:
+    return int(await connection.fetchval("select pg_backend_pid()"))
 
 
 async def _rows(url: str, table: str) -> int:
@@ -90,7 +91,7 @@ async def test_a_database_that_went_back_says_so_until_all_is_begun_anew(earlier
     async with fenced(database_url) as database:
         await database.run(one)
         await postgres.execute(database_url, earlier)
-        await postgres.execute(database_url, _TERMINATE)
+        assert await postgres.end_sessions(database_url) == 1
         for _ in range(2):
             with pytest.raises(DatabaseWentBack, match="went back to an earlier state"):
                 await database.run(one)
@@ -108,6 +109,26 @@ async def test_a_connection_that_lives_is_held_to_its_row_too(database_url: str)
         for _ in range(2):
             with pytest.raises(DatabaseWentBack):
                 await database.verify()
+
+
+async def test_a_check_writes_nothing_that_nobody_needs(database_url: str) -> None:
+    """A service without work would otherwise have the disk synced all day long."""
+    async with fenced(database_url) as database:
+        await database.run(_pid)
+        row = await fetch(database_url, _ROW)
+        await database.verify()
+        assert await fetch(database_url, _ROW) == row
+        await postgres.execute(database_url, "update commit_fences set moved_at = now() - interval '6 days'")
+        await database.verify()
+        assert (await fetch(database_url, _ROW))[0][2]
+
+
+async def test_a_check_does_not_rest_on_a_server_that_became_read_only(database_url: str) -> None:
+    async with fenced(database_url) as database:
+        before = await database.run(_pid)
+        await database.alone(lambda connection: connection.execute("set default_transaction_read_only = on"))
+        await database.verify()
+        assert await database.run(_pid) != before
 
 
 async def test_rows_are_deleted_at_the_end_and_those_of_killed_runs_a_week_later(database_url: str) -> None:

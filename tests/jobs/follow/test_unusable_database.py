@@ -15,11 +15,6 @@ from tests.jobs.harness import trade_row
 
 Ill = Callable[[str], AbstractAsyncContextManager[None]]
 
-_END_SESSIONS = """
-select pg_terminate_backend(pid) from pg_stat_activity
-where application_name like 'kalshi_ingest %' and datname = current_database()
-"""
-
 
 @asynccontextmanager
 async def _read_only(url: str) -> AsyncIterator[None]:
@@ -28,7 +23,7 @@ async def _read_only(url: str) -> AsyncIterator[None]:
     setting = f"alter database {name} set default_transaction_read_only ="
     admin = postgres.with_database(url, "postgres", "postgres")
     await postgres.execute(admin, f"{setting} on")
-    await postgres.execute(postgres.with_database(url, name, "postgres"), _END_SESSIONS)
+    await postgres.end_sessions(url)
     yield
     await postgres.execute(admin, f"{setting} off")
 
@@ -56,7 +51,7 @@ async def _newer(url: str) -> AsyncIterator[None]:
     owner = postgres.with_database(url, urlsplit(url).path[1:], "postgres")
     newer = "insert into schema_migrations select max(version) + 1, '9999_newer.sql', 'x' from schema_migrations"
     await postgres.execute(owner, newer)
-    await postgres.execute(owner, _END_SESSIONS)
+    await postgres.end_sessions(owner)
     yield
     await postgres.execute(owner, "delete from schema_migrations where name = '9999_newer.sql'")
 
@@ -75,7 +70,7 @@ async def limited_url(database_url: str) -> AsyncIterator[str]:
     ):
         await postgres.execute(database_url, statement)
     yield postgres.with_database(database_url, urlsplit(database_url).path[1:], "limited_follower")
-    await postgres.execute(database_url, _END_SESSIONS)
+    await postgres.end_sessions(database_url)
     await postgres.execute(database_url, "drop owned by limited_follower; drop role limited_follower")
 
 
