@@ -42,8 +42,12 @@ class Checkpoint:
         """This market failed; what is stored stays, and the next run walks it again from its newest trade."""
         return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None, since_us=None)
 
-    def after_page(self, trades: int, contracts: int, *, last: bool) -> "Checkpoint":
+    def after_page(self, trades: int, contracts: int, *, last: bool, inherits: bool = False) -> "Checkpoint":
         """After a page that added so many rows and contracts (hundredths): still walking, or what the `last` says.
+
+        `inherits`: rows are held that this walk did not see. More than the exchange shows is then no verdict: the
+        market stays at the beginning of its second walk, wherever the program is stopped, until other rows take the
+        place of those.
 
         Raises `BadPayload` for a settled market that has a volume and not one trade, though it was walked twice: the
         exchange does not show its trades, which is not a shortfall.
@@ -59,7 +63,7 @@ class Checkpoint:
         if not moved.settled_first:
             return replace(moved, state="open", confirming=False)
         said = verdict(moved.contracts_stored, moved.exchange_volume)
-        if said != "exact" and moved.walk == 1:
+        if (said != "exact" and moved.walk == 1) or (said == "over" and inherits):
             return replace(moved, walk=2, tier=Tier.LIVE, confirming=True)
         if said == "short" and not moved.trades_stored:
             raise BadPayload(f"{self.ticker}: the exchange states a volume and shows no trade, in neither tier")

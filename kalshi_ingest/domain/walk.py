@@ -76,8 +76,11 @@ class Walk:
         """The market's checkpoint as it is stored; None: it has none."""
         self.anew = False
         """What is held contradicts the exchange: the next step takes the place of all of it."""
-        self.inherits = known is not None and known.trades_stored > 0
-        """Rows are held that this walk did not see."""
+        self.surplus = False
+        """Both walks are over, and rows are held that the exchange does not show: the market has to be walked anew."""
+        self._inherits = known is not None and known.trades_stored > 0
+        self._doubted: Checkpoint | None = None
+        """The checkpoint of what is held, until the step that takes its place is stored."""
         if known is None:
             self.checkpoint = fresh
         elif known.state == "walking" and known.settled_first == unit.settled:
@@ -125,7 +128,7 @@ class Walk:
 
         `known` is the checkpoint as it is stored; `trades` and `contracts` (hundredths) were counted in the table.
         """
-        self.held = known
+        self.held, self.anew, self._doubted = known, False, None
         self.checkpoint = replace(
             self.checkpoint,
             walk=1,
@@ -136,18 +139,18 @@ class Walk:
             trades_stored=trades,
             contracts_stored=contracts,
         )
-        self.inherits = trades > 0
+        self._inherits = trades > 0
         self.start_over(tiers)
 
     def begin_anew(self, tiers: Sequence[Tier]) -> None:
         """Walk again from the newest trade as if nothing were held: what is held contradicts the exchange.
 
-        It stays until the first page with trades takes its place.
+        It stays, and so does its checkpoint, until the first page with trades takes its place.
         """
         self._carry = []
         self._page_oldest = None
         self._unwritten = frozenset()
-        self.anew, self.inherits = True, False
+        self.anew, self._inherits, self._doubted = True, False, self._doubted or self.checkpoint
         self.checkpoint = Checkpoint(
             self.checkpoint.ticker,
             self.checkpoint.series_ticker,
@@ -174,7 +177,6 @@ class Walk:
         page promises more and does not reach further back than the one before it.
         """
         before = self.checkpoint
-        anew, self.anew = self.anew, False
         newest: Position | None = trades[-1][:2] if trades else None
         oldest: Position | None = trades[0][:2] if trades else None
         edge = oldest if cursor is not None else None
@@ -197,6 +199,7 @@ class Walk:
                 unwritten.add(_start(before.oldest))
             self._carry = []
         self._unwritten = frozenset()
+        inherits = self._inherits
 
         self._page_oldest = edge
         seen = [] if before.newest_us is None else [before.newest_us]
@@ -219,13 +222,20 @@ class Walk:
             closed(roll_up(candles, 5), 5, closed_us),
             unwritten,
             closed_us,
-            lambda *added: moved.after_page(*added, last=last),
-            anew,
+            lambda *added: moved.after_page(*added, last=last, inherits=inherits),
+            self.anew,
         )
 
     def stored(self, checkpoint: Checkpoint) -> None:
         """Go on from the checkpoint that was written with the last step."""
+        begins, began = (checkpoint.tier, checkpoint.cursor) == (Tier.LIVE, None), self.checkpoint.walk
+        self.surplus = checkpoint.state == "walking" and begins and began == checkpoint.walk == 2
         self.held = self.checkpoint = checkpoint
+        self.anew, self._doubted = False, None
+
+    def failed(self, reason: str) -> Checkpoint:
+        """The checkpoint of this market once it failed: that of what is stored, not of what was to take its place."""
+        return (self._doubted or self.checkpoint).failed(reason)
 
     @staticmethod
     def _following(now: Checkpoint, cursor: str | None, tiers: Sequence[Tier]) -> tuple[Tier, str | None] | None:

@@ -197,13 +197,9 @@ class SeriesPlan:
         """Checkpoints of markets of which trades are held without one: these are compared, not believed."""
         held = await checkpoints.without(connection, [market.ticker for market in markets])
         return {
-            market.ticker: Checkpoint(
-                market.ticker,
-                self._series,
-                market.event_date,
-                trades_stored=held[market.ticker][0],
-                contracts_stored=held[market.ticker][1],
-            ).failed("trades are held that no checkpoint vouches for")
+            market.ticker: self._of_held(market.ticker, market.event_date, held).failed(
+                "trades are held that no checkpoint vouches for"
+            )
             for market in markets
             if market.ticker in held
         }
@@ -213,12 +209,18 @@ class SeriesPlan:
     ) -> list[Checkpoint]:
         """The checkpoints of markets whose rows cannot be read: what is stored stays, and so does what is proved."""
         known = await checkpoints.of_tickers(connection, list(rejected)) if rejected else {}
-        now = [known.get(ticker) or Checkpoint(ticker, self._series, day) for ticker, (day, _) in rejected.items()]
+        held = await checkpoints.without(connection, list(rejected))
+        now = [known.get(ticker) or self._of_held(ticker, day, held) for ticker, (day, _) in rejected.items()]
         return [
             each.failed(rejected[each.ticker][1])
             for each in now
             if each.state != "complete" and not feed.tracks(each.ticker)
         ]
+
+    def _of_held(self, ticker: str, day: date, held: Mapping[str, tuple[int, int]]) -> Checkpoint:
+        """A checkpoint for a market that has none, and may hold trades nevertheless."""
+        trades, contracts = held.get(ticker, (0, 0))
+        return Checkpoint(ticker, self._series, day, trades_stored=trades, contracts_stored=contracts)
 
     def _proved_empty(self, market: Market) -> bool:
         """A settled market's volume of 0, read after it settled, proves that there is nothing to ask for."""

@@ -17,31 +17,25 @@ from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Unit, to_datetime, 
 from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
-from kalshi_ingest.exchange.caching import Made
 from kalshi_ingest.jobs.feed import Feed, Task
 from kalshi_ingest.jobs.progress import SeriesProgress
+from kalshi_ingest.jobs.shown import Shown
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.staging import Contradiction
 from kalshi_ingest.store.writer import Outdated, Writer
-
-GUARD_US = 2_000_000
-"""How long after its end a candle of a market that trades is held back: its last trades may show up a little late."""
 
 _CUTOFF_SECONDS = 60.0
 _RELOADS = 3
 """Times that a market may turn out to be stored otherwise than its walk believed, before it fails."""
 _FIRST_SECONDS = 5.0
 """How long the first pages wait for the cutoff, which saves them a request each."""
-_LONGEST_REPEAT = 60.0
-"""Seconds that a second walk waits at most for a cache to forget the pages of the first."""
 
 OnPage = Callable[[Task, TradePage, int | None], None]
 """(task, the page, the moment after which candles were held back)."""
 
 _ANEW_SECONDS = 3_600.0
 """A market is walked anew this often at most: an exchange that wavers fails it in between."""
-_SURPLUS = "more is held than the exchange shows"
 
 log = structlog.get_logger()
 
@@ -161,24 +155,24 @@ class Walker:
         walk.reload(*await self._database.run(work), await self._border.tiers(unit))
 
     async def _fail(self, walk: Walk, unit: Unit, reason: str) -> None:
-        failed = walk.checkpoint.failed(reason)
-        try:
-            walk.stored((await self._writer.write(walk.held, failed)).checkpoint)
-        except Outdated:
-            await self._reload(walk, unit)
-            failed = walk.checkpoint.failed(reason)
-            walk.stored((await self._writer.write(walk.held, failed)).checkpoint)
+        for _ in range(_RELOADS):
+            try:
+                walk.stored((await self._writer.write(walk.held, walk.failed(reason))).checkpoint)
+            except Outdated:
+                await self._reload(walk, unit)
+            else:
+                return
+        walk.stored(walk.failed(reason))  # in the table stays what somebody else keeps writing
 
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
         resumed = walk.checkpoint.cursor is not None
-        shown = _Shown(walk, task.known)
+        shown = Shown(walk, task.known)
         answered: set[Tier] = set()
         reloads = 0
         while (position := walk.position) is not None:
-            await shown.forgotten(walk)
             try:
-                page = await self._page(unit, walk.checkpoint.since_us, position, answered, progress)
+                page = await self._page(walk, unit, position, answered, shown, progress)
             except Rejected as error:
                 if not (resumed and error.status == 400):
                     raise
@@ -210,13 +204,13 @@ class Walker:
                     raise
                 continue
             walk.stored(written.checkpoint)
-            if walk.checkpoint.verdict == "over" and walk.inherits:
-                self._begins_anew(walk, await self._border.tiers(unit), progress, f"{unit.ticker}: {_SURPLUS}")
             progress.trades += written.trades
             progress.candles_1m += written.candles_1m
             progress.candles_5m += written.candles_5m
             if self._on_page is not None:
                 self._on_page(task, page, shown.closed_us)
+            if walk.surplus:
+                self._replace_surplus(walk, tiers, progress)
 
     def _begins_anew(self, walk: Walk, tiers: Sequence[Tier], progress: SeriesProgress, reason: str) -> bool:
         """Let a walk replace what is held, because it contradicts the exchange; false when it was replaced just now.
@@ -227,29 +221,38 @@ class Walker:
         if now - self._anew.get(ticker, -math.inf) < _ANEW_SECONDS:
             return False
         self._anew[ticker] = now
-        log.warning("what is held contradicts the exchange; walking anew", ticker=ticker, reason=reason)
+        log.warning("walking_anew", ticker=ticker, reason=reason)
         progress.warnings.append(f"{reason}: the market was walked anew, and what the exchange says now was stored")
         walk.begin_anew(tiers)
         return True
 
+    def _replace_surplus(self, walk: Walk, tiers: Sequence[Tier], progress: SeriesProgress) -> None:
+        told = f"{walk.checkpoint.ticker}: more is held than the exchange shows"
+        if not self._begins_anew(walk, tiers, progress, told):
+            raise BadPayload(f"{told}, though it was walked anew less than an hour ago")
+
     async def _page(
         self,
+        walk: Walk,
         unit: Unit,
-        since_us: int | None,
         position: tuple[Tier, str | None],
         answered: set[Tier],
+        shown: Shown,
         progress: SeriesProgress,
     ) -> TradePage | None:
         """One page; None when the tier says that it holds no such market, so that the other one has to."""
         tier, cursor = position
-        try:
-            page = await self._api.trades(unit, tier, cursor, progress.tally, since_us)
-        except Rejected as error:
-            if error.status == 404 and (tier is Tier.LIVE or Tier.LIVE in answered):
-                return None
-            raise
-        answered.add(tier)
-        return page
+        while True:
+            asked = steady()
+            try:
+                page = await self._api.trades(unit, tier, cursor, progress.tally, walk.checkpoint.since_us)
+            except Rejected as error:
+                if error.status == 404 and (tier is Tier.LIVE or Tier.LIVE in answered):
+                    return None
+                raise
+            answered.add(tier)
+            if not await shown.is_copy(walk, page.made, asked):
+                return page
 
     def _count(self, checkpoint: Checkpoint, progress: SeriesProgress) -> None:
         if checkpoint.verdict is None:
@@ -262,36 +265,6 @@ class Walker:
                 f"{_contracts(checkpoint.contracts_stored)} contracts, the exchange's own volume is "
                 f"{_contracts(checkpoint.exchange_volume)} (walked twice, every tier)"
             )
-
-
-class _Shown:
-    """What the pages of one walk prove, which is as old as the exchange, or a cache, made them."""
-
-    def __init__(self, walk: Walk, known: Checkpoint | None) -> None:
-        # A walk that resumes where it broke off saw nothing newer than what its first page held.
-        resumes = known is not None and known.state == "walking" and not walk.checkpoint.settled_first
-        self.closed_us = walk.checkpoint.newest_us if resumes else None
-        """Candles that end later may not be written: what was made after it, the walk does not see. None: none will."""
-        self._repeated_until = 0.0
-
-    def take(self, walk: Walk, made: Made | None) -> None:
-        """A page was made then; None: no tier answered."""
-        if made is not None and walk.checkpoint.walk == 1:
-            repeated = min(_LONGEST_REPEAT, made.kept or made.age)
-            self._repeated_until = max(self._repeated_until, steady() + repeated)
-        if walk.checkpoint.settled_first:
-            self.closed_us = None
-            return
-        bounds = [] if self.closed_us is None else [self.closed_us]
-        if made is not None:
-            bounds.append(made.at_us - GUARD_US)
-        self.closed_us = min(bounds, default=0)
-
-    async def forgotten(self, walk: Walk) -> None:
-        """Wait, before the second walk, until a cache no longer answers with the pages of the first."""
-        if walk.checkpoint.walk > 1 and self._repeated_until > 0:
-            await asyncio.sleep(max(0.0, self._repeated_until - steady()))
-            self._repeated_until = 0.0
 
 
 def _contracts(hundredths: int | None) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.status import status
 from kalshi_ingest.simulator import RowsWorld, Simulator
 from kalshi_ingest.store.database import Database
-from tests.jobs.archives import exported, tree
+from tests.jobs.archives import execute, exported, tree
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
@@ -25,6 +26,7 @@ LARGE = of_size(WORLD, 1_100, 3_000)[0]
 """Two pages of trades."""
 
 ONE = f"ticker = '{LARGE}' and trade_id = (select trade_id from trades where ticker = '{LARGE}' order by 1 limit 1)"
+NEWEST = f"(select trade_id from trades where ticker = '{LARGE}' order by created_time desc, trade_id desc limit 1)"
 NEW_ID = "'00000000-0000-0000-0000-000000000001'"
 COLUMNS = "ticker, created_time, trade_id, yes_price, count, taker_side, is_block_trade"
 COUNTED = f"(select count(*) as n, sum(count) as c from trades where ticker = '{LARGE}')"
@@ -37,6 +39,8 @@ DAMAGE = {
     "another id": f"update trades set trade_id = {NEW_ID} where {ONE}",
     "one too many": f"insert into trades ({COLUMNS}) select ticker, created_time, {NEW_ID}, yes_price, count, "
     f"taker_side, is_block_trade from trades where {ONE}",
+    "nothing but a moved one": f"delete from trades where ticker = '{LARGE}' and trade_id <> {NEWEST};"
+    f"update trades set created_time = created_time - interval '1 second' where trade_id = {NEWEST}",
     "nothing but a wrong one": f"create temporary table one on commit drop as select * from trades where {ONE};"
     f"delete from trades where ticker = '{LARGE}'; insert into trades ({COLUMNS}) "
     f"select ticker, created_time, {NEW_ID}, yes_price, count, taker_side, is_block_trade from one",
@@ -124,6 +128,38 @@ async def test_an_exchange_that_contradicts_itself_fails_that_market_by_name(
     held, wanted = await digests(filled, checkpoints=PROOF), await clean(WORLD)
     # The other exchange's clock was years ahead of this one's, so that it was asked about more days.
     assert held | {"listings": ""} == wanted | {"listings": ""}
+
+
+ENDINGS = {"fails": "nothing but a moved one", "is stopped": "one too many"}
+
+
+async def test_what_is_held_stays_in_doubt_until_other_rows_took_its_place(filled: str, simulator: Simulator) -> None:
+    """The walk anew has begun, and ends before its first page is there."""
+    whole = await digests(filled, checkpoints=PROOF)
+    for ending, damage in ENDINGS.items():
+        await execute(filled, DAMAGE[damage], UNPROVED[ARCHIVE])
+        run = Run(simulator.url, filled)
+        with capture_logs() as lines:
+
+            def end(_: str, ticker: str | None, run: Run = run, ending: str = ending, lines: list[Any] = lines) -> None:
+                if ticker == LARGE and any(line["event"] == "walking_anew" for line in lines):
+                    if ending == "is stopped":
+                        run.stop.set()
+                    raise RuntimeError("a bug on the server's side")
+
+            simulator.on_request = end
+            job = await run()
+        simulator.on_request = None
+        assert (job.interrupted, list(job.progress["KXHIGHCHI"].failed)) == (
+            (True, []) if ending == "is stopped" else (False, [LARGE])
+        )
+        counted = await fetch(filled, "select count(*), sum(count) from trades where ticker = $1", LARGE)
+        known = await checkpoint_of(filled, LARGE)
+        assert (known["trades_stored"], known["contracts_stored"]) == tuple(counted[0])
+        assert known["state"] != "complete", "more is held than the exchange shows"
+
+        assert (await Run(simulator.url, filled)()).progress["KXHIGHCHI"].failed == {}
+        assert await digests(filled, checkpoints=PROOF) == whole, (ending, damage)
 
 
 async def test_nothing_is_deleted_for_an_exchange_that_shows_nothing(filled: str, simulator: Simulator) -> None:

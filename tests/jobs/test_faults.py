@@ -3,10 +3,10 @@
 import pytest
 
 from kalshi_ingest.exchange.client import RetryPolicy
-from kalshi_ingest.simulator import Faults, Simulator
+from kalshi_ingest.simulator import Faults, Limits, Simulator
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import IMPATIENT, Run, checkpoint_of, fetch, log_statuses, of_size, small_world
+from tests.jobs.harness import IMPATIENT, Run, checkpoint_of, fetch, log_statuses, of_size, plain, small_world
 
 OVERCOME_ONCE = (
     "duplicate_seam",
@@ -100,6 +100,26 @@ async def test_an_answer_cut_short_twice_is_an_accepted_warning(database_url: st
     assert progress.verdicts == {"exact": 5, "short": 1}
     assert [warning.split(":")[0] for warning in progress.warnings] == [f"{target} is short"]
     assert await log_statuses(database_url) == ["success"]
+
+
+async def test_a_copy_of_the_first_walk_is_not_a_second_one(database_url: str) -> None:
+    """A cache repeats the pages for ten minutes; a run that resumes at its second walk does not know the first."""
+    world = small_world()
+    target = of_size(world, 1_100, 3_000)[0]
+    plain(world, target).plan.short = True
+    async with Simulator(world, Limits(cache_seconds=600)) as simulator:
+        for _ in ("from its beginning", "resumed"):
+            job = await Run(simulator.url, database_url)()
+            failed = job.progress["KXHIGHCHI"].failed
+            assert list(failed) == [target]
+            assert "a cache before the exchange repeats them for another " in failed[target]
+            resumed = (
+                "update checkpoints set state = 'walking', walk = 2, tier = 'live', error = null, confirming = true"
+            )
+            await fetch(database_url, f"{resumed} where ticker = $1", target)
+    async with Simulator(world) as simulator:
+        job = await Run(simulator.url, database_url)()
+    assert job.progress["KXHIGHCHI"].verdicts == {"exact": 5, "short": 1}
 
 
 @pytest.mark.parametrize("route", ["events", "historical_markets"])

@@ -111,9 +111,17 @@ async def test_a_row_whose_tickers_disagree_fails_alone(
 async def test_a_market_whose_row_cannot_be_read_is_left_in_the_status(
     also_listed: list[dict[str, Any]], database_url: str
 ) -> None:
+    """Trades of it are held, of a restore without checkpoints: they are counted, so that no walk believes them."""
     also_listed.append(WORLD.market(TICKER) | {"ticker": "KXHIGHCHI-25JUL01-B99.5", "status": "asleep"})
+    await fetch(
+        database_url,
+        "insert into trades (ticker, created_time, trade_id, yes_price, count, taker_side, is_block_trade) "
+        "values ('KXHIGHCHI-25JUL01-B99.5', '2025-07-01 15:00Z', gen_random_uuid(), 0.5, 3, 'yes', false)",
+    )
     async with Simulator(WORLD) as simulator:
         await Run(simulator.url, database_url)()
+    known = await checkpoint_of(database_url, "KXHIGHCHI-25JUL01-B99.5")
+    assert (known["state"], known["trades_stored"], known["contracts_stored"]) == ("failed", 1, 3)
     found = await _status(database_url)
     assert (found.holdings[0].markets, found.holdings[0].failed, found.holdings[0].left) == (7, 1, 1)
     assert "1 markets are left to prove complete." in found.as_text()

@@ -14,7 +14,7 @@ from kalshi_ingest.domain.model import Pulse
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.tracked import Tracked
-from kalshi_ingest.jobs.walker import GUARD_US
+from kalshi_ingest.jobs.shown import GUARD_US
 
 log = structlog.get_logger()
 
