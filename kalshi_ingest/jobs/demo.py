@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 
-from kalshi_ingest import terminal
+from kalshi_ingest import children, terminal
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.errors import OutOfReach
@@ -136,9 +136,12 @@ async def _empty(url: str) -> None:
 
 @asynccontextmanager
 async def _simulator(dates: Dates) -> AsyncIterator[str]:
-    command = [sys.executable, "-m", "kalshi_ingest", "simulate", "--port", "0"]
-    command += ["--start", str(dates.start), "--end", str(dates.end), "--limit", str(REQUESTS_PER_SECOND)]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    words = ["--start", str(dates.start), "--end", str(dates.end), "--limit", str(REQUESTS_PER_SECOND)]
+    process = await asyncio.create_subprocess_exec(
+        *children.command_of("kalshi_ingest", "simulate", "--port", "0", *words),
+        env=children.environment(),
+        stdout=asyncio.subprocess.PIPE,
+    )
     try:
         line = (await process.stdout.readline()).decode() if process.stdout else ""
         found = next((word.rstrip(":") for word in line.split() if word.startswith("http")), None)

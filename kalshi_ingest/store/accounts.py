@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kalshi_ingest.errors import Unusable
 
-_NOT_PASSED_ON = ("PG", "KALSHI_INGEST_")
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Account:
         """Run a program as this account, with `text` on its standard input.
 
         It runs in `/`, which every account can enter, and in a session of its own, so that a Ctrl-C at
-        the terminal stops kalshi-ingest in its own orderly way and not the server under it. PG* variables
-        are taken away: PGPORT or PGDATA of the user's own servers would redirect this one. So are this program's
-        settings: other processes of that account could read the keys among them.
+        the terminal stops kalshi-ingest in its own orderly way and not the server under it. Of the environment it
+        gets what it needs: other processes of that account could read any key or password in it, and PGPORT or PGDATA
+        of the user's own servers would redirect this one.
         """
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         return subprocess.run(  # noqa: S603 - a list of words, none of which is foreign input
             [str(word) for word in command],
             input=text,

@@ -11,19 +11,24 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from kalshi_ingest import children
 from kalshi_ingest.errors import DatabaseAway, IngestError
 from kalshi_ingest.store import embedded
 
 _END_SECONDS = 1.0
+_AWAY, _INTERRUPTED = 3, 130
+"""Exit codes."""
 
 
 async def start_again(data_dir: Path) -> None:
     """Make the server run again; `DatabaseAway` says why it does not.
 
-    Cancelling this ends the waiting. A server that is recovering goes on with that by itself.
+    Cancelling this ends the waiting. A server that is recovering continues to recover. Raises `RuntimeError` with the
+    traceback for a fault of the program itself.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__, str(data_dir)),
+        *children.command_of(__name__, str(data_dir)),
+        env=children.environment(),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -34,9 +39,13 @@ async def start_again(data_dir: Path) -> None:
     finally:
         if process.returncode is None:
             await _end(process)
-    if process.returncode != 0:
-        reason = said.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise DatabaseAway(reason[-1])
+    code, reason = await process.wait(), said.decode(errors="replace").strip()
+    if code == _AWAY:
+        raise DatabaseAway(reason.splitlines()[-1])
+    if code == _INTERRUPTED or code < 0:
+        raise DatabaseAway("starting the embedded PostgreSQL again was interrupted")
+    if code != 0:
+        raise RuntimeError(f"starting the embedded PostgreSQL again failed with code {code}:\n{reason}")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -60,10 +69,10 @@ def main(data_dir: Path) -> int:
     try:
         embedded.release(embedded.acquire(data_dir))
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except IngestError as error:
         sys.stderr.write(f"{error}\n")
-        return 3
+        return _AWAY
     return 0
 
 

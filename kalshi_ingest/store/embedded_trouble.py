@@ -40,13 +40,13 @@ def last_words(log: Path, start: int) -> str:
 
 
 def strangers(data_dir: Path) -> list[str]:
-    """Who else could put something else in the place of `data_dir`: a line for each folder above it that allows that.
+    """Who else could exchange `data_dir` or what is in it: a line for it and each folder above it that allows that.
 
     Nothing for root, who puts it where the server's account can enter.
     """
     found = []
     mine = (0, os.geteuid())
-    for folder in data_dir.parents if os.geteuid() != 0 else ():
+    for folder in (data_dir, *data_dir.parents) if os.geteuid() != 0 else ():
         state = folder.stat()
         if state.st_uid not in mine:
             found.append(f"{folder} belongs to another account")

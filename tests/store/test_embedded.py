@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from kalshi_ingest.errors import Unusable
@@ -20,8 +21,11 @@ from tests.patience import COMES
 from tests.store.embedded_users import FAST, REPOSITORY, Users, fetch, kill_server, leave, pid_of, url_from
 
 
-def test_a_durable_private_server(home: Path) -> None:
+def test_a_durable_private_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "PGPASSWORD"):
+        monkeypatch.setenv(name, "s3cr3t")
     with embedded.running(home) as server:
+        assert "s3cr3t" not in psutil.Process(pid_of(home)).environ().values()
         assert (server.data_dir, server.version) == (home, 18)
         settings = "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN "
         durable = fetch(server.url, f"{settings} ('fsync', 'synchronous_commit', 'data_checksums')")

@@ -114,8 +114,11 @@ def test_a_folder_that_another_account_could_exchange_is_named() -> None:
         os.chown(place / "other", 101, 101)
         (place / "other").chmod(0o755)
         (place / "other" / "shared").chmod(0o777)
-        os.chown(place / "other" / "shared" / "mine", 65534, 65534)
-        words = [sys.executable, "-c", _WHO_ELSE, str(place / "other" / "shared" / "mine" / "data")]
-        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        assert said == f"everybody may write to {place}/other/shared;{place}/other belongs to another account"
+        data = place / "other" / "shared" / "mine"
+        os.chown(data, 65534, 65534)
+        words = [sys.executable, "-c", _WHO_ELSE, str(data)]
+        above = f"everybody may write to {place}/other/shared;{place}/other belongs to another account"
+        for mode, itself in ((0o755, ""), (0o777, f"everybody may write to {data};")):
+            data.chmod(mode)
+            assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == itself + above
     assert strangers(Path("/anywhere")) == []

@@ -98,7 +98,7 @@ class FollowService:
                 elif self._ends_it(error):
                     raise
                 else:
-                    await self._lost(error, stop)
+                    pause = await self._lost(error, stop)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause * self._random.uniform(0.5, 1.0)):
                     await stop.wait()
@@ -167,7 +167,8 @@ class FollowService:
         self._state.phase, self._state.reason = Phase.FAULT, in_words(fault)
         return min(self._rhythm.longest_fault, self._rhythm.fault * 2.0 ** (in_a_row - 1))
 
-    async def _lost(self, error: Exception, stop: asyncio.Event) -> None:
+    async def _lost(self, error: Exception, stop: asyncio.Event) -> float:
+        """Seconds to wait until everything is opened again; raises a fault at reviving when there were too many."""
         if isinstance(error, DatabaseWentBack):
             self._state.vouch_for_nothing()
             if self._errands is not None:
@@ -187,6 +188,9 @@ class FollowService:
             except IngestError as failure:
                 self._state.reason = f"{error}; {failure}"
                 log.warning("the database cannot be started again", reason=str(failure))
+            except Exception as fault:
+                return self._survived(fault)
+        return self._rhythm.away
 
 
 def _local_clock() -> datetime:

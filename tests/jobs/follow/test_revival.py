@@ -36,9 +36,11 @@ async def test_a_database_that_is_lost_is_started_again_by_the_service() -> None
             revived += 1
             if revived == 1:
                 raise DatabaseAway("the first attempt fails")
+            if revived == 2:
+                raise RuntimeError("a fault of the second attempt")
             await start_again(server.home)
 
-        rhythm = replace(QUICK, database_silence=1.0)
+        rhythm = replace(QUICK, database_silence=0.3)
         async with (
             serving(world) as simulator,
             following(simulator.url, url, rhythm=rhythm, revive=revive) as service,
@@ -54,7 +56,7 @@ async def test_a_database_that_is_lost_is_started_again_by_the_service() -> None
             await service.up_to_date()
             await service.until_rows(url, _TRADES, [(2,)])
             await assert_holds_all(url, world.rows)
-            assert revived == 2
+            assert (revived, service.state.faults) == (3, 1)
             watching.cancel()
             await asyncio.wait([watching])
 
@@ -100,9 +102,22 @@ async def test_a_stop_does_not_wait_for_a_server_that_takes_long(home: Path) -> 
         os.close(descriptor)
 
 
-async def test_why_it_does_not_start_is_said(home: Path) -> None:
+async def test_why_it_does_not_start_is_said(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder with names of Python's own modules, too."""
+    for name in ("signal.py", "types.py", "asyncio.py"):
+        (tmp_path / name).write_text("raise SystemError('not to be imported')\n")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DatabaseAway, match="must not contain quotes"):
         await start_again(home / 'a"b')
+
+
+async def test_a_fault_at_starting_it_is_not_an_outage(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "structlog.py").write_text("raise AttributeError('broken here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"(?s)with code 1:\n.*structlog\.py.*AttributeError: broken here"):
+        await start_again(home)
 
 
 def _is_restart(process: psutil.Process) -> bool:
