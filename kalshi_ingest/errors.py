@@ -3,16 +3,17 @@
     IngestError                 what happened, to what, and what the user can do
     ├── Transient               trying again can help
     │   ├── RateLimited         the exchange answered 429
-    │   ├── ServerFailed        the exchange answered 408, 425 or 5xx, or a body that is cut or no JSON
+    │   ├── ServerFailed        the exchange answered 408, 425 or 5xx, or a body that is cut or not JSON
     │   └── Disconnected        no answer: refused, reset, timed out
     ├── Permanent               trying again cannot help
     │   ├── Rejected            the exchange answered another 4xx
     │   └── BadPayload          an answer breaks its contract; names the field
     ├── Unusable                stops the run: the user has to change something (exit 2)
+    │   ├── ServiceUnusable     a service refuses whoever asks from here, or something stands before it; `follow` waits
     │   └── DatabaseUnusable    it is the database: its address, a right, its schema
     │       └── SeriesTaken     another run works on the series
     └── OutOfReach              stops the run: exchange or database gone after all retries (exit 3)
-        └── DatabaseAway        it is the database: away, read-only, locked or full, all of which passes
+        └── DatabaseAway        it is the database: away, read-only, locked or full, none of which lasts
             ├── DatabaseFull      it has no room
             └── DatabaseWentBack  it lacks what was committed: a failover or a restore
 
@@ -40,7 +41,7 @@ class RateLimited(Transient):
 
 
 class ServerFailed(Transient):
-    """The exchange answered with a server error, or with a body that is cut short or is no JSON."""
+    """The exchange answered with a server error, or with a body that is cut short or is not JSON."""
 
 
 class Disconnected(Transient):
@@ -66,6 +67,14 @@ class BadPayload(Permanent):
 
 class Unusable(IngestError):
     """Wrong usage or configuration: the run cannot start until the user changes something."""
+
+
+class ServiceUnusable(Unusable):
+    """A service cannot be used from here: it has moved, refuses the key or the network, or is not what answers.
+
+    Mostly a setting is wrong, and a command ends with 2 at once. But a network that asks its users to sign in, a
+    gateway in trouble and a maintenance page look the same and pass by themselves, so `follow` waits.
+    """
 
 
 class DatabaseUnusable(Unusable):

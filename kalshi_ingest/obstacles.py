@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from kalshi_ingest.errors import Disconnected, IngestError, OutOfReach, Unusable
+from kalshi_ingest.errors import Disconnected, IngestError, OutOfReach, ServiceUnusable
 
 MOVED = frozenset({301, 302, 303, 307, 308})
 """Answers that point elsewhere. They are never followed: who may have a key is for the user to say."""
@@ -46,8 +46,8 @@ class Obstacle:
     """Whether it may end without anybody changing a setting."""
 
     def error(self) -> IngestError:
-        """`OutOfReach` for what may pass, else `Unusable`."""
-        return OutOfReach(self.text) if self.passing else Unusable(self.text)
+        """`OutOfReach` for what may pass, else `ServiceUnusable`."""
+        return OutOfReach(self.text) if self.passing else ServiceUnusable(self.text)
 
 
 class Unreached(Disconnected):

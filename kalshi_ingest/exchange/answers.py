@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from kalshi_ingest.errors import BadPayload, RateLimited, Rejected, ServerFailed, Unusable
+from kalshi_ingest.errors import BadPayload, RateLimited, Rejected, ServerFailed, ServiceUnusable
 from kalshi_ingest.obstacles import MOVED
 
 MAX_BODY_BYTES = 16 * 2**20
@@ -18,11 +18,11 @@ _RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
 class Garbled(ServerFailed):
-    """An answer that came whole and is no JSON. The next one may be, but patience will not make it so."""
+    """An answer that came whole and is not JSON. The next one may be, but patience will not make it so."""
 
 
 class WebPage(ServerFailed):
-    """An answer that is no JSON because somebody else gave it, or a gateway in trouble."""
+    """An answer that is not JSON because somebody else gave it, or a gateway in trouble."""
 
 
 def told_while_closed(body: bytes) -> Any:
@@ -52,20 +52,20 @@ def decoded(body: bytes, path: str) -> Any:
     except orjson.JSONDecodeError:
         pass
     if body.lstrip()[:1] == b"<":
-        raise WebPage(f"GET {path}: status 200 with a body that is no JSON but a web page: {_excerpt(body)}")
+        raise WebPage(f"GET {path}: status 200 with a body that is not JSON but a web page: {_excerpt(body)}")
     try:  # one report tells of raw control characters inside the exchange's texts, which strict JSON forbids
         lenient = json.loads(body, strict=False, parse_constant=_finite, parse_float=_finite)
         orjson.dumps(lenient)  # it would take half surrogate pairs too, which no column can hold
         return lenient
     except (ValueError, TypeError, RecursionError) as error:
         kind = Garbled if body.strip() else ServerFailed
-        raise kind(f"GET {path}: status 200 with a body that is no JSON: {error!s:.80}: {_excerpt(body)}") from None
+        raise kind(f"GET {path}: status 200 with a body that is not JSON: {error!s:.80}: {_excerpt(body)}") from None
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no JSON number")
+        raise ValueError(f"{text} is not a JSON number")
     return number
 
 
@@ -105,17 +105,17 @@ def _seconds(header: str | None) -> float | None:
         return None
 
 
-def refused_everywhere(error: Rejected, base_url: str, *, signed: bool) -> Unusable:
+def refused_everywhere(error: Rejected, base_url: str, *, signed: bool) -> ServiceUnusable:
     """What it means that whoever asks from here is refused like this, and what to change."""
     if error.status in MOVED:
-        return Unusable(str(error))
+        return ServiceUnusable(str(error))
     if error.status not in (401, 403):
         advice = f"there is no API at {base_url}: check KALSHI_INGEST_API_URL, or upgrade this program"
     elif signed:
-        return Unusable(
+        return ServiceUnusable(
             f"the exchange refuses the API key: {error}; check KALSHI_INGEST_API_KEY_ID, KALSHI_INGEST_PRIVATE_KEY_PATH"
             " and this machine's clock, and that the exchange serves this network"
         )
     else:
         advice = "it may not serve this network: check that, or set an API key"
-    return Unusable(f"the exchange refuses to answer: {error}; {advice}")
+    return ServiceUnusable(f"the exchange refuses to answer: {error}; {advice}")

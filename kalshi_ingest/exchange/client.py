@@ -138,7 +138,7 @@ class Client:
         `read` checks the answer; a `Transient` it raises is retried like a failed request. After the last attempt
         the `Transient` itself is raised when the exchange still answers others, and `OutOfReach` when it does
         not. Any other 4xx raises `Rejected` at once. What keeps every request from the exchange (a moved host, an
-        unknown certificate, a refused key) raises `Unusable` or, if it may pass, `OutOfReach`, at once too.
+        unknown certificate, a refused key) raises `ServiceUnusable` or, if it may pass, `OutOfReach`, at once too.
         """
         return (await self.ask(path, params, read, tally)).value
 

@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 
 from kalshi_ingest.clocks import AGREEING, ServerClock
-from kalshi_ingest.errors import IngestError, Permanent, Rejected, Unusable
+from kalshi_ingest.errors import IngestError, Permanent, Rejected, ServiceUnusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
@@ -62,7 +62,7 @@ async def opened(
     """Open everything, bring the schema up to date and learn the pace.
 
     `patience`: seconds to wait for a database that goes away meanwhile. Raises `Unusable` for a wrong key, address or
-    right, `OutOfReach` when nobody answers.
+    right (`ServiceUnusable` for what the exchange says of them), `OutOfReach` when nobody answers.
     """
     signer = None
     if exchange.key_id is not None and exchange.key_path is not None:
@@ -142,10 +142,10 @@ async def _learn_budget(api: Api, client: Client, exchange: Exchange) -> None:
         await api.learn_costs()
     except Rejected as error:
         if error.status in (401, 403):
-            raise Unusable(f"the exchange refuses the API key: {error}") from None
-        raise Unusable(f"cannot read the account's request limit: {error}") from None
+            raise ServiceUnusable(f"the exchange refuses the API key: {error}") from None
+        raise ServiceUnusable(f"cannot read the account's request limit: {error}") from None
     except Permanent as error:
-        raise Unusable(f"cannot read the account's request limit: {error}") from None
+        raise ServiceUnusable(f"cannot read the account's request limit: {error}") from None
     if exchange.requests_per_second is None:
         client.pacer = Pacer(account)
 

@@ -124,8 +124,8 @@ class Service:
         Raises `Refused` for a status that is not worth asking again, `BadPayload` for a body beyond
         `MAX_BODY_BYTES`, and `OutOfReach` when every attempt failed or the service asks for a long pause. After a
         request that nobody answered at all the next one is tried once only: whoever asks for many things learns soon
-        that nobody is there. What keeps every request from the service, as a moved host does, raises `Unusable` or
-        `OutOfReach` at once.
+        that nobody is there. What keeps every request from the service, as a moved host does, raises `ServiceUnusable`
+        or `OutOfReach` at once.
         """
         attempts = self._retry.attempts if self._answers else 1
         for attempt in range(1, attempts + 1):

@@ -124,8 +124,8 @@ def test_what_may_pass_is_tried_again(trouble: Reply | Handler) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b'{"rows":[{"floor_strike":1e400}]}', "1e400 is no JSON number"),
-        (b'{"rows":[{"floor_strike":NaN}]}', "NaN is no JSON number"),
+        (b'{"rows":[{"floor_strike":1e400}]}', "1e400 is not a JSON number"),
+        (b'{"rows":[{"floor_strike":NaN}]}', "NaN is not a JSON number"),
         (b'{"rows":[{"title":"\\ud83d"}]}', "surrogates not allowed"),
         (b'{"rows":[{"title":tru}]}', "char 18"),
         (b"[" * 200_000, "recursion"),
@@ -133,7 +133,7 @@ def test_what_may_pass_is_tried_again(trouble: Reply | Handler) -> None:
 )
 def test_an_answer_that_stays_no_json_is_not_asked_for_as_long_as_one_that_fails(body: bytes, reason: str) -> None:
     script = Script(thing=[Reply(200, body)], exchange__status=[ALIVE])
-    with pytest.raises(ServerFailed, match=f"no JSON: .*{reason}.*4 attempts"):
+    with pytest.raises(ServerFailed, match=f"not JSON: .*{reason}.*4 attempts"):
         get(script)
     assert len(script.seen_at("/thing")) == 4
 

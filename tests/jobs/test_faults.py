@@ -25,7 +25,7 @@ FATAL = {
     "empty_page_with_cursor": "an empty page that promises more",
     "foreign_row": "belongs to another market: ticker is 'KXHIGHNY-99JAN01-B70.5'",
     "forever_500": "status 500",
-    "html_200": "a body that is no JSON",
+    "html_200": "a body that is not JSON",
     "http_400": "status 400",
     "http_404": "status 404",
     "huge_body": "larger than 16 MB",
@@ -38,7 +38,7 @@ FATAL = {
     "price_out_of_range": "yes_price_dollars: price '1.2000' lies outside [0, 1]",
     "repeat_cursor": "a loop",
     "stall": "no complete answer within the time allowed",
-    "truncated_json": "a body that is no JSON",
+    "truncated_json": "a body that is not JSON",
     "zero_count": "count_fp: is 0",
 }
 """What the reason says when a fault stays."""

@@ -76,8 +76,8 @@ class Lists:
     async def run(self, start: date | None, *, strict: bool = False) -> None:
         """Read everything from `start` on (None: from what is unfinished), then whatever is due, without an end.
 
-        `strict`: a series that is unknown at the first reading is an error (`Unusable`). One that the exchange denies
-        later is reported and asked for again, and the others go on.
+        `strict`: a series of no city that is unknown at the first reading is an error (`Unusable`). One that the
+        exchange denies later, or a city's, is reported and asked for again, and the others continue.
         """
         self._begin_at = dict.fromkeys(self._state.series, start)
         while True:
@@ -118,7 +118,7 @@ class Lists:
         try:
             await self._list(done, await self._dates(ticker, deep=deep))
         except Unusable as error:
-            if strict:
+            if strict and progress.wanted.city is None:  # a city's series there always was
                 raise
             done.failed[ticker] = str(error)
         read.to_the_end = done.listed

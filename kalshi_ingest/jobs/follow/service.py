@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import structlog
 
-from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, SeriesTaken, Unusable
+from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, SeriesTaken, ServiceUnusable, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
@@ -82,9 +82,10 @@ class FollowService:
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until `stop`.
 
-        Raises `Unusable` for what the user has to change, and `OutOfReach` for a database that is not there at the
-        start. Later neither ends it: it waits for what was lost, and resumes. Exceptions that nobody foresaw are
-        survived as well; only a row of them without progress in between ends it, with the last one.
+        Raises `Unusable` for what the user has to change here, and `OutOfReach` for a database that is not there at the
+        start. Whatever the exchange answers is waited out. Later neither ends it: it waits for what was lost, and
+        resumes. Exceptions that nobody foresaw are survived as well; only a row of them without progress in between
+        ends it, with the last one.
         """
         while not stop.is_set():
             pause = self._rhythm.away
@@ -105,11 +106,12 @@ class FollowService:
         self._state.phase = Phase.STOPPING
 
     def _ends_it(self, error: Exception) -> bool:
-        """Only what is wrong at the start: an exchange that does not answer may be in maintenance, a database is there
-        or it is not. Another run on the same series ends some day, be it only a session that its server still keeps.
+        """Only what is wrong at the start: a database is there or it is not, a setting is right or wrong. An exchange
+        that does not answer, or refuses, may be in maintenance or behind a network that asks to sign in first. Another
+        run on the same series ends some day, be it only a session that its server still keeps.
         """
         fatal = is_of_database(error) or isinstance(error, Unusable)
-        return not self._proved_usable and fatal and not isinstance(error, SeriesTaken)
+        return not self._proved_usable and fatal and not isinstance(error, SeriesTaken | ServiceUnusable)
 
     async def _is_there(self) -> bool:
         """Whether the database is there, with the schema brought up to date, and the exchange says that it is open."""
@@ -150,7 +152,7 @@ class FollowService:
             except Permanent as error:
                 if self._proved_usable:
                     raise
-                raise Unusable(f"this is no exchange: {error}; check KALSHI_INGEST_API_URL") from None
+                raise ServiceUnusable(f"this is not the exchange: {error}; check KALSHI_INGEST_API_URL") from None
             finally:
                 self._state.requests += client.sent
         if self._state.phase is not Phase.MAINTENANCE:

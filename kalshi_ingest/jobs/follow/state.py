@@ -202,6 +202,8 @@ class FollowState:
                 reasons.append(f"{series.wanted.label}: not up to date yet{failing}")
             elif age > self.stale_seconds:
                 reasons.append(f"{series.wanted.label}: {age:.0f} s old, more than {self.stale_seconds:g} s{failing}")
+        if reasons and self.phase is Phase.EXCHANGE_AWAY:
+            reasons.append(f"the exchange cannot be used: {self.reason}")
         return reasons
 
     def _doubts(self, series: SeriesState) -> str:

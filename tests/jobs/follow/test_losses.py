@@ -1,12 +1,16 @@
 """What is lost comes back by itself: the database, the exchange, its maintenance. What is wrong is said at once."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.jobs.follow.state import Phase
@@ -14,6 +18,8 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.service.pace import RecentPace
 from kalshi_ingest.service.pulse import watch
 from kalshi_ingest.simulator import Faults, Maintenance
+from tests.exchange.serving import PREFIX
+from tests.exchange.serving import serving as before
 from tests.jobs.follow.following import (
     QUICK,
     TICKER,
@@ -184,11 +190,55 @@ async def test_an_unknown_series_is_said(database_url: str) -> None:
                 await service.until(lambda: False)
 
 
-async def test_a_wrong_path_is_said(database_url: str) -> None:
-    async with serving(LivingWorld(after())) as simulator:
-        with pytest.raises(Unusable, match="KALSHI_INGEST_API_URL"):
-            async with following(f"{simulator.url}/wrong", database_url) as service:
-                await service.until(lambda: False)
+async def test_what_stands_before_the_exchange_at_the_start_is_said_and_waited_out(database_url: str) -> None:
+    """The bug: met at the start of the machine, each of these ended the service with exit code 2, which is for good."""
+    refusals = {
+        "redirects .* to https://portal.example/sign-in": (302, {"Location": "https://portal.example/sign-in"}),
+        "redirects .* KALSHI_INGEST_API_URL": (307, {"Location": "/maintenance"}),
+        "status 403": (403, {}),
+        "status 404.* KALSHI_INGEST_API_URL": (404, {}),
+        "status 401": (401, {}),
+        "web page": (200, {"Content-Type": "text/html"}),
+    }
+    answered: tuple[int, dict[str, str]] | None = (503, {})
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if answered is not None:
+            return web.Response(status=answered[0], headers=answered[1], text="<html>")
+        async with http.get(simulator.url.removesuffix(PREFIX) + request.path_qs) as found:
+            return web.Response(status=found.status, body=await found.read(), headers={"Date": found.headers["Date"]})
+
+    async with (
+        serving(LivingWorld(after(1))) as simulator,
+        aiohttp.ClientSession() as http,
+        before(answer) as url,
+        following(url, database_url) as service,
+    ):
+        for said, refusal in refusals.items():
+            answered = refusal
+            await service.until(partial(lambda said: re.search(said, service.state.not_ready()[-1]) is not None, said))
+            assert service.state.phase is Phase.EXCHANGE_AWAY
+        answered = None
+        await service.up_to_date()
+        answered = (308, {"Location": "https://new.example"})
+        await service.until(lambda: service.state.phase is Phase.EXCHANGE_AWAY)
+        answered = None
+        await service.up_to_date()
+
+
+async def test_a_citys_series_that_is_denied_at_the_start_is_asked_for_again(database_url: str) -> None:
+    denied = True
+
+    def hook(route: str, _: str | None) -> None:
+        if route == "series" and denied:
+            raise web.HTTPNotFound
+
+    async with serving(LivingWorld(after(1))) as simulator:
+        simulator.on_request = hook
+        async with following(simulator.url, database_url) as service:
+            await service.until(lambda: "knows no series" in str(service.chicago.failed))
+            denied = False
+            await service.up_to_date()
 
 
 async def test_a_database_that_is_not_there_is_said() -> None:
