@@ -6,18 +6,22 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
+from kalshi_ingest.clocks import steady
 from kalshi_ingest.simulator import Faults, Simulator, SyntheticWorld
 from kalshi_ingest.simulator.stats import Stats
+from tests import postgres
 from tests.jobs.harness import WORKERS, fetch
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _TRADES = ("trades", "historical_trades")
+
+T = TypeVar("T")
 
 
 class Forker:
@@ -51,6 +55,24 @@ class Forker:
     async def _number(self) -> int:
         assert self._process.stdout is not None
         return int(await self._process.stdout.readline())
+
+
+async def undisturbed(
+    forker: Forker, order: dict[str, Any], held: Callable[[str], Awaitable[T]], admin_url: str, template: str
+) -> tuple[T, float]:
+    """What a database holds after one piece of work on it, and how many seconds that takes here, once all is warm."""
+    await _alone(forker, order, held, admin_url, template)
+    return await _alone(forker, order, held, admin_url, template)
+
+
+async def _alone(
+    forker: Forker, order: dict[str, Any], held: Callable[[str], Awaitable[T]], admin_url: str, template: str
+) -> tuple[T, float]:
+    async with postgres.fresh_database(admin_url, template) as url:
+        began = steady()
+        assert await forker.run(order | {"database_url": url}) == 0
+        took = steady() - began
+        return await held(url), took
 
 
 @contextlib.asynccontextmanager

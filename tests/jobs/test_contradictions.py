@@ -218,7 +218,6 @@ async def test_follow_and_status_survive_what_an_older_version_took_in(database_
                 database_url,
                 "select created_time from trades order by trade_id",
                 [(after(seconds=1),), (after(seconds=2),), (after(seconds=3),), (after(minutes=58),)],
-                seconds=30,
             )
             assert at_work.state.faults == 0
 
@@ -242,6 +241,6 @@ async def test_follow_mends_a_wrong_trade_by_itself(wrong: str, database_url: st
         world.settle()
         world.clock.now = CLOSES + timedelta(hours=12)
         await at_work.until_rows(
-            database_url, query, [(f"00000000-0000-0000-0000-{n:012d}", "0.500000") for n in (1, 2, 3, 9)], seconds=30
+            database_url, query, [(f"00000000-0000-0000-0000-{n:012d}", "0.500000") for n in (1, 2, 3, 9)]
         )
         await at_work.until(lambda: not at_work.chicago.failed)

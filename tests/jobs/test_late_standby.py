@@ -183,7 +183,7 @@ async def test_what_one_session_confirmed_the_next_does_not_vouch_for(database_u
             await service.until(lambda: service.state.phase is Phase.EXCHANGE_AWAY)
             await postgres.execute(database_url, "truncate trades, candles, checkpoints, commit_fences")
             await simulator.start(port=urlsplit(url).port or 0)
-            await asyncio.wait_for(_never_ready_without(service, database_url, trading.made), 60)
+            await asyncio.wait_for(_never_ready_without(service, database_url, trading.made), COMES)
         finally:
             watching.cancel()
             await asyncio.wait([watching])

@@ -1,7 +1,6 @@
 """Killed with SIGKILL anywhere, a load has written a city wholly or not at all, and is completed by another one."""
 
 import signal
-import time
 from pathlib import Path
 from random import Random
 
@@ -11,7 +10,7 @@ from kalshi_ingest.simulator import Simulator
 from tests import postgres
 from tests.jobs.archives import exported
 from tests.jobs.harness import Run, varied_world
-from tests.jobs.killing import Forker, warm_forker
+from tests.jobs.killing import undisturbed, warm_forker
 from tests.jobs.loads import counts, held
 
 
@@ -29,10 +28,12 @@ async def test_killed_often(kills: int, postgres_url: str, template_database: st
     random = Random(3)
     killed = 0
     async with warm_forker("load_forker") as forker:
-        longest = await _undisturbed(forker, tmp_path, postgres_url, template_database)
+        order = {"folder": str(tmp_path)}
+        loaded, longest = await undisturbed(forker, order, held, postgres_url, template_database)
+        assert loaded == whole
         while killed < kills:
             async with postgres.fresh_database(postgres_url, template_database) as url:
-                order = {"database_url": url, "folder": str(tmp_path)}
+                order["database_url"] = url
                 code = await forker.run(order, random.uniform(0, longest))
                 if code == 0:  # it was faster than its killer
                     continue
@@ -41,14 +42,3 @@ async def test_killed_often(kills: int, postgres_url: str, template_database: st
                 assert (await counts(url))["trades"] in (0, rows["trades"])
                 assert await forker.run(order) == 0
                 assert await held(url) == whole
-
-
-async def _undisturbed(forker: Forker, folder: Path, admin_url: str, template: str) -> float:
-    """How long a load takes here, seconds; the second one, when everything is warm."""
-    took = 0.0
-    for _ in range(2):
-        async with postgres.fresh_database(admin_url, template) as url:
-            began = time.monotonic()
-            assert await forker.run({"database_url": url, "folder": str(folder)}) == 0
-            took = time.monotonic() - began
-    return took

@@ -1,15 +1,13 @@
 """Killed with SIGKILL anywhere, `weather minutes` goes on where it was and ends with the same tables."""
 
 import signal
-import time
 from random import Random
-from typing import Any
 
 import pytest
 
 from tests import postgres
 from tests.jobs.harness import fetch, log_statuses
-from tests.jobs.killing import Forker, warm_forker
+from tests.jobs.killing import undisturbed, warm_forker
 from tests.jobs.minute_runs import digest, weather_of
 
 ORDERS = {
@@ -27,7 +25,7 @@ async def test_killed_often(kind: str, kills: int, postgres_url: str, template_d
     random = Random(5)
     async with weather_of(plain=False, seeded_outage=True) as simulator, warm_forker("minute_forker") as forker:
         asked = ORDERS[kind] | {"kind": kind, "root": simulator.url.removesuffix("/trade-api/v2")}
-        whole, longest = await _undisturbed(forker, asked, postgres_url, template_database)
+        whole, longest = await undisturbed(forker, asked, digest, postgres_url, template_database)
         killed = partly = 0
         while killed < kills or not partly:
             async with postgres.fresh_database(postgres_url, template_database) as url:
@@ -41,18 +39,6 @@ async def test_killed_often(kind: str, kills: int, postgres_url: str, template_d
                 assert await forker.run(order) == 0
                 assert await digest(url) == whole
                 assert set(await log_statuses(url)) <= {"interrupted", "success"}
-
-
-async def _undisturbed(forker: Forker, asked: dict[str, Any], admin_url: str, template: str) -> tuple[str, float]:
-    """What the tables hold after a run, and how long one takes here, seconds, when everything is warm."""
-    held, took = "", 0.0
-    for _ in range(2):
-        async with postgres.fresh_database(admin_url, template) as url:
-            began = time.monotonic()
-            assert await forker.run(asked | {"database_url": url}) == 0
-            took = time.monotonic() - began
-            held = await digest(url)
-    return held, took
 
 
 async def _claimed(url: str) -> int:

@@ -1,7 +1,5 @@
 """Tables that change under a walk, as by a restore of some of them: what is written is what is there in the end."""
 
-import asyncio
-
 from kalshi_ingest.simulator import Simulator
 from tests import postgres
 from tests.jobs.conftest import Clean
@@ -18,24 +16,22 @@ _RESTORE = "begin; lock table checkpoints in access exclusive mode; " + "; ".joi
 )
 
 
-async def _pages(url: str, ticker: str, pages: int, running: "asyncio.Task[object]") -> None:
-    query = "select count(*) from checkpoints where ticker = $1 and pages >= $2"
-    while not (await fetch(url, query, ticker, pages))[0][0]:
-        assert not running.done(), "the walk was too quick"
-        await asyncio.sleep(0.001)
-
-
 async def test_the_walk_reads_again_what_is_stored(clean: Clean, database_url: str) -> None:
     world = varied_world(giant=6_500, trades_per_market=20.0)
     expected = await clean(world)
     assert world.giant_market is not None
+    waiting = [(2, _KEEP), (4, _RESTORE)]
+
+    async def change(_: str, ticker: str | None) -> None:
+        """The walk waits for the answer, so that it cannot end before this."""
+        query = "select from checkpoints where ticker = $1 and pages >= $2"
+        if ticker == world.giant_market and waiting and await fetch(database_url, query, ticker, waiting[0][0]):
+            await postgres.execute(database_url, waiting.pop(0)[1])
+
     async with Simulator(world) as simulator:
-        running = asyncio.create_task(Run(simulator.url, database_url)())
-        await _pages(database_url, world.giant_market, 2, running)
-        await postgres.execute(database_url, _KEEP)
-        await _pages(database_url, world.giant_market, 4, running)
-        await postgres.execute(database_url, _RESTORE)
-        job = await running
+        simulator.on_request = change
+        job = await Run(simulator.url, database_url)()
+        assert waiting == []
         assert not job.progress["KXHIGHCHI"].failed
         assert (await checkpoint_of(database_url, world.giant_market))["state"] == "complete"
         await Run(simulator.url, database_url)()  # markets that were complete before the change

@@ -29,8 +29,8 @@ from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import Run, fetch
 from tests.jobs.test_audit import audited
 from tests.mutations.lies import FIELDS, Liar, Lie
-from tests.mutations.relay import Relay, relaying
 from tests.mutations.values import ALL, MISSING, NO_JSON, endless
+from tests.relay import Relay, relaying
 
 CITIES = ("KXHIGHCHI", "KXHIGHMIA", "KXHIGHAUS", "KXHIGHLAX", "KXHIGHDEN", "KXHIGHPHIL")
 PATIENT = RetryPolicy(attempts=3, first_delay=0.001, longest_delay=0.01, read_timeout=60, total_timeout=120)

@@ -8,8 +8,8 @@ import pytest
 from tests.jobs.follow.following import TICKERS, LivingWorld, after, following, serving
 from tests.jobs.harness import assert_holds_all, trade_row
 from tests.mutations.lies import FIELDS, Liar, Lie
-from tests.mutations.relay import relaying
 from tests.mutations.values import endless
+from tests.relay import relaying
 
 _FASTER = 40.0
 """What failed is tried again after 20 s of the steady clock."""
@@ -42,15 +42,15 @@ async def rounds(number: int, seed: int, database_url: str) -> None:
             for ticker in TICKERS:
                 trades += 1
                 world.add(trade_row(ticker, after(minutes=30, seconds=-trades), trades))
-            await service.until(partial(_told, liar, len(lies) // 2), seconds=60)
+            await service.until(partial(_told, liar, len(lies) // 2))
             await service.looked_again(simulator, times=5)
             assert not service.task.done()
             relay.spoil = None
             for ticker in TICKERS:
                 trades += 1
                 world.add(trade_row(ticker, after(minutes=30, seconds=-trades), trades))
-            await service.until_rows(database_url, "select count(*) from trades", [(trades,)], seconds=60)
-            await service.until(lambda: not service.chicago.failed, seconds=60)
+            await service.until_rows(database_url, "select count(*) from trades", [(trades,)])
+            await service.until(lambda: not service.chicago.failed)
             await assert_holds_all(database_url, world.rows)
             assert service.state.faults == 0, [str(lie) for lie in lies]
 

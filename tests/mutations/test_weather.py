@@ -14,8 +14,8 @@ from tests import postgres
 from tests.jobs.harness import fetch
 from tests.jobs.minute_runs import CHICAGO, MIAMI, digest, fetched
 from tests.jobs.settlement_runs import SIX, Settle
-from tests.mutations.relay import relaying
 from tests.mutations.weather_lies import WeatherLiar
+from tests.relay import relaying
 
 FIRST, LAST, NOW = date(2025, 5, 1), date(2025, 5, 6), datetime(2025, 8, 1, tzinfo=UTC)
 _SETTLED = """

@@ -5,14 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import orjson
-from aiohttp import web
 
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.simulator import Simulator
 from tests.jobs.follow.following import TICKERS, Following, LivingWorld, after, following, serving
 from tests.jobs.harness import assert_holds_all, trade_row
+from tests.relay import relaying
 
 FASTER = 20
 RHYTHM = Rhythm(poll=1.0, quiet=2.0, lists_pause=1.0, log=0.1, away=0.1)
@@ -22,25 +21,21 @@ Row = dict[str, Any]
 
 
 @dataclass
-class Relay:
-    """Stands between the service and the exchange, and passes on what `lie` makes of an answer."""
+class Lies:
+    """What a relay makes of the exchange's answers: whatever `lie` says."""
 
-    behind: str
-    url: str = ""
-    lie: Callable[[str, Any], Any] | None = None
-    lies: int = 0
+    lie: Callable[[str, Row], Row] | None = None
+    told: int = 0
     volumes: dict[str, str] = field(default_factory=dict)
     """As they stood when they were frozen."""
 
-    async def answer(self, request: web.Request) -> web.Response:
-        async with aiohttp.ClientSession() as session, session.get(f"{self.behind}{request.path_qs}") as response:
-            body, status, date = await response.read(), response.status, response.headers["Date"]
-        if self.lie is not None and status == 200:
-            told = orjson.loads(body)
-            changed = self.lie(request.path, told)
-            self.lies += changed is not told
-            body = orjson.dumps(changed)
-        return web.Response(status=status, body=body, headers={"Date": date}, content_type="application/json")
+    def __call__(self, path: str, _: dict[str, str], body: bytes) -> bytes:
+        if self.lie is None:
+            return body
+        true = orjson.loads(body)
+        said = self.lie(path, true)
+        self.told += said is not true
+        return orjson.dumps(said)
 
     def empty_pages(self, path: str, told: Row) -> Row:
         """A replica that holds no trades."""
@@ -62,22 +57,6 @@ class Relay:
         return told | {"markets": rows}
 
 
-@asynccontextmanager
-async def relay(behind: str) -> AsyncIterator[Relay]:
-    standing = Relay(behind.removesuffix("/trade-api/v2"))
-    app = web.Application()
-    app.router.add_get("/{rest:.*}", standing.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    standing.url = f"http://127.0.0.1:{runner.addresses[0][1]}/trade-api/v2"
-    try:
-        yield standing
-    finally:
-        await runner.cleanup()
-
-
 def doubts(service: Following) -> list[str]:
     """Why its data must not be taken for current; nobody watches the database here."""
     return [reason for reason in service.state.not_ready() if reason.startswith("chicago: ")]
@@ -85,19 +64,20 @@ def doubts(service: Following) -> list[str]:
 
 async def ready(service: Following) -> None:
     """Wait until there is no reason."""
-    await service.until(lambda: doubts(service) == [], 30)
+    await service.until(lambda: doubts(service) == [])
 
 
 @asynccontextmanager
-async def followed(database_url: str) -> AsyncIterator[tuple[LivingWorld, Relay, Simulator, Following]]:
+async def followed(database_url: str) -> AsyncIterator[tuple[LivingWorld, Lies, Simulator, Following]]:
     """A world, what stands before it, and a service that is ready."""
     world = LivingWorld(after(1))
     world.add(*(trade_row(ticker, after(0, 10), 100 + number) for number, ticker in enumerate(TICKERS)))
     async with (
         serving(world) as simulator,
-        relay(simulator.url) as between,
-        following(between.url, database_url, rhythm=RHYTHM, faster=FASTER) as service,
+        relaying(simulator.url.removesuffix("/trade-api/v2")) as (relay, url),
+        following(f"{url}/trade-api/v2", database_url, rhythm=RHYTHM, faster=FASTER) as service,
     ):
+        relay.spoil = between = Lies()
         await service.up_to_date()
         await ready(service)
         yield world, between, simulator, service
@@ -110,10 +90,10 @@ async def test_pages_that_are_empty_or_end_too_early_never_count_as_all_there_is
         for number, lie in enumerate((between.empty_pages, between.nothing_newer)):
             between.lie = lie
             world.add(trade_row(TICKERS[number], after(0, 40), number))
-            await service.until(lambda: chicago.missing, 20)
-            await service.until(lambda: doubts(service), 20)
-            lies = between.lies
-            while between.lies < lies + 8:
+            await service.until(lambda: chicago.missing)
+            await service.until(lambda: doubts(service))
+            told = between.told
+            while between.told < told + 8:
                 assert doubts(service) != []
                 await service.looked_again(simulator, 1)
             reason = doubts(service)[0]
@@ -130,7 +110,7 @@ async def test_volumes_that_stand_still_are_found_out_and_trades_are_believed_in
         between.lie = between.frozen_volumes
         await service.looked_again(simulator, 2)
         world.add(*(trade_row(ticker, after(0, 40), 200 + number) for number, ticker in enumerate(TICKERS[:2])))
-        await service.until(lambda: state.volumes_doubted, 20)
+        await service.until(lambda: state.volumes_doubted)
         stored = "select count(*) from trades"
         await service.until_rows(database_url, stored, [(8,)])
         await ready(service)
@@ -138,6 +118,6 @@ async def test_volumes_that_stand_still_are_found_out_and_trades_are_believed_in
         world.add(trade_row(TICKERS[4], after(0, 50), 300))
         await service.until_rows(database_url, stored, [(9,)])
         between.lie = None
-        await service.until(lambda: not state.volumes_doubted, 20)
+        await service.until(lambda: not state.volumes_doubted)
         await ready(service)
         await assert_holds_all(database_url, world.rows)

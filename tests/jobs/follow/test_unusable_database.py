@@ -23,26 +23,32 @@ async def _read_only(url: str) -> AsyncIterator[None]:
     setting = f"alter database {name} set default_transaction_read_only ="
     admin = postgres.with_database(url, "postgres", "postgres")
     await postgres.execute(admin, f"{setting} on")
-    await postgres.end_sessions(url)
-    yield
-    await postgres.execute(admin, f"{setting} off")
+    try:
+        await postgres.end_sessions(url)
+        yield
+    finally:
+        await postgres.execute(admin, f"{setting} off")
 
 
 @asynccontextmanager
 async def _without_a_right(url: str) -> AsyncIterator[None]:
     owner = postgres.with_database(url, urlsplit(url).path[1:], "postgres")
     await postgres.execute(owner, "revoke insert, update on checkpoints from limited_follower")
-    yield
-    await postgres.execute(owner, "grant insert, update on checkpoints to limited_follower")
+    try:
+        yield
+    finally:
+        await postgres.execute(owner, "grant insert, update on checkpoints to limited_follower")
 
 
 @asynccontextmanager
 async def _locked(url: str) -> AsyncIterator[None]:
     connection = await asyncpg.connect(postgres.with_database(url, urlsplit(url).path[1:], "postgres"))
-    async with connection.transaction():
-        await connection.execute("lock table checkpoints in exclusive mode")
-        yield
-    await connection.close()
+    try:
+        async with connection.transaction():
+            await connection.execute("lock table checkpoints in exclusive mode")
+            yield
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
@@ -51,9 +57,11 @@ async def _newer(url: str) -> AsyncIterator[None]:
     owner = postgres.with_database(url, urlsplit(url).path[1:], "postgres")
     newer = "insert into schema_migrations select max(version) + 1, '9999_newer.sql', 'x' from schema_migrations"
     await postgres.execute(owner, newer)
-    await postgres.end_sessions(owner)
-    yield
-    await postgres.execute(owner, "delete from schema_migrations where name = '9999_newer.sql'")
+    try:
+        await postgres.end_sessions(owner)
+        yield
+    finally:
+        await postgres.execute(owner, "delete from schema_migrations where name = '9999_newer.sql'")
 
 
 @pytest.fixture
@@ -92,12 +100,12 @@ async def test_it_says_database_and_recovers(ill: Ill, reason: str, limited_url:
         await service.up_to_date()
         async with ill(limited_url):
             world.add(trade_row(TICKER, after(-4), 2))
-            await service.until(lambda: service.state.phase is Phase.DATABASE_AWAY, 30)
+            await service.until(lambda: service.state.phase is Phase.DATABASE_AWAY)
             assert reason in service.state.reason
             assert service.state.losses == {"database": 1}
             service.state.database_seen_at = service.state.clock()
             assert f"the database cannot be used: {service.state.reason}" in service.state.not_ready()
             service.state.database_seen_at = None
-        await service.until_rows(limited_url, "select count(*)::int from trades", [(2,)], 30)
+        await service.until_rows(limited_url, "select count(*)::int from trades", [(2,)])
         await service.up_to_date()
         assert service.state.losses["exchange"] == 0

@@ -94,17 +94,8 @@ async def _again(url: str) -> None:
     world = LivingWorld(after())
     world.add(trade_row(TICKER, after(-50), 1), trade_row(TICKER, after(-40), 2))
     async with _following(world, url) as service:
-        phases = {str(service.state.phase)}
-        watching = asyncio.create_task(_watch(service, phases))
-        _say(ready_after=await _ready(service), phases=sorted(phases))
-        watching.cancel()
+        _say(ready_after=await _ready(service))
         await service.end()
-
-
-async def _watch(service: Following, phases: set[str]) -> None:
-    while True:
-        phases.add(str(service.state.phase))
-        await asyncio.sleep(0.05)
 
 
 async def _backfill(url: str) -> None:
