@@ -15,8 +15,10 @@ from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, Serie
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
+from kalshi_ingest.jobs.failures import first_of
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
 from kalshi_ingest.jobs.follow.faults import MOST_IN_A_ROW, Faults, in_words, is_fault
+from kalshi_ingest.jobs.follow.proof import prove_held
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.session import FollowSession
@@ -24,6 +26,7 @@ from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, migrated, opened
 from kalshi_ingest.jobs.stopping import unless_stopped
+from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.sqlstate import is_of_database
 
 RETRY = RetryPolicy(attempts=4, first_delay=0.3, longest_delay=3.0, read_timeout=10.0, total_timeout=30.0)
@@ -100,10 +103,13 @@ class FollowService:
                     raise
                 else:
                     pause = await self._lost(error, stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause * self._random.uniform(0.5, 1.0)):
-                    await stop.wait()
+            await self._pause(pause, stop)
         self._state.phase = Phase.STOPPING
+
+    async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds * self._random.uniform(0.5, 1.0)):
+                await stop.wait()
 
     def _ends_it(self, error: Exception) -> bool:
         """Only what is wrong at the start: a database is there or it is not, a setting is right or wrong. An exchange
@@ -132,9 +138,35 @@ class FollowService:
             )
             try:
                 await following.run(self._start, stop, self._errands, on_first_round=self._begun)
+            except IngestError as error:
+                if self._ends_it(error) or is_of_database(error):
+                    raise
+                await self._lost(error, stop)
             finally:
                 if self._round_over and self._state.clock() - began >= self._rhythm.longest_fault:
                     self._faults.progressed()
+            await self._wait_for_exchange((session.tools.writing, session.tools.planning), stop)
+
+    async def _wait_for_exchange(self, databases: Sequence[Database], stop: asyncio.Event) -> None:
+        """Until the exchange is open again. Meanwhile these databases prove that they hold what was stored in them.
+
+        Raises `DatabaseWentBack` when they do not.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                proving = group.create_task(prove_held(databases, self._state))
+                is_open: bool | None = False
+                while not stop.is_set() and not is_open:
+                    await self._pause(self._rhythm.away, stop)
+                    try:
+                        is_open = await unless_stopped(stop, self._exchange_is_open())
+                    except IngestError as error:
+                        if self._ends_it(error):
+                            raise
+                        await self._lost(error, stop)
+                proving.cancel()
+        except BaseExceptionGroup as group_error:
+            raise first_of(group_error) from group_error
 
     def _begun(self) -> None:
         """All that was asked for has been listed: the settings are good, and a later session begins where this ends."""

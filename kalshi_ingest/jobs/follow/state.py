@@ -178,7 +178,7 @@ class FollowState:
     def not_ready(self) -> list[str]:
         """Why the data must not be taken for current, a line each; empty when they may.
 
-        Exchange maintenance is no reason: nothing trades, so nothing can be missed.
+        In the exchange's maintenance nothing gets stale: nothing trades, so nothing can be missed.
         """
         reasons: list[str] = []
         if self.phase is Phase.STOPPING:
@@ -189,9 +189,7 @@ class FollowState:
             reasons.append("the database does not answer")
         elif self.phase is Phase.DATABASE_AWAY:
             reasons.append(f"the database cannot be used: {self.reason}")
-        if self.phase is Phase.MAINTENANCE:
-            return reasons
-        proved_at = self.database_proved_at
+        proved_at, trades = self.database_proved_at, self.phase is not Phase.MAINTENANCE
         if proved_at is not None and self.clock() - proved_at > DATABASE_SECONDS:
             reasons.append("it is not known yet whether the database still holds what was stored")
         for series in self.series.values():
@@ -200,7 +198,7 @@ class FollowState:
             failing += self._doubts(series)
             if age is None:
                 reasons.append(f"{series.wanted.label}: not up to date yet{failing}")
-            elif age > self.stale_seconds:
+            elif age > self.stale_seconds and trades:
                 reasons.append(f"{series.wanted.label}: {age:.0f} s old, more than {self.stale_seconds:g} s{failing}")
         if reasons and self.phase is Phase.EXCHANGE_AWAY:
             reasons.append(f"the exchange cannot be used: {self.reason}")
