@@ -19,15 +19,17 @@ from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
 
 _FIRST = datetime(2024, 10, 21, tzinfo=UTC)
 _LAST = datetime(2024, 10, 28, tzinfo=UTC)
-_STILL: dict[str, str] = {}
-"""The tables of a backfill on a day on which the cutoff stands still; made once."""
+_STILL: dict[float, dict[str, str]] = {}
+"""Trades of a market → the tables of a backfill on a day on which the cutoff stands still; made once."""
+
+sizes = pytest.mark.parametrize("trades", [150.0, pytest.param(600.0, marks=pytest.mark.long)])
 
 
-def _world(cutoff: datetime) -> SyntheticWorld:
-    return varied_world(cutoff=cutoff, trades_per_market=150.0)
+def _world(cutoff: datetime, trades: float) -> SyntheticWorld:
+    return varied_world(cutoff=cutoff, trades_per_market=trades)
 
 
-async def _assert_as_on_a_still_day(world: SyntheticWorld, url: str, clean: Clean) -> None:
+async def _assert_as_on_a_still_day(world: SyntheticWorld, trades: float, url: str, clean: Clean) -> None:
     """Once the lists have been read again, everything is as if the cutoff had been there from the start."""
     await assert_holds_all(url, world)
     verdicts = await fetch(url, "select verdict, count(*) from checkpoints group by 1 order by 1")
@@ -35,15 +37,18 @@ async def _assert_as_on_a_still_day(world: SyntheticWorld, url: str, clean: Clea
     async with Simulator(world) as simulator:
         await Run(simulator.url, url)()
         assert simulator.stats.trade_pages.total() == 0
-    if not _STILL:
-        _STILL.update(await clean(_world(_LAST)))
-    assert await digests(url, checkpoints=PROOF) == _STILL
+    if trades not in _STILL:
+        _STILL[trades] = await clean(_world(_LAST, trades))
+    assert await digests(url, checkpoints=PROOF) == _STILL[trades]
 
 
 @pytest.mark.parametrize("asked_anew", [True, False], ids=["cutoff-known", "cutoff-stale"])
 @pytest.mark.parametrize("overlap", [timedelta(0), timedelta(hours=9)], ids=["apart", "overlapping"])
 @pytest.mark.parametrize("hours", [5, 30])
+@sizes
 async def test_it_moves_during_the_walks(
+    *,
+    trades: float,
     hours: int,
     overlap: timedelta,
     asked_anew: bool,
@@ -53,7 +58,7 @@ async def test_it_moves_during_the_walks(
 ) -> None:
     if asked_anew:
         monkeypatch.setattr(walker, "_CUTOFF_SECONDS", 0.002)
-    world = _world(_FIRST)
+    world = _world(_FIRST, trades)
 
     def move(route: str, _: str | None) -> None:
         if route.endswith("trades"):
@@ -64,13 +69,16 @@ async def test_it_moves_during_the_walks(
         job = await Run(simulator.url, database_url)()
     assert job.progress["KXHIGHCHI"].failed == {}
     world.cutoff = _LAST
-    await _assert_as_on_a_still_day(world, database_url, clean)
+    await _assert_as_on_a_still_day(world, trades, database_url, clean)
 
 
 @pytest.mark.parametrize("overlap", [timedelta(0), timedelta(hours=9)], ids=["apart", "overlapping"])
 @pytest.mark.parametrize("pages", [3, 11])
-async def test_it_moves_between_two_runs(pages: int, overlap: timedelta, database_url: str, clean: Clean) -> None:
-    world, asked = _world(_FIRST), 0
+@sizes
+async def test_it_moves_between_two_runs(
+    trades: float, pages: int, overlap: timedelta, database_url: str, clean: Clean
+) -> None:
+    world, asked = _world(_FIRST, trades), 0
     async with Simulator(world, Limits(overlap=overlap)) as simulator:
         for cutoff in (_FIRST, datetime(2024, 10, 23, 18, tzinfo=UTC), datetime(2024, 10, 24, 20, tzinfo=UTC), _LAST):
             world.cutoff, asked = cutoff, 0
@@ -84,7 +92,7 @@ async def test_it_moves_between_two_runs(pages: int, overlap: timedelta, databas
 
             simulator.on_request = stop_at
             await run()
-    await _assert_as_on_a_still_day(world, database_url, clean)
+    await _assert_as_on_a_still_day(world, trades, database_url, clean)
 
 
 async def test_nobody_waits_for_a_cutoff_that_does_not_come(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

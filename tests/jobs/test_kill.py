@@ -48,13 +48,14 @@ async def _kill_often(admin_url: str, template: str, kills: int, random: Random)
         pytest.fail(f"only {done} runs of {_HIGHEST_ROUNDS} rounds were still alive when they should be killed")
 
 
-async def test_killed_a_few_times_on_every_version(any_postgres: str) -> None:
+@pytest.mark.parametrize("kills", [6, pytest.param(10, marks=pytest.mark.long)])
+async def test_killed_a_few_times_on_every_version(kills: int, any_postgres: str) -> None:
     template = "kalshi_kill_template"
     await postgres.execute(any_postgres, f"CREATE DATABASE {template}")
     connection = await asyncpg.connect(postgres.with_database(any_postgres, template))
     await migrate(connection, migrations_dir())
     await connection.close()
-    await _kill_often(any_postgres, template, 6, Random(2))
+    await _kill_often(any_postgres, template, kills, Random(2))
     await postgres.execute(any_postgres, f"DROP DATABASE {template}")
 
 
