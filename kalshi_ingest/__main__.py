@@ -5,7 +5,7 @@ import signal
 import sys
 from types import FrameType, ModuleType
 
-_INTERRUPTED = 130
+from kalshi_ingest.exit_codes import INTERRUPTED
 
 
 class _Loading:
@@ -20,7 +20,7 @@ class _Loading:
         """The handler of both signals."""
         self.asked = True
         if self.over:
-            sys.exit(_INTERRUPTED)
+            sys.exit(INTERRUPTED)
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
     cli: ModuleType = importlib.import_module("kalshi_ingest.cli")
     loading.over = True
     if loading.asked:
-        return _INTERRUPTED
+        return INTERRUPTED
     code: int = cli.main()
     return code
 

@@ -1,14 +1,8 @@
-"""The command line: the only place that builds things, reads settings and clock, and picks exit codes.
-
-0 done and complete · 1 ran, but something is incomplete (listed) · 2 wrong usage or configuration ·
-3 exchange or database out of reach after retries · 70 a fault of the program itself, with its traceback ·
-130 interrupted, checkpoint kept.
-"""
+"""The command line: the only place that builds things, reads settings and clock, and picks exit codes."""
 
 import argparse
 import errno
 import importlib
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +10,7 @@ from contextlib import contextmanager
 from kalshi_ingest import logs, terminal
 from kalshi_ingest.commands.signals import handled
 from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.exit_codes import FAULT, INTERRUPTED, OUT_OF_REACH, UNUSABLE
 from kalshi_ingest.jobs.simulation import add_simulate_options
 from kalshi_ingest.settings import Settings, load_settings
 from kalshi_ingest.store.sqlstate import translated
@@ -23,8 +18,6 @@ from kalshi_ingest.store.sqlstate import translated
 Handler = Callable[[argparse.Namespace, Settings], int]
 Command = Callable[[str, str, str], argparse.ArgumentParser]
 """(name, handler, help) → the command's own parser."""
-
-_UNUSABLE, _OUT_OF_REACH, _FAULT, _INTERRUPTED = 2, 3, 70, 130
 
 _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """What the machine may lack, or be ill with, wherever a file is opened or written. All else about a file that the user
@@ -53,6 +46,13 @@ _USED = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every foreseen error is one line on stderr."""
     terminal.prepare()
+    try:
+        return _ended(argv)
+    finally:
+        terminal.finish()
+
+
+def _ended(argv: Sequence[str] | None) -> int:
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     arguments.passed_on = [word for word in unknown if word != "--"]
@@ -81,22 +81,22 @@ def _told() -> Iterator[list[int]]:
     try:
         yield outcome
     except KeyboardInterrupt:
-        outcome.append(_INTERRUPTED)
+        outcome.append(INTERRUPTED)
     except Exception as error:
         meaning = translated(error)
         if isinstance(meaning, OSError) and meaning.errno in _EXHAUSTED:
             meaning = OutOfReach(f"the machine does not let the program work: {meaning}; mend it, then run again")
         if isinstance(meaning, IngestError):
-            outcome.append(_UNUSABLE if isinstance(meaning, Unusable) else _OUT_OF_REACH)
+            outcome.append(UNUSABLE if isinstance(meaning, Unusable) else OUT_OF_REACH)
             _complain(str(meaning) or type(meaning).__name__)
         else:
-            outcome.append(_FAULT)
-            terminal.write(sys.stderr, terminal.safe(logs.redact(traceback.format_exc())))
+            outcome.append(FAULT)
+            terminal.complain(terminal.safe(logs.redact(traceback.format_exc())))
             _complain("a fault of the program itself: please report the lines above; what is committed stays")
 
 
 def _complain(text: str) -> None:
-    terminal.write(sys.stderr, terminal.safe(f"kalshi-ingest: {logs.redact(text)}") + "\n")
+    terminal.complain(terminal.safe(f"kalshi-ingest: {logs.redact(text)}") + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

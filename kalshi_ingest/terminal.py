@@ -76,7 +76,8 @@ def prepare() -> None:
 def write(stream: TextIO, text: str) -> None:
     """Write `text` at once. When nobody reads any more, this and whatever follows is dropped.
 
-    Whether the work succeeded does not depend on somebody reading all that is said about it: `| head -1` is no error.
+    Whether the work succeeded does not depend on somebody reading all that is said about it: `| head -1` is not an
+    error.
     """
     try:
         stream.write(text)
@@ -85,6 +86,23 @@ def write(stream: TextIO, text: str) -> None:
         if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF):
             raise
         _lead_nowhere(stream)
+
+
+def complain(text: str) -> None:
+    """Write `text` to standard error. Where that fails, on a full disk for example, the exit code has to do."""
+    try:
+        write(sys.stderr, text)
+    except OSError:
+        _lead_nowhere(sys.stderr)
+
+
+def finish() -> None:
+    """Write out what is left in the standard streams, or drop it: call it last, for Python would exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _lead_nowhere(stream)
 
 
 def _lead_nowhere(stream: TextIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -73,6 +74,14 @@ def any_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     with postgres.fast_server(which) as url:
         yield url
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For tests that call `cli.main` themselves: no setting of the user's, neither of the environment nor of `.env`."""
+    for name in [name for name in os.environ if name.startswith("KALSHI_INGEST_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -4,7 +4,15 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NO_SETTINGS_HERE = Path("/")
+"""Where the program is run: in the repository's folder may lie the user's own `.env`."""
+PROGRAM = (sys.executable, "-m", "kalshi_ingest")
 
 _guards: set["asyncio.Task[None]"] = set()
 
@@ -19,6 +27,21 @@ async def start(*words: str, **options: Any) -> asyncio.subprocess.Process:
     _guards.add(guard)
     guard.add_done_callback(_guards.discard)
     return process
+
+
+def environment(settings: Mapping[str, str], **more: str) -> dict[str, str]:
+    """Of a process whose only settings are those given, by name without prefix; `more` as it stands.
+
+    Its folder has to be `NO_SETTINGS_HERE`.
+    """
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
+    named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
+    return clean | {"PYTHONPATH": str(REPOSITORY)} | named | more
+
+
+async def program(*words: str, settings: Mapping[str, str], **options: Any) -> asyncio.subprocess.Process:
+    """`kalshi-ingest WORDS` as a process of its own whose only settings are those given."""
+    return await start(*PROGRAM, *words, env=environment(settings), cwd=NO_SETTINGS_HERE, **options)
 
 
 async def _guard(process: asyncio.subprocess.Process) -> None:

@@ -4,11 +4,11 @@ import asyncio
 import fcntl
 import os
 import pty
-import sys
 import termios
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tests import processes
 from tests.patience import COMES
 
 
@@ -30,11 +30,10 @@ def _take_the_terminal() -> None:
 async def at_a_terminal(*arguments: str, settings: Mapping[str, str], question: bytes, answer: bytes) -> Terminal:
     """Run it; `answer` is typed once it has asked its question."""
     ours, theirs = pty.openpty()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
-    environment = clean | {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "kalshi_ingest", *arguments),
-        env=environment,
+    process = await processes.program(
+        *arguments,
+        settings=settings,
+        start_new_session=False,  # it makes one itself
         stdin=theirs,
         stderr=theirs,
         stdout=asyncio.subprocess.PIPE,

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -23,8 +22,6 @@ from tests.patience import COMES, ENDS
 
 START, END = date(2025, 11, 12), date(2025, 11, 14)
 NOWHERE = "http://127.0.0.1:9/trade-api/v2"
-_NO_SETTINGS_HERE = Path("/")
-"""Where commands are run: in the repository's folder may lie the user's own `.env`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +35,7 @@ class Ended:
 
 async def started(*arguments: str, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
     """`kalshi-ingest ARGUMENTS` as a process whose only settings are those given."""
-    words = (sys.executable, "-m", "kalshi_ingest", *arguments)
-    return await processes.start(*words, env=environment(settings), cwd=_NO_SETTINGS_HERE, stdout=-1, stderr=-1)
-
-
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
-    named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
-    return clean | named | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    return await processes.program(*arguments, settings=settings, stdout=-1, stderr=-1)
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:
@@ -54,7 +44,7 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
 
 
 async def run(*arguments: str, **settings: str) -> Ended:
-    running = warm.run(arguments, environment(settings), _NO_SETTINGS_HERE)
+    running = warm.run(arguments, processes.environment(settings), processes.NO_SETTINGS_HERE)
     code, out, err = await asyncio.wait_for(running, COMES)
     return Ended(code, out.decode(), err.decode())
 
@@ -290,13 +280,7 @@ def command_lines_below(pid: int) -> list[bytes]:
 
 async def test_ctrl_c_in_psql_ends_the_query_and_no_command_line_shows_the_password(database_url: str) -> None:
     secret = postgres.with_database(database_url, urlsplit(database_url).path[1:], "postgres:hunter2")
-    process = await processes.start(
-        *(sys.executable, "-m", "kalshi_ingest", "database", "psql", "-c", "select pg_sleep(30)"),
-        env=os.environ | {"KALSHI_INGEST_DATABASE_URL": secret},
-        stdout=-1,
-        stderr=-1,
-        start_new_session=True,
-    )
+    process = await started("database", "psql", "-c", "select pg_sleep(30)", settings={"DATABASE_URL": secret})
     await asyncio.wait_for(busy(database_url, "pg_sleep"), COMES)
     lines = command_lines_below(process.pid)
     assert lines

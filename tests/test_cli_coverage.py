@@ -5,7 +5,6 @@ import os
 import pty
 import shlex
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
@@ -256,15 +255,14 @@ async def test_what_cannot_be_judged_is_no_pass(
     assert exchange.stats.total == 0
 
 
-async def on_a_terminal(*arguments: str, settings: Mapping[str, str]) -> bytes:
+async def on_a_terminal(*arguments: str, settings: Mapping[str, str], **colour: str) -> bytes:
     """What the program writes to standard output when that is a terminal."""
     ours, theirs = pty.openpty()
-    environment = {f"KALSHI_INGEST_{name}": value for name, value in settings.items() if name != "NO_COLOR"}
-    colour = {"NO_COLOR": settings["NO_COLOR"]} if "NO_COLOR" in settings else {}
-    clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    process = await processes.start(
-        *(sys.executable, "-m", "kalshi_ingest", *arguments), env=clean | environment | colour, stdout=theirs
-    )
+    environment = processes.environment(settings, TERM="xterm", **colour)
+    if not colour:
+        environment.pop("NO_COLOR", None)
+    words = (*processes.PROGRAM, *arguments)
+    process = await processes.start(*words, env=environment, cwd=processes.NO_SETTINGS_HERE, stdout=theirs)
     os.close(theirs)
     shown = bytearray()
     try:
@@ -280,8 +278,8 @@ async def on_a_terminal(*arguments: str, settings: Mapping[str, str]) -> bytes:
 
 @pytest.mark.parametrize(("value", "coloured"), [(None, True), ("", True), ("1", False)])
 async def test_no_color(settings: dict[str, str], value: str | None, coloured: bool) -> None:
-    wanted = settings if value is None else settings | {"NO_COLOR": value}
-    assert (b"\x1b[" in await on_a_terminal(*CHECK, settings=wanted)) is coloured
+    colour = {} if value is None else {"NO_COLOR": value}
+    assert (b"\x1b[" in await on_a_terminal(*CHECK, settings=settings, **colour)) is coloured
 
 
 @asynccontextmanager

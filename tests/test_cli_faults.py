@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +15,8 @@ from tests import postgres
 from tests.test_cli import one_line, run
 
 SECRET = "hunter2"
+
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def _told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> int:
@@ -66,6 +69,18 @@ def test_what_is_foreseen_is_one_line(
 ) -> None:
     assert _told(monkeypatch, error) == code
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+@pytest.mark.parametrize(
+    ("error", "code"), [(AttributeError("a fault"), 70), (DatabaseAway("it is away"), 3), (DatabaseUnusable("no"), 2)]
+)
+def test_a_full_disk_under_the_complaint_leaves_the_exit_code(
+    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert _told(monkeypatch, error) == code
 
 
 def test_a_traceback_shows_no_secret(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

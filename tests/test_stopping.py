@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +18,13 @@ import pytest
 from kalshi_ingest.commands.signals import DOUBLED_SECONDS, Signals
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.store import embedded
+from tests import processes
+from tests.patience import ENDS
 from tests.swallowing import mute, recovering, wire_to
 from tests.test_cli import Ended, ended, run, started
 
-LIMIT = 10.0
-"""Seconds that a stop may take: the promise itself."""
+PROMISED = 10.0
+"""Seconds that a stop may take, measured where one process at a time is stopped: in the long mode."""
 
 DATES = ("--start", "2026-06-08", "--end", "2026-06-09")
 CHICAGO = ("--city", "chicago", *DATES)
@@ -89,11 +90,14 @@ async def _reached(process: asyncio.subprocess.Process, phase: Coroutine[Any, An
 
 
 async def _told_to_stop(
-    process: asyncio.subprocess.Process, which: signal.Signals = signal.SIGTERM, pid: int | None = None
+    process: asyncio.subprocess.Process,
+    which: signal.Signals = signal.SIGTERM,
+    pid: int | None = None,
+    within: float = ENDS,
 ) -> Ended:
-    """Its end after a signal, within the limit."""
+    """Its end after a signal."""
     os.kill(pid or process.pid, which)
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(within):
         return await ended(process)
 
 
@@ -106,7 +110,9 @@ Phase = Callable[[AsyncExitStack, Place], Awaitable[tuple[Coroutine[Any, Any, ob
 """Makes something ill: (what to wait for, the settings that lead there)."""
 
 
-async def _stop_in(phase: Phase, name: str, place: Place, which: signal.Signals = signal.SIGTERM) -> bool:
+async def _stop_in(
+    phase: Phase, name: str, place: Place, which: signal.Signals = signal.SIGTERM, within: float = ENDS
+) -> bool:
     """Stop a command in a phase; False when it never got there."""
     async with AsyncExitStack() as stack:
         reached, changed = await phase(stack, place)
@@ -117,7 +123,7 @@ async def _stop_in(phase: Phase, name: str, place: Place, which: signal.Signals 
             assert result.code in (0, 1, 2, 3), f"{name}: {result}"
             assert "Traceback" not in result.err, f"{name}: {result.err}"
             return False
-        _assert_stopped(name, await _told_to_stop(process, which))
+        _assert_stopped(name, await _told_to_stop(process, which, within=within))
         return True
 
 
@@ -187,23 +193,22 @@ async def test_as_process_1_behind_a_lock(place: Place) -> None:
         stack.push_async_callback(connection.close)
         await connection.execute("begin")
         await connection.execute("lock table checkpoints in access exclusive mode")
-        processes = {}
+        begun = {}
         for name in names:
-            processes[name] = await _as_process_1(*words.get(name, place.words(name)), settings=place.settings)
-            stack.push_async_callback(_end, processes[name])
-        assert await _reached(processes["status"], _somebody_waits(place.settings["DATABASE_URL"], len(names)))
-        for name, process in processes.items():
+            begun[name] = await _as_process_1(*words.get(name, place.words(name)), settings=place.settings)
+            stack.push_async_callback(_end, begun[name])
+        assert await _reached(begun["status"], _somebody_waits(place.settings["DATABASE_URL"], len(names)))
+        for name, process in begun.items():
             (child,) = psutil.Process(process.pid).children()
             result = await _told_to_stop(process, pid=child.pid)
             _assert_stopped(name, result)
 
 
 async def _as_process_1(*words: str, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
-    named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
-    return await asyncio.create_subprocess_exec(
-        *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-m", "kalshi_ingest", *words),
-        env=clean | named,
+    return await processes.start(
+        *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *processes.PROGRAM, *words),
+        env=processes.environment(settings),
+        cwd=processes.NO_SETTINGS_HERE,
         stdout=-1,
         stderr=-1,
     )
@@ -249,8 +254,9 @@ async def test_a_later_second_signal_ends_it_at_once(place: Place) -> None:
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
 async def test_while_the_program_is_still_being_loaded(which: signal.Signals) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "importtime", "-m", "kalshi_ingest", "status"), stdout=-1, stderr=-1
+    environment = processes.environment({}, PYTHONPROFILEIMPORTTIME="1")
+    process = await processes.start(
+        *(*processes.PROGRAM, "status"), env=environment, cwd=processes.NO_SETTINGS_HERE, stdout=-1, stderr=-1
     )
     try:
         assert process.stderr is not None
@@ -312,7 +318,7 @@ async def test_every_command_in_every_phase(phase: str, which: signal.Signals, p
     assert (await run(*place.words("backfill"), **place.settings)).code == 0
     assert (await run("export", "--output", str(place.folder / "archive"), **place.settings)).code == 0
     names = [name for name in COMMANDS if which is signal.SIGTERM or name != "database psql"]  # whose Ctrl-C is its own
-    reached = [await _stop_in(PHASES[phase], name, place, which) for name in names]
+    reached = [await _stop_in(PHASES[phase], name, place, which, PROMISED) for name in names]
     assert any(reached)
 
 
@@ -334,7 +340,7 @@ async def test_an_embedded_server_that_is_frozen(name: str, which: signal.Signal
         try:
             await asyncio.sleep(2)  # nothing outside tells that it waits
             if process.returncode is None:
-                result = await _told_to_stop(process, which)
+                result = await _told_to_stop(process, which, within=PROMISED)
                 # Before it is a service, follow is a command that was interrupted.
                 assert result.code in (0, 130), result
                 assert "Traceback" not in result.err
@@ -354,7 +360,7 @@ async def test_the_commands_that_need_nothing(name: str, seconds: float, home: P
     try:
         await asyncio.sleep(seconds)
         if process.returncode is None:
-            result = await _told_to_stop(process)
+            result = await _told_to_stop(process, within=PROMISED)
             assert result.code in (0, 130), result  # simulate: 0 once it serves
             assert "Traceback" not in result.err
     finally:

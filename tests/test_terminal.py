@@ -4,9 +4,9 @@ import asyncio
 import io
 import os
 import pty
-import sys
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import aiohttp
 import asyncpg
@@ -54,20 +54,15 @@ BACKFILL = ("backfill", "--start", str(START), "--end", str(END), "--city", "chi
 
 
 def surroundings(exchange: Simulator, database_url: str, **more: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
     settings = {"API_URL": exchange.url, "DATABASE_URL": database_url, "REQUESTS_PER_SECOND": "200"}
-    return clean | {f"KALSHI_INGEST_{name}": value for name, value in settings.items()} | more
+    return processes.environment(settings, **more)
 
 
 async def ended(command: str, *arguments: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
     """`command` is the shell's, with kalshi-ingest as "$@": exit code, standard output, standard error."""
-    words = ("sh", "-c", command, "sh", sys.executable, "-m", "kalshi_ingest", *arguments)
-    process = await processes.start(*words, env=environment, stdout=-1, stderr=-1)
-    try:
-        out, err = await process.communicate()
-    except BaseException:
-        process.kill()
-        raise
+    words = ("sh", "-c", command, "sh", *processes.PROGRAM, *arguments)
+    process = await processes.start(*words, env=environment, cwd=processes.NO_SETTINGS_HERE, stdout=-1, stderr=-1)
+    out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
 
 
@@ -111,12 +106,25 @@ async def test_nobody_reads_to_the_end(exchange: Simulator, database_url: str) -
     os.close(reader)
     codes = []
     for arguments in (BACKFILL, ("status",)):
-        words = (sys.executable, "-m", "kalshi_ingest", *arguments)
-        process = await processes.start(*words, env=environment, stdout=writer, stderr=writer)
+        words, folder = (*processes.PROGRAM, *arguments), processes.NO_SETTINGS_HERE
+        process = await processes.start(*words, env=environment, cwd=folder, stdout=writer, stderr=writer)
         codes.append(await process.wait())
     os.close(writer)
     assert codes == [0, 0]
     assert await count(database_url, "checkpoints where verdict = 'exact'") > 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+async def test_a_full_disk_under_what_it_says_leaves_the_exit_code(exchange: Simulator, database_url: str) -> None:
+    """The bug: the complaint itself failed, and that exit code, 1 or 120, took the place of the one to be told."""
+    environment = surroundings(exchange, database_url)
+    cases = {
+        ("2>/dev/full", *BACKFILL): 0,
+        ("2>/dev/full", "statuses"): 2,
+        (">/dev/full", "status"): 3,
+    }
+    running = (ended(f'"$@" {full}', *words, environment=environment) for full, *words in cases)
+    assert [code for code, _, _ in await asyncio.gather(*running)] == list(cases.values())
 
 
 async def test_a_standard_output_that_knows_ascii_only(exchange: Simulator, database_url: str) -> None:
@@ -133,9 +141,8 @@ async def test_what_a_backfill_writes_to_a_terminal(
 ) -> None:
     ours, theirs = pty.openpty()
     environment = surroundings(exchange, database_url, **wish)
-    process = await processes.start(
-        *(sys.executable, "-m", "kalshi_ingest", *BACKFILL), env=environment, stdin=theirs, stdout=theirs, stderr=theirs
-    )
+    words, folder = (*processes.PROGRAM, *BACKFILL), processes.NO_SETTINGS_HERE
+    process = await processes.start(*words, env=environment, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     try:
         shown = await asyncio.to_thread(_read_to_the_end, ours)
@@ -233,6 +240,7 @@ async def test_foreign_words_in_the_database_reach_no_terminal_raw(exchange: Sim
         assert terminal.safe(out) == out
 
 
+@pytest.mark.usefixtures("no_settings")
 def test_an_error_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--output", f"nosuch://{HOSTILE}"]) == 2
     _, err = capsys.readouterr()

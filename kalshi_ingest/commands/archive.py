@@ -7,15 +7,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from kalshi_ingest.archive.manifest import Layout
 from kalshi_ingest.archive.memory import use_system_memory
 from kalshi_ingest.archive.place import Place
-from kalshi_ingest.commands.common import (
-    COMPLETE,
-    INCOMPLETE,
-    database_url,
-    interruptible,
-    now,
-    say,
-)
+from kalshi_ingest.commands.common import database_url, interruptible, now, say
 from kalshi_ingest.domain.cities import city_of_series, find_city
+from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.jobs.export import export as write_archive
 from kalshi_ingest.jobs.load import load as read_archive
 from kalshi_ingest.jobs.session import migrated, with_database

@@ -11,18 +11,11 @@ from typing import TextIO
 
 import structlog
 
-from kalshi_ingest.commands.common import (
-    COMPLETE,
-    INCOMPLETE,
-    database_url,
-    dates_of,
-    exchange_of,
-    now,
-    say,
-)
-from kalshi_ingest.commands.signals import INTERRUPTED, current, stop_on_signals
+from kalshi_ingest.commands.common import database_url, dates_of, exchange_of, now, say
+from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import DatabaseAway, Unusable
+from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.plan import Dates

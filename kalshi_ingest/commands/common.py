@@ -11,15 +11,14 @@ from typing import Any, TextIO
 import structlog
 
 from kalshi_ingest import terminal
-from kalshi_ingest.commands.signals import INTERRUPTED, current, stop_on_signals
+from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.errors import DatabaseAway, OutOfReach, Unusable
+from kalshi_ingest.exit_codes import INTERRUPTED
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.session import Exchange, time_at
 from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
-
-COMPLETE, INCOMPLETE = 0, 1
 
 _LEAVE_SECONDS = 1.5
 """How long a stop waits for the embedded server to end. It ends by itself; whoever starts it next waits for that."""

@@ -11,22 +11,15 @@ import structlog
 
 from kalshi_ingest import terminal
 from kalshi_ingest.commands.backfill import run_backfill
-from kalshi_ingest.commands.common import (
-    COMPLETE,
-    INCOMPLETE,
-    database_url,
-    date_of,
-    exchange_of,
-    now,
-    say,
-)
+from kalshi_ingest.commands.common import database_url, date_of, exchange_of, now, say
 from kalshi_ingest.commands.confirming import confirmed, screen
-from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
+from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Report
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND
+from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.coverage.examine import (

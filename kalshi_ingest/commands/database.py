@@ -3,8 +3,9 @@
 import argparse
 import asyncio
 
-from kalshi_ingest.commands.common import COMPLETE, database_url, interruptible, now, say
+from kalshi_ingest.commands.common import database_url, interruptible, now, say
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.exit_codes import COMPLETE
 from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.jobs.shell import psql

@@ -6,8 +6,9 @@ import asyncio
 from kalshi_ingest import logs
 from kalshi_ingest.commands.backfill import run_backfill
 from kalshi_ingest.commands.common import embedded_server, now
-from kalshi_ingest.commands.signals import INTERRUPTED, stop_on_signals
+from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.exit_codes import INTERRUPTED
 from kalshi_ingest.jobs import demo as demo_job
 from kalshi_ingest.settings import Settings
 

@@ -10,10 +10,11 @@ from functools import partial
 import structlog
 
 from kalshi_ingest.commands.backfill import wanted_series
-from kalshi_ingest.commands.common import COMPLETE, database_url, date_of, exchange_of, now
+from kalshi_ingest.commands.common import database_url, date_of, exchange_of, now
 from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.exit_codes import COMPLETE
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.service import Asked, FollowService
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState

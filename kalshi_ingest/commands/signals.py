@@ -13,12 +13,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import structlog
 
-INTERRUPTED = 130
+from kalshi_ingest.exit_codes import INTERRUPTED
 
 DOUBLED_SECONDS = 0.5
 """A second signal sooner than this is the first one again: `timeout` and others signal a process and its group."""
@@ -115,7 +115,8 @@ class Signals:
         while limit == self._limit and (left := limit - self._clock()) > 0:
             time.sleep(left)
         if limit == self._limit:
-            os.write(2, _GIVEN_UP)
+            with suppress(OSError):  # a full disk under it
+                os.write(2, _GIVEN_UP)
             os._exit(self._code)
 
     def ended(self) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kalshi_ingest.commands.common import COMPLETE, date_of, now, say
+from kalshi_ingest.commands.common import date_of, now, say
 from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.exit_codes import COMPLETE
 from kalshi_ingest.jobs.simulation import AHEAD, check_simulation, start_of_the_clock
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.simulator import Faults, Limits, Maintenance, Simulator, SyntheticWorld, WeatherConfig, WorldConfig

@@ -1,8 +1,6 @@
 """psql gets its secrets where no other user can read them."""
 
 import asyncio
-import os
-import sys
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -11,6 +9,7 @@ import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.shell import without_secrets
+from tests import processes
 
 SECRET = "hunter2"
 
@@ -60,12 +59,7 @@ async def test_no_process_shows_it(database_url: str) -> None:
     parts = urlsplit(database_url)
     url = parts._replace(query=f"{parts.query}&password={SECRET}&sslpassword={SECRET}").geturl()
     words = ("-At", "-c", "select current_setting('application_name')", "-c", "select pg_sleep(60)")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "kalshi_ingest", "database", "psql", *words),
-        env=os.environ | {"KALSHI_INGEST_DATABASE_URL": url},
-        stdout=-1,
-        stderr=-1,
-    )
+    process = await processes.program("database", "psql", *words, settings={"DATABASE_URL": url}, stdout=-1, stderr=-1)
     connection = await asyncpg.connect(database_url)
     sleeping = "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)' and datname = $1"
     try:

@@ -14,6 +14,7 @@ from aiohttp import web
 from kalshi_ingest.service import door
 from kalshi_ingest.service.app import serving
 from kalshi_ingest.service.door import MOST_CONNECTIONS, Door, raise_file_limit
+from tests import processes
 from tests.service.behind_a_door import NOBODY
 from tests.service.support import following
 
@@ -73,7 +74,8 @@ async def crowd(url: str) -> AsyncIterator[Crowd]:
 @asynccontextmanager
 async def service(files: int) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     words = (sys.executable, "-m", "tests.service.behind_a_door", str(files))
-    process = await asyncio.create_subprocess_exec(*words, stdin=-1, stdout=-1, stderr=-1)
+    folder = processes.NO_SETTINGS_HERE
+    process = await processes.start(*words, env=processes.environment({}), cwd=folder, stdin=-1, stdout=-1, stderr=-1)
     assert process.stdout is not None
     try:
         yield (await process.stdout.readline()).decode().strip(), process

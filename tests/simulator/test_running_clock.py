@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import sys
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
@@ -252,9 +251,7 @@ async def test_the_command_runs_an_accelerated_exchange() -> None:
         "3",
         "--maintenance",
     )
-    process = await processes.start(
-        sys.executable, "-m", "kalshi_ingest", "simulate", *options, stdout=asyncio.subprocess.PIPE
-    )
+    process = await processes.program("simulate", *options, settings={}, stdout=-1)
     assert process.stdout is not None
     lines = [(await asyncio.wait_for(process.stdout.readline(), COMES)).decode() for _ in range(4)]
     assert "ws://127.0.0.1:" in lines[0]
