@@ -35,11 +35,8 @@ from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.load_report import LoadResult, outcome_of
 from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.store import runs
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.database import LONG, Database
 from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city
-
-_LONGEST = 6 * 3600.0
-"""Seconds that the transaction of one city may take: millions of rows on a slow disk."""
 
 _LAST_WORDS = 3.0
 """Seconds to note that a load was stopped."""
@@ -82,7 +79,7 @@ async def _load(
             result.failed[label] = str(error)
     if not result.loaded:
         raise Unusable("nothing was loaded: " + "; ".join(result.failed.values()))
-    await database.run(_analyze)
+    await database.run(_analyze, longest=LONG)
     return result
 
 
@@ -212,7 +209,7 @@ async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: C
 
     await database.run(begin)
     try:
-        loaded = await database.run(work, longest=_LONGEST)
+        loaded = await database.run(work, longest=LONG)
         await database.unlock_series(city.series_tickers)  # what follows may take hours, and is about other cities
         return loaded
     except Unusable as error:

@@ -5,20 +5,18 @@ locks of a dead session for two hours, as long as TCP's own keepalive takes by d
 """
 
 import asyncio
-import getpass
-import os
 import secrets
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
 from kalshi_ingest.store import moments
+from kalshi_ingest.store.address import place_of, require_user
 from kalshi_ingest.store.sqlstate import POOLED, Kind, first_line, kind_of, translated
 
 _TIMEOUT = 10.0
@@ -123,7 +121,7 @@ async def connected_in_time(
 
 
 async def _connected(url: str, name: str, lock_seconds: float, *, first: bool) -> asyncpg.Connection:
-    _require_user(url)
+    require_user(url)
     settings = _SETTINGS | {"application_name": name, "lock_timeout": f"{lock_seconds * 1000:.0f}"}
     try:
         connection = await open_session(url, settings, _TIMEOUT)
@@ -217,17 +215,6 @@ async def _require_sessions(connection: asyncpg.Connection, url: str) -> None:
         raise DatabaseUnusable(f"the address {place_of(url)} {POOLED}")
 
 
-def place_of(url: str) -> str:
-    """Where the database is, without user and password."""
-    try:
-        parts = urlsplit(url)
-        if "@" in parts.path or parts.fragment or ("=" not in parts.query and parts.query):  # /, # or ? in a password
-            return "an unreadable address"
-        return f"{parts.hostname or 'a local socket'}{f':{parts.port}' if parts.port else ''}{parts.path}"
-    except ValueError:
-        return "an unreadable address"
-
-
 def _reason(error: Exception) -> str:
     return f"no answer within {_TIMEOUT:.0f} s" if isinstance(error, TimeoutError) else first_line(error)
 
@@ -259,20 +246,3 @@ def _notice_a_vanished_server(connection: asyncpg.Connection) -> None:
     for option, value in _CLIENT_OPTIONS.items():
         if hasattr(socket, option):  # not every system has all of them
             opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-
-
-def _require_user(url: str) -> None:
-    """Without a user in the address it is the account's name, and an account of a container may have none."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return
-    if parts.username or os.environ.get("PGUSER") or "user" in parse_qs(parts.query):
-        return
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        raise DatabaseUnusable(
-            f"the address {place_of(url)} names no user, and this account (number {os.getuid()}) has no name: write "
-            "postgresql://USER@…"
-        ) from None

@@ -12,8 +12,9 @@ import structlog
 
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.store import migrate
+from kalshi_ingest.store.address import place_of
 from kalshi_ingest.store.cancelling import at_once, cancellable, ended_after, is_cancelled
-from kalshi_ingest.store.connecting import FAILURES, LOCK_SECONDS, Waiting, connected_in_time, give_up, place_of
+from kalshi_ingest.store.connecting import FAILURES, LOCK_SECONDS, Waiting, connected_in_time, give_up
 from kalshi_ingest.store.diagnosis import in_vain, kind_on
 from kalshi_ingest.store.fence import Fence
 from kalshi_ingest.store.locks import Holder, SeriesLocks, Taken, holder_of, release
@@ -30,6 +31,9 @@ _DEAD_LOOK = 0.5
 
 _LONGEST = 600.0
 """Seconds that one piece of work may take unless its caller knows better; the longest ordinary one takes a few."""
+
+LONG = 6 * 3600.0
+"""Seconds for what is about a whole city or the whole database: millions of rows on a slow disk."""
 
 log = structlog.get_logger()
 

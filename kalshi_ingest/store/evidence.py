@@ -12,7 +12,7 @@ from kalshi_ingest.domain.cities import CITIES, city_of_series
 from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, WeatherRows
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.errors import BadPayload, DatabaseAway, DatabaseFull
-from kalshi_ingest.store.database import PATIENCE, Database
+from kalshi_ingest.store.database import LONG, PATIENCE, Database
 from kalshi_ingest.store.evidence_rows import RowsCheck, unknown_tickers
 from kalshi_ingest.store.evidence_weather import read_weather
 from kalshi_ingest.store.listings import NAMED
@@ -128,7 +128,7 @@ async def _read_once(url: str, wanted: list[str] | None, dates: tuple[date | Non
     await lead.open()
     try:
         await other.open()
-        return await lead.run(lambda one: other.run(lambda two: once(one, two)))
+        return await lead.run(lambda one: other.run(lambda two: once(one, two), longest=LONG), longest=LONG)
     finally:
         await other.close()
         await lead.close()

@@ -5,7 +5,7 @@ from time import monotonic
 
 import asyncpg
 
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.database import LONG, Database
 
 # Default memory spills the join of six million minutes to disk in small pieces, which doubles its time.
 _ROOM = "set local work_mem = '128MB'; set local maintenance_work_mem = '128MB'"
@@ -46,5 +46,5 @@ async def refresh(database: Database) -> GridRefreshed:
         await connection.execute("analyze wx.minute_obs_1m")
         return await connection.fetchval(_COUNT), concurrently
 
-    rows, concurrently = await database.run(work)
+    rows, concurrently = await database.run(work, longest=LONG)
     return GridRefreshed(rows, monotonic() - began, concurrently)

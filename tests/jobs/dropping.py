@@ -18,9 +18,14 @@ class Wire:
         self._socket = socket
         self._random = random
         self._share = share
+        self._carrying: set[asyncio.Task[None]] = set()
 
     async def carry(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
         server, to_server = await asyncio.open_unix_connection(str(self._socket))
         doomed = asyncio.Event()
         both = [
@@ -33,9 +38,18 @@ class Wire:
             for task in both:
                 task.cancel()
             to_client.transport.abort()
-            # The old session lives on for a moment: nobody may take it for gone before it is.
-            await asyncio.sleep(self._random.uniform(0, 0.03))
-            to_server.transport.abort()
+            try:
+                # The old session lives on for a moment: nobody may take it for gone before it is.
+                await asyncio.sleep(self._random.uniform(0, 0.03))
+            finally:
+                to_server.transport.abort()
+
+    async def end(self) -> None:
+        """Serve no connection any more."""
+        carrying = list(self._carrying)
+        for task in carrying:
+            task.cancel()
+        await asyncio.gather(*carrying, return_exceptions=True)
 
     async def _upwards(self, client: asyncio.StreamReader, server: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
         with contextlib.suppress(ConnectionError):
@@ -66,4 +80,7 @@ async def cut_at_commits(url: str, random: Random, share: float) -> AsyncIterato
         wire = Wire(folder / ".s.PGSQL.5432", random, share)
         server = await asyncio.start_unix_server(wire.carry, str(place / ".s.PGSQL.5432"))
         async with server:
-            yield url.replace(str(folder), str(place)), wire
+            try:
+                yield url.replace(str(folder), str(place)), wire
+            finally:
+                await wire.end()

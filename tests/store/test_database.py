@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, Unusable
-from kalshi_ingest.store.connecting import place_of
+from kalshi_ingest.store.address import place_of
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.locks import lock_key
 from tests import postgres
@@ -234,6 +234,34 @@ async def test_the_victim_of_a_deadlock_tries_again(error: type[asyncpg.Postgres
         await database.close()
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:1/2@h/d", "postgresql://u:1?2@h/d", "postgresql://u:1#2@h/d"])
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://u:p@a:5432,b:5432/kalshi?target_session_attrs=read-write", "a:5432,b:5432/kalshi"),
+        ("postgresql://u:p@one,two/kalshi", "one,two/kalshi"),
+        ("postgresql://u:p@q@[::1]:5432/kalshi", "[::1]:5432/kalshi"),
+        ("postgresql:///kalshi?host=10.0.0.5", "10.0.0.5/kalshi"),
+        ("postgresql://u@/kalshi?host=a,b&port=1,2", "a:1,b:2/kalshi"),
+        ("postgresql://u@/kalshi?host=a,b&port=1", "a:1,b:1/kalshi"),
+        ("postgresql://u@/kalshi?host=/run/postgresql&port=5432", "a local socket/kalshi"),
+        ("postgresql://%2Frun%2Fpostgresql/kalshi", "a local socket/kalshi"),
+        ("postgresql:///kalshi", "a local socket/kalshi"),
+    ],
+)
+def test_all_places_are_named(url: str, place: str) -> None:
+    assert place_of(url) == place
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:1/2@h/d",
+        "postgresql://u:1?2@h/d",
+        "postgresql://u:1?2=3@h/d",
+        "postgresql://u:1#2@h/d",
+        "postgresql://u:secret",
+        "postgresql://u:65536,b",
+    ],
+)
 def test_half_a_password_is_no_place(url: str) -> None:
     assert place_of(url) == "an unreadable address"

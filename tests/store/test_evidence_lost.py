@@ -7,6 +7,7 @@ import pytest
 
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.evidence import read
 from tests import postgres
 from tests.jobs.harness import Run, fetch, varied_world
@@ -34,6 +35,25 @@ async def test_the_evidence_is_whole_after_a_loss(which: int, database_url: str)
         while await fetch(database_url, _BLOCKED) == waiting:
             assert not reading.done()
     assert await reading == expected
+    await other.close()
+
+
+async def test_a_database_that_takes_long_is_read_to_its_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than any other transaction may take: a huge one is not a lost one."""
+    loop, usual = asyncio.get_running_loop(), 0.2
+    monkeypatch.setitem(Database.run.__kwdefaults__ or {}, "longest", usual)
+    other = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute("lock table markets, wx.minute_obs")
+        reading = asyncio.create_task(read(database_url))
+        while len(waiting := await fetch(database_url, _BLOCKED)) < 2:
+            assert not reading.done()
+        began = loop.time()
+        while loop.time() < began + 2 * usual:
+            assert await fetch(database_url, _BLOCKED) == waiting
+    await reading
     await other.close()
 
 

@@ -13,7 +13,7 @@ from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.errors import SeriesTaken, Unusable
 from kalshi_ingest.files import created
 from kalshi_ingest.jobs.coverage.report_page import as_page
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.database import LONG, Database
 from kalshi_ingest.store.evidence import read
 from kalshi_ingest.store.forgetting import forget
 
@@ -40,7 +40,7 @@ async def forget_distrusted(database: Database, report: Report) -> None:
     async def work(connection: asyncpg.Connection) -> None:
         await forget(connection, tickers)
 
-    await database.run(work)
+    await database.run(work, longest=LONG)
 
 
 def nothing_to_judge(report: Report, *, named: bool) -> str:

@@ -40,7 +40,7 @@ async def test_a_database_that_is_lost_is_started_again_by_the_service() -> None
                 raise RuntimeError("a fault of the second attempt")
             await start_again(server.home)
 
-        rhythm = replace(QUICK, database_silence=0.3)
+        rhythm = replace(QUICK, database_silence=0.3, fault=0.1)
         async with (
             serving(world) as simulator,
             following(simulator.url, url, rhythm=rhythm, revive=revive) as service,
