@@ -241,11 +241,6 @@ async def test_a_series_nobody_knows(exchange: Simulator, database_url: str) -> 
     one_line(result, code=2, saying="knows no series KXNOSUCH")
 
 
-async def test_an_address_that_is_no_exchange(exchange: Simulator, database_url: str) -> None:
-    known = settings(exchange, database_url, API_URL=exchange.url.replace("/trade-api", "/other/trade-api"))
-    one_line(await run(*FOLLOW, **known), code=2, saying="check KALSHI_INGEST_API_URL")
-
-
 def a_key(folder: Path) -> tuple[Path, bytes]:
     """A private key in a file, and its public half."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
