@@ -33,7 +33,7 @@ def main() -> int:
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in _BENCHES]
     if unknown:
-        parser.error(f"there is no benchmark {unknown[0]}: choose from {', '.join(_BENCHES)}")
+        parser.error(f"unknown benchmark {unknown[0]}: choose from {', '.join(_BENCHES)}")
     return asyncio.run(_run(arguments.names or list(_BENCHES), quick=arguments.quick))
 
 

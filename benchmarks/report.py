@@ -18,7 +18,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """ok, short, or nothing where there is no bar."""
+        """`ok`, `short`, or an empty text for a figure without a bar."""
         return "" if self.ok is None else "ok" if self.ok else "short"
 
 

@@ -13,11 +13,10 @@ from types import FrameType
 
 from kalshi_ingest import children
 from kalshi_ingest.errors import DatabaseAway, IngestError
+from kalshi_ingest.exit_codes import COMPLETE, INTERRUPTED, OUT_OF_REACH
 from kalshi_ingest.store import embedded
 
 _END_SECONDS = 1.0
-_AWAY, _INTERRUPTED = 3, 130
-"""Exit codes."""
 
 
 async def start_again(data_dir: Path) -> None:
@@ -40,11 +39,11 @@ async def start_again(data_dir: Path) -> None:
         if process.returncode is None:
             await _end(process)
     code, reason = await process.wait(), said.decode(errors="replace").strip()
-    if code == _AWAY:
-        raise DatabaseAway(reason.splitlines()[-1])
-    if code == _INTERRUPTED or code < 0:
+    if code == OUT_OF_REACH:
+        raise DatabaseAway(reason.rpartition("\n")[2] or "no reason given")
+    if code == INTERRUPTED or code < 0:
         raise DatabaseAway("starting the embedded PostgreSQL again was interrupted")
-    if code != 0:
+    if code != COMPLETE:
         raise RuntimeError(f"starting the embedded PostgreSQL again failed with code {code}:\n{reason}")
 
 
@@ -69,11 +68,11 @@ def main(data_dir: Path) -> int:
     try:
         embedded.release(embedded.acquire(data_dir))
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except IngestError as error:
         sys.stderr.write(f"{error}\n")
-        return _AWAY
-    return 0
+        return OUT_OF_REACH
+    return COMPLETE
 
 
 if __name__ == "__main__":
