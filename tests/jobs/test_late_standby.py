@@ -181,13 +181,25 @@ async def test_what_one_session_confirmed_the_next_does_not_vouch_for(database_u
             await service.until(lambda: not service.state.not_ready())
             await simulator.stop()
             await service.until(lambda: service.state.phase is Phase.EXCHANGE_AWAY)
-            await postgres.execute(database_url, "truncate trades, candles, checkpoints, commit_fences")
+            await _restore_an_earlier_state(service, database_url)
             await simulator.start(port=urlsplit(url).port or 0)
             await asyncio.wait_for(_never_ready_without(service, database_url, trading.made), COMES)
         finally:
             watching.cancel()
             await asyncio.wait([watching])
             await simulator.stop()
+
+
+async def _restore_an_earlier_state(service: Following, url: str) -> None:
+    """As a restore does it: sessions end, and when the next ones are served, the rows are those of before."""
+    restoring = await asyncpg.connect(url)
+    try:
+        async with restoring.transaction():
+            await restoring.execute("truncate trades, candles, checkpoints, commit_fences")
+            assert await restoring.fetch(postgres.END_SESSIONS)
+            await service.until(lambda: bool(service.state.not_ready()))
+    finally:
+        await restoring.close()
 
 
 # Load, settlements and minutes, all at once.
