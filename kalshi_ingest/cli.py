@@ -46,6 +46,13 @@ _USED = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every foreseen error is one line on stderr."""
     terminal.prepare()
+    try:
+        return _ended(argv)
+    finally:
+        terminal.finish()
+
+
+def _ended(argv: Sequence[str] | None) -> int:
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     arguments.passed_on = [word for word in unknown if word != "--"]

@@ -96,6 +96,15 @@ def complain(text: str) -> None:
         _lead_nowhere(sys.stderr)
 
 
+def finish() -> None:
+    """Write out what is left in the standard streams, or drop it: call it last, for Python would exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _lead_nowhere(stream)
+
+
 def _lead_nowhere(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
