@@ -32,9 +32,10 @@ async def start(*words: str, **options: Any) -> asyncio.subprocess.Process:
 def environment(settings: Mapping[str, str], **more: str) -> dict[str, str]:
     """Of a process whose only settings are those given, by name without prefix; `more` as it stands.
 
-    Its folder has to be `NO_SETTINGS_HERE`.
+    Its folder has to be `NO_SETTINGS_HERE`. Its streams are buffered, as they are for most users.
     """
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
+    hidden = ("KALSHI_INGEST_", "PYTHONUNBUFFERED")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
     return clean | {"PYTHONPATH": str(REPOSITORY)} | named | more
 

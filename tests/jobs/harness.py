@@ -78,6 +78,8 @@ def varied_world(**changes: Any) -> SyntheticWorld:
     and one that stays short of its volume.
     """
     world = SyntheticWorld(WorldConfig(**(_VARIED | changes)))
+    # Answers whose `Date` stands still are taken for copies of a cache, and those that prove something are asked again.
+    world.clock.speed = 1.0
     markets = sorted((plain(world, ticker) for ticker in world.market_tickers()), key=lambda market: market.ticker)
     ordinary = [market for market in markets if market.ticker != world.giant_market and not market.plan.wins]
     ordinary[0].plan.quiet, ordinary[0].plan.short = True, False
