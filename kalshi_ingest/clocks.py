@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 AGREEING = 3
 """So many answers in a row have to contradict what is known before the clock follows them."""
@@ -169,6 +170,7 @@ def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+@lru_cache(maxsize=8)  # the same second comes with a hundred answers
 def _moment(date_header: str | None) -> float | None:
     """Unix seconds of a `Date` header; None for one that is missing, cannot be read or names a year far away."""
     try:

@@ -19,12 +19,12 @@ COUNT_UNITS = 100
 """Count units per contract."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 def to_microseconds(moment: datetime) -> int:
     """Microseconds since 1970-01-01T00:00Z of an aware datetime, exactly."""
-    return (moment - EPOCH) // MICROSECOND
+    since = moment - EPOCH  # dividing it by a timedelta takes five times as long, and every trade comes through here
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def to_datetime(microseconds: int) -> datetime:

@@ -6,7 +6,7 @@ Both sides of a conversion are remembered, because a market's tape repeats a few
 import re
 from datetime import datetime
 
-from kalshi_ingest.domain.model import COUNT_UNITS, EPOCH, MICROSECOND, PRICE_UNITS
+from kalshi_ingest.domain.model import COUNT_UNITS, PRICE_UNITS, to_microseconds
 from kalshi_ingest.domain.plausible import MOST_IN_A_TRADE, MOST_IN_ALL
 from kalshi_ingest.errors import BadPayload
 
@@ -78,4 +78,4 @@ def moment(text: object) -> datetime:
 
 def microseconds(text: object) -> int:
     """Microseconds since 1970-01-01T00:00Z of an RFC 3339 string, as `moment` reads it."""
-    return (moment(text) - EPOCH) // MICROSECOND
+    return to_microseconds(moment(text))

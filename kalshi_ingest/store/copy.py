@@ -27,7 +27,8 @@ CANDLE_COLUMNS = (
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
-_CHUNK = 256 * 1024
+_CHUNK_ROWS = 2_000
+"""About 250 kB at a time."""
 _REMEMBERED = 2_000
 """Ten times as many would make a service grow for months, and a backfill hardly faster."""
 
@@ -38,6 +39,7 @@ _ROW_START = Struct(">hi")
 _TIME_AND_ID = Struct(">iqi16s")
 _PERIOD = Struct(">ihiqiq")
 _INTEGER = Struct(">ii")
+_TWO_DIGITS = Struct(">ihhHHhh")
 _SIDES = {1: b"\0\0\0\3yes", -1: b"\0\0\0\2no"}
 _BOOLEANS = {False: b"\0\0\0\1\0", True: b"\0\0\0\1\1"}
 
@@ -52,6 +54,16 @@ class Numerics(dict[int, bytes]):
         self._padding = 10 ** (self._fraction_digits * 4 - scale)
 
     def __missing__(self, value: int) -> bytes:
+        high, low = divmod(value * self._padding, 10_000)
+        if low and 0 < high < 10_000:  # nearly all that is not remembered; the general way takes four times as long
+            encoded = _TWO_DIGITS.pack(12, 2, 1 - self._fraction_digits, 0, self._scale, high, low)
+        else:
+            encoded = self._encoded(value)
+        if len(self) < _REMEMBERED:
+            self[value] = encoded
+        return encoded
+
+    def _encoded(self, value: int) -> bytes:
         digits: list[int] = []
         rest = value * self._padding
         while rest:
@@ -61,12 +73,8 @@ class Numerics(dict[int, bytes]):
         stored = digits[::-1]
         while stored and stored[-1] == 0:
             stored.pop()
-        encoded = Struct(f">ihhHH{len(stored)}h").pack(
-            8 + 2 * len(stored), len(stored), weight, 0, self._scale, *stored
-        )
-        if len(self) < _REMEMBERED:
-            self[value] = encoded
-        return encoded
+        header = (8 + 2 * len(stored), len(stored), weight, 0, self._scale)
+        return Struct(f">ihhHH{len(stored)}h").pack(*header, *stored)
 
 
 class Encoder:
@@ -131,16 +139,10 @@ def woven(rows: Sequence[bytes]) -> list[bytes]:
 
 async def binary_copy(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
     """The COPY stream of encoded rows, in chunks."""
-    chunk: list[bytes] = [_HEADER]
-    size = 0
-    for row in rows:
-        chunk.append(row)
-        size += len(row)
-        if size >= _CHUNK:
-            yield b"".join(chunk)
-            chunk, size = [], 0
-    chunk.append(_TRAILER)
-    yield b"".join(chunk)
+    yield _HEADER
+    for first in range(0, len(rows), _CHUNK_ROWS):
+        yield b"".join(rows[first : first + _CHUNK_ROWS])
+    yield _TRAILER
 
 
 def staging(table: str, columns: Sequence[str], name: str) -> str:
