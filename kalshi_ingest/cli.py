@@ -5,7 +5,8 @@ import errno
 import importlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from kalshi_ingest import logs, terminal
 from kalshi_ingest.commands.signals import handled
@@ -99,9 +100,15 @@ def _complain(text: str) -> None:
     terminal.complain(terminal.safe(f"kalshi-ingest: {logs.redact(text)}") + "\n")
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        with suppress(OSError):  # Python 3.11.2 lets a full disk under standard error take the place of exit code 2
+            super()._print_message(message, file)
+
+
 def _parser() -> argparse.ArgumentParser:
     # A short form that works today would mean something else, or nothing, once another option is added.
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kalshi-ingest",
         allow_abbrev=False,
         description="Kalshi's daily high-temperature markets in PostgreSQL: every market, every trade, exact candles.",

@@ -1,6 +1,7 @@
 """Exports: exact values, whole files, the same bytes for the same rows, readable by those who read Parquet."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -448,4 +449,5 @@ async def _export_in_a_process(url: str, folder: Path, layout: Layout, kill_afte
 
 def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)  # `process.kill` takes the exit code of one that has just ended
