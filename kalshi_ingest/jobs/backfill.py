@@ -15,6 +15,7 @@ from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.jobs.restarting import restarting
+from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.store import runs
@@ -70,8 +71,10 @@ class Backfill:
             raise
         finally:
             self.interrupted = self.interrupted or (stop.is_set() and error is None)
+            hurried = self.interrupted or error is not None
             with suppress(IngestError, TimeoutError):
-                await asyncio.wait_for(self._close_log(error), _CLOSE_SECONDS)
+                async with asyncio.timeout(_CLOSE_SECONDS if hurried else None):
+                    await unless_stopped(stop, self._close_log(error), grace=_CLOSE_SECONDS)
         if not self.interrupted:
             await self._tools.writing.verify()
             await self._tools.planning.verify()

@@ -71,9 +71,10 @@ def _forgotten(run: Sequence[SeriesRun], before: tuple[date, date] | None, after
     labels = ", ".join(each.label for each in run)
     lines = [
         f"Run {first.run_id[:8]} is forgotten: {first.command}",
-        f"  It asked for event dates {first.min_event_date} to {first.max_event_date} of {labels}.",
         "  Everything that it stored stays, and `status --runs` still shows it.",
     ]
+    if first.min_event_date is not None and first.max_event_date is not None:
+        lines.insert(1, f"  It asked for event dates {first.min_event_date} to {first.max_event_date} of {labels}.")
     if first.forgotten_at is not None:
         lines[0] = (
             f"Run {first.run_id[:8]} was forgotten already, on {_minute(first.forgotten_at)} UTC: {first.command}"

@@ -21,7 +21,7 @@ class ListRows:
     def __init__(self, tools: Tools, progress: SeriesProgress, listed: Listed, wanted: Callable[[date], bool]) -> None:
         """`wanted`: whether an event date was asked for. What the lists hold is counted in `listed`."""
         self._api = tools.api
-        self._clock = tools.clock
+        self._clock = tools.api.now
         self._progress = progress
         self._series = progress.wanted.series_ticker
         self._listed = listed

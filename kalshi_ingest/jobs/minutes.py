@@ -14,7 +14,7 @@ import structlog
 from kalshi_ingest.domain.calendar import climate_day_of, event_dates
 from kalshi_ingest.domain.cities import City, active_city
 from kalshi_ingest.domain.minutes import is_late
-from kalshi_ingest.errors import IngestError, OutOfReach, Permanent, SeriesTaken, Unusable
+from kalshi_ingest.errors import BadPayload, IngestError, OutOfReach, Permanent, SeriesTaken, Unusable
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
 from kalshi_ingest.jobs.restarting import restarting
@@ -149,8 +149,10 @@ class MinuteRun:
             outcome = runs.Outcome("failed", str(error) or type(error).__name__, self.progress.failed)
             raise
         finally:
+            hurried = outcome.status in ("failed", "interrupted")
             with suppress(IngestError, TimeoutError):
-                await asyncio.wait_for(self._close_log(outcome), _CLOSE_SECONDS)
+                async with asyncio.timeout(_CLOSE_SECONDS if hurried else None):
+                    await self._close_log(outcome)
         await self._database.verify()
 
     def _start_over(self) -> None:
@@ -194,8 +196,11 @@ class MinuteRun:
                 self._end(str(error))
         except Permanent as error:
             self._unanswered = 0
-            if len(piece.days) > 1:  # one station's fault must not cost the others theirs
-                self._waiting.extendleft(reversed(piece.parts()))
+            # What is wrong with a station, or with one day of it, must not cost the others theirs; a station that is
+            # refused is so for each of its days.
+            parts = piece.parts() if len(piece.days) > 1 or isinstance(error, BadPayload) else []
+            if parts:
+                self._waiting.extendleft(reversed(parts))
             else:
                 await self._fail(piece, str(error))
         else:

@@ -23,6 +23,7 @@ from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
 from kalshi_ingest.jobs.settlement_plan import days_of, due
 from kalshi_ingest.jobs.settlement_report import SettlementReport, report_of
+from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.store import runs, settlements
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.weather.decoding import Answer
@@ -97,8 +98,10 @@ class SettlementJob:
             error = str(failure) or type(failure).__name__
             raise
         finally:
+            hurried = self.interrupted or error is not None
             with suppress(IngestError, TimeoutError):
-                await asyncio.wait_for(self._close_log(error), _CLOSE_SECONDS)
+                async with asyncio.timeout(_CLOSE_SECONDS if hurried else None):
+                    await unless_stopped(stop, self._close_log(error), grace=_CLOSE_SECONDS)
         if not self.interrupted:
             await self._database.verify()
         return report

@@ -33,25 +33,27 @@ def listener(book: Book, lists: Lists, poller: Poller, state: FollowState) -> Ca
 async def keep(channel: Channel, book: Book, state: FollowState, rhythm: Rhythm, faults: Faults) -> None:
     """Keep a channel for the book's markets. A fault in it costs only time, because everything is polled as well."""
     told = state.channel = state.channel or ChannelState()
+    before = (told.connections, told.gaps, told.messages)
     times = 0
     while True:
+        began = state.clock()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_tell(channel, told))
+                group.create_task(_tell(channel, told, before))
                 await channel.run(lambda: book.tickers(trading=True))
         except ExceptionGroup as group_error:
             fault = first_of(group_error)
             if not is_fault(fault):
                 raise fault from group_error
             faults.note("channel", fault)
-            times += 1
+            times = 1 if state.clock() - began >= rhythm.longest_fault else times + 1
         finally:
             told.connected = False
         await asyncio.sleep(min(rhythm.longest_fault, rhythm.fault * 2.0 ** min(times, 16)))
 
 
-async def _tell(channel: Channel, state: ChannelState) -> None:
-    before = (state.connections, state.gaps, state.messages)
+async def _tell(channel: Channel, state: ChannelState, before: tuple[int, int, int]) -> None:
+    """Keep the counters: what this channel counts comes on top of what those `before` it did."""
     while True:
         state.connected = channel.connected
         state.connections = before[0] + channel.connections

@@ -174,6 +174,7 @@ class Book:
         if tracked is not None:
             tracked.found(page.trades)
             tracked.shown(page.trades, page.made, self._clock())
+            tracked.closed_us = closed_us
             if closed_us is not None:
                 tracked.unwritten.add_trades(page.trades, closed_us)
 
@@ -192,7 +193,7 @@ class Book:
             # A walk that went on where it broke off leaves alone what the pages before it held back.
             went_on = order.task.known is not None and order.task.known.state == "walking"
             if not tracked.failing and not went_on:
-                tracked.unwritten.written(began_us - GUARD_US)
+                tracked.unwritten.written(began_us - GUARD_US if tracked.closed_us is None else tracked.closed_us)
         else:
             tracked.known = checkpoint
             tracked.unwritten.written(order.closed_us)

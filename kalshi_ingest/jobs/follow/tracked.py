@@ -59,6 +59,8 @@ class Tracked:
     failing: bool = False
     made: Made | None = None
     """When the pages of the walk under way, or of the last one, were made; None: it has none yet."""
+    closed_us: int | None = None
+    """That walk wrote the candles that ended by this moment of the exchange's time, and none that end later."""
     _listed: int | None = field(init=False)
     _listed_at: float = -math.inf
     """When the newest volume was made."""
@@ -139,10 +141,9 @@ class Tracked:
         elif self._behind_since is None or deficit != self._behind_by:
             self._behind_since, self._behind_by, self._stands_at = self._behind_since or began, deficit, began
         elif began - self._stands_at >= RECHECK_SECONDS:
-            self._difference.explained, self._behind_since = (
-                deficit,
-                None,
-            )  # nothing was made meanwhile that it could show
+            # Nothing was made meanwhile that it could show.
+            self._difference.explained = deficit
+            self._behind_since = None
 
     def lags(self, now: float) -> bool:
         """Whether its volume stands still while its trades go on."""
@@ -228,7 +229,7 @@ class Tracked:
         """Somebody begins to work on it."""
         self.working = True
         self._moved = False
-        self.made = None
+        self.made = self.closed_us = None
         self._seen = 0
 
     def walked(self, checkpoint: Checkpoint, began: float, began_us: int, now: float, alive_us: int = 0) -> None:

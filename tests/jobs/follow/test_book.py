@@ -335,6 +335,20 @@ def test_what_a_failing_walk_was_to_write_is_not_forgotten() -> None:
     assert at.book._tracked["A"].unwritten.minutes == at.book._tracked["A"].unwritten.buckets == {OPENS_US}
 
 
+def test_what_a_walk_without_an_answer_does_not_write_is_not_forgotten() -> None:
+    """No tier names the market, so nothing shows up to when its candles are whole."""
+    at = desk()
+    at.put("A")
+    paged(at, "A", 30)
+    at.clocks.now = 100
+    at.hear(A=7)
+    order = at.next()
+    assert order is not None
+    at.book.page(order.task, TradePage([], None), 0)
+    at.end(order, contracts=7)
+    assert at.book._tracked["A"].unwritten.minutes == at.book._tracked["A"].unwritten.buckets == {OPENS_US}
+
+
 def test_what_a_walk_that_goes_on_does_not_write_is_not_forgotten() -> None:
     """A walk that broke off goes on with older pages, which are new: it leaves alone what its first pages held back."""
     at = desk({"A": {OPENS_US}})
