@@ -2,20 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
 
-from kalshi_ingest.errors import IngestError, SeriesTaken
+from kalshi_ingest.errors import SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.failures import first_of
 from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.jobs.restarting import restarting
-from kalshi_ingest.jobs.stopping import unless_stopped
+from kalshi_ingest.jobs.stopping import logged
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.store import runs
@@ -26,7 +25,6 @@ _PAGES_AT_ONCE = 2
 """Long pages of markets held at the same time."""
 _STOP_SECONDS = 4.0
 """How long what is under way may take to end after a stop; together with the log, below ten seconds."""
-_CLOSE_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -71,10 +69,7 @@ class Backfill:
             raise
         finally:
             self.interrupted = self.interrupted or (stop.is_set() and error is None)
-            hurried = self.interrupted or error is not None
-            with suppress(IngestError, TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS if hurried else None):
-                    await unless_stopped(stop, self._close_log(error), grace=_CLOSE_SECONDS)
+            await logged(self._close_log(error), hurried=self.interrupted or error is not None, stop=stop)
         if not self.interrupted:
             await self._tools.writing.verify()
             await self._tools.planning.verify()

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import uuid4
@@ -14,10 +13,11 @@ import structlog
 from kalshi_ingest.domain.calendar import climate_day_of, event_dates
 from kalshi_ingest.domain.cities import City, active_city
 from kalshi_ingest.domain.minutes import is_late
-from kalshi_ingest.errors import BadPayload, IngestError, OutOfReach, Permanent, SeriesTaken, Unusable
+from kalshi_ingest.errors import BadPayload, OutOfReach, Permanent, SeriesTaken, Unusable
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
 from kalshi_ingest.jobs.restarting import restarting
+from kalshi_ingest.jobs.stopping import logged
 from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.minutes import Claim, claims, fail_days, write_days
@@ -25,7 +25,9 @@ from kalshi_ingest.weather.visual_crossing import CrowdedError, QuotaSpentError
 
 _TIMES_OUT_OF_REACH = 2
 """Pieces in a row that a service may fail to answer before the run ends."""
-_CLOSE_SECONDS = 5.0
+
+_TIMES_UNREADABLE = 3
+"""Pieces in a row that may be unreadable before such a piece is not divided any more."""
 
 log = structlog.get_logger()
 
@@ -116,6 +118,8 @@ class MinuteRun:
         """The plan rests on claims that the database no longer holds."""
         self._waiting: deque[Piece] = deque()
         self._unanswered = 0
+        self._unreadable = 0
+        """Pieces in a row that could not be read and were not divided."""
         asked = planned.asked
         self._run = runs.Run(uuid4(), command, asked_by(), clock(), asked.start, asked.end)
         self._names = {city: city.series_ticker for city in asked.cities}
@@ -149,10 +153,7 @@ class MinuteRun:
             outcome = runs.Outcome("failed", str(error) or type(error).__name__, self.progress.failed)
             raise
         finally:
-            hurried = outcome.status in ("failed", "interrupted")
-            with suppress(IngestError, TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS if hurried else None):
-                    await self._close_log(outcome)
+            await logged(self._close_log(outcome), hurried=outcome.status in ("failed", "interrupted"))
         await self._database.verify()
 
     def _start_over(self) -> None:
@@ -196,16 +197,24 @@ class MinuteRun:
                 self._end(str(error))
         except Permanent as error:
             self._unanswered = 0
-            # What is wrong with a station, or with one day of it, must not cost the others theirs; a station that is
-            # refused is so for each of its days.
-            parts = piece.parts() if len(piece.days) > 1 or isinstance(error, BadPayload) else []
-            if parts:
+            if parts := self._parts(piece, error):
                 self._waiting.extendleft(reversed(parts))
             else:
+                self._unreadable += isinstance(error, BadPayload)
                 await self._fail(piece, str(error))
         else:
-            self._unanswered = 0
+            self._unanswered = self._unreadable = 0
             await self._store(piece, fetched, asked_at)
+
+    def _parts(self, piece: Piece, error: Permanent) -> list[Piece]:
+        """What is wrong with a station, or with one day of it, must not cost the others theirs.
+
+        A station that is refused is so for each of its days, and a service whose answers have another form now is not
+        asked for every single day.
+        """
+        if len(piece.days) > 1:
+            return piece.parts()
+        return piece.parts() if isinstance(error, BadPayload) and self._unreadable < _TIMES_UNREADABLE else []
 
     def _end(self, reason: str) -> None:
         if self.progress.ended is None:

@@ -6,7 +6,6 @@ with what is missing. A service that is down or a report that cannot be read kee
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TypeVar
@@ -17,18 +16,16 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Reported, Source
-from kalshi_ingest.errors import IngestError, SeriesTaken
+from kalshi_ingest.errors import SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
 from kalshi_ingest.jobs.settlement_plan import days_of, due
 from kalshi_ingest.jobs.settlement_report import SettlementReport, report_of
-from kalshi_ingest.jobs.stopping import unless_stopped
+from kalshi_ingest.jobs.stopping import logged
 from kalshi_ingest.store import runs, settlements
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.weather.decoding import Answer
-
-_CLOSE_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -98,10 +95,7 @@ class SettlementJob:
             error = str(failure) or type(failure).__name__
             raise
         finally:
-            hurried = self.interrupted or error is not None
-            with suppress(IngestError, TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS if hurried else None):
-                    await unless_stopped(stop, self._close_log(error), grace=_CLOSE_SECONDS)
+            await logged(self._close_log(error), hurried=self.interrupted or error is not None, stop=stop)
         if not self.interrupted:
             await self._database.verify()
         return report

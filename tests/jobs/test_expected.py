@@ -142,6 +142,16 @@ async def test_forgetting_changes_no_more_than_what_is_expected(
     assert "forgotten  2025-07-20 00:00:00 UTC: coverage does not expect these dates because of it" in whole
 
 
+async def test_a_run_that_asked_for_no_dates_is_forgotten_without_any(database_url: str, database: Database) -> None:
+    """A load takes what its archive holds."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(_LOGGED, UUID(int=1), "load --input here", "KXHIGHCHI", "success", NOW)
+    await connection.close()
+    said = await history.forget_run(database, await newest(database_url), NOW)
+    assert said.startswith("Run 00000000 is forgotten: load --input here\n  Everything that it stored stays")
+    assert "None" not in said
+
+
 _LOGGED = "insert into ingestion_log (run_id, command, series_ticker, status, started_at) values ($1, $2, $3, $4, $5)"
 
 

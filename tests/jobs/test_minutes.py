@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -18,10 +19,12 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
 from kalshi_ingest.jobs.minutes import Asked, plan
 from kalshi_ingest.jobs.minutes_report import plan_text
+from kalshi_ingest.simulator.weather.server import WeatherUrls
 from kalshi_ingest.store import grid
 from kalshi_ingest.store.database import Database
 from tests.jobs.harness import fetch, log_statuses
 from tests.jobs.minute_runs import CHICAGO, FIRST, KEY, LA, LAST, MIAMI, NOW, digest, fetched, source_at, weather_of
+from tests.relay import relaying
 
 ACTIVE = [city for city in CITIES if not city.retired]
 DAYS = (LAST - FIRST).days + 1
@@ -262,6 +265,50 @@ async def test_a_service_that_is_down(database_url: str) -> None:
     again = await fetched(urls, database_url, [CHICAGO], last=day(1), again=True)
     assert again.exit_code == 3
     assert (await claim(database_url, "KMDW", day(1)))["state"] == "complete"
+
+
+@KINDS
+async def test_one_absurd_cell_costs_its_day_alone(database_url: str, kind: str) -> None:
+    """One request asks about all days of both cities; a climate day of Visual Crossing spans two days of UTC."""
+    async with (
+        weather_of() as simulator,
+        relaying(simulator.url.removesuffix("/trade-api/v2")) as (relay, url),
+    ):
+        relay.spoil = absurd_at_noon
+        cities = [CHICAGO, MIAMI]
+        report = await fetched(WeatherUrls.below(url), database_url, cities, kind=kind)
+        assert report.exit_code == 1
+        rows = await fetch(database_url, "select loc_id, date_local, state from wx.minute_day order by 1, 2")
+        failed = [(row["loc_id"], row["date_local"]) for row in rows if row["state"] != "complete"]
+        assert failed == [("KMDW", each) for each in ([day(3)] if kind == "iem" else [day(2), day(3)])]
+        assert len(rows) == 2 * DAYS
+        relay.spoil = None
+        assert (await fetched(WeatherUrls.below(url), database_url, cities, kind=kind)).exit_code == 0
+
+
+def absurd_at_noon(path: str, query: dict[str, str], body: bytes) -> bytes:
+    """A time or a temperature that cannot be, of Chicago at noon of the fourth day."""
+    if "visualcrossing" not in path:
+        return re.sub(rb"(\nMDW,[^,\n]*,2025-07-04 )17:00", rb"\g<1>25:00", body)
+    answer = json.loads(body)
+    for hour in (hour for each in answer["days"] for hour in each["hours"] if "KMDW" in path):
+        for minute in hour.get("minutes", ()):
+            if minute["datetimeEpoch"] == datetime(2025, 7, 4, 17, tzinfo=UTC).timestamp():
+                minute["temp"] = "absurd"
+    return json.dumps(answer).encode()
+
+
+async def test_a_service_of_another_form_is_not_asked_for_every_single_day(database_url: str) -> None:
+    async with (
+        weather_of() as simulator,
+        relaying(simulator.url.removesuffix("/trade-api/v2")) as (relay, url),
+    ):
+        relay.spoil = lambda path, query, body: b"station,something else\n"
+        report = await fetched(WeatherUrls.below(url), database_url, [CHICAGO, MIAMI, LA])
+        assert report.exit_code == 1
+        states = await fetch(database_url, "select state from wx.minute_day")
+        assert [row["state"] for row in states] == ["failed"] * 3 * DAYS
+        assert simulator.weather.stats.by_service.total() < 2 * DAYS
 
 
 @asynccontextmanager

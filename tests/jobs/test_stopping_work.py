@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from kalshi_ingest.jobs.stopping import unless_stopped
+from kalshi_ingest.jobs import stopping
+from kalshi_ingest.jobs.stopping import logged, unless_stopped
 
 
 async def test_what_the_work_gives() -> None:
@@ -96,3 +97,21 @@ async def test_what_goes_wrong_while_it_is_cancelled_is_no_error() -> None:
 
     asyncio.get_running_loop().call_soon(stop.set)
     assert await unless_stopped(stop, work()) is None
+
+
+@pytest.mark.parametrize(("hurried", "stopped"), [(False, False), (True, False), (False, True)])
+async def test_a_complete_run_is_logged_however_long_the_database_takes(
+    monkeypatch: pytest.MonkeyPatch, *, hurried: bool, stopped: bool
+) -> None:
+    """The bug: a last line that took longer than two seconds was given up, and the run shown as interrupted."""
+    monkeypatch.setattr(stopping, "LOG_SECONDS", 0.01)
+    stop, written = asyncio.Event(), []
+
+    async def writing() -> None:
+        if stopped:
+            stop.set()
+        await asyncio.sleep(0.2)
+        written.append(True)
+
+    await logged(writing(), hurried=hurried, stop=stop)
+    assert bool(written) is not (hurried or stopped)

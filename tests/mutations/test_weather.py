@@ -14,7 +14,7 @@ from tests import postgres
 from tests.jobs.harness import fetch
 from tests.jobs.minute_runs import CHICAGO, MIAMI, digest, fetched
 from tests.jobs.settlement_runs import SIX, Settle
-from tests.mutations.weather_lies import WeatherLiar
+from tests.mutations.weather_lies import NoonLiar, WeatherLiar
 from tests.relay import relaying
 
 FIRST, LAST, NOW = date(2025, 5, 1), date(2025, 5, 6), datetime(2025, 8, 1, tzinfo=UTC)
@@ -78,6 +78,56 @@ async def lie_about_minutes(seed: int, kind: str, postgres_url: str, template: s
                 await fetched(urls, held, cities, again=True, **asked)
                 assert await digest(held) == truth
     return told
+
+
+_OTHER_DAYS = """
+select * from wx.minute_obs where not (loc_id = 'KMDW' and ts_utc between '2025-05-02 05:00Z' and '2025-05-05 05:00Z')
+order by 1, 2
+"""
+_CLAIMS = """
+select count(*) filter (where not (loc_id = 'KMDW' and date_local in %s)),
+       count(*) filter (where loc_id = 'KMDW' and date_local in %s)
+from wx.minute_day where state <> 'complete'
+"""
+
+
+async def lie_about_a_noon(seed: int, kind: str, postgres_url: str, template: str, lies: int) -> tuple[int, int]:
+    """One lie a run, in the middle of one request for six days of two cities: no other day suffers.
+
+    A climate day of Visual Crossing spans two days of UTC, and the whole answer of one of these is refused.
+    Gives how many lies were told and how many of them cost a day.
+    """
+    random, told, refused = Random(f"noon {seed}"), 0, 0
+    asked: dict[str, Any] = {"kind": kind, "first": FIRST, "last": LAST, "now": NOW}
+    spoilt = "('2025-05-03')" if kind == "iem" else "('2025-05-02', '2025-05-03')"
+    async with services() as simulator, relaying(simulator.url.removesuffix("/trade-api/v2")) as (relay, url):
+        urls = WeatherUrls.below(url)
+        async with postgres.fresh_database(postgres_url, template) as clean:
+            await fetched(urls, clean, (CHICAGO, MIAMI), **asked)
+            truth, others = await digest(clean), await fetch(clean, _OTHER_DAYS)
+        for _ in range(lies):
+            liar = relay.spoil = NoonLiar(random, 3)
+            async with postgres.fresh_database(postgres_url, template) as held:
+                await fetched(urls, held, (CHICAGO, MIAMI), **asked)
+                told += liar.told > 0
+                ((left, failed),) = await fetch(held, _CLAIMS % (spoilt, spoilt))
+                assert left == 0, liar
+                refused += failed > 0
+                assert await fetch(held, _OTHER_DAYS) == others, liar
+                relay.spoil = None
+                await fetched(urls, held, (CHICAGO, MIAMI), again=True, **asked)
+                assert await digest(held) == truth, liar
+    return told, refused
+
+
+@pytest.mark.parametrize("kind", ["iem", "visualcrossing"])
+@pytest.mark.parametrize("lies", [3, pytest.param(40, marks=pytest.mark.long)])
+async def test_an_absurd_noon_costs_its_day_alone(
+    kind: str, lies: int, postgres_url: str, template_database: str
+) -> None:
+    told, refused = await lie_about_a_noon(2, kind, postgres_url, template_database, lies)
+    assert told == lies
+    assert refused > 0
 
 
 async def test_a_sample_of_absurd_settlements(postgres_url: str, template_database: str) -> None:

@@ -1,6 +1,7 @@
 """Absurd values in what the weather services answer: cells of tables, fields of rows, words of texts."""
 
 import json
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -69,6 +70,47 @@ class WeatherLiar:
                 cells[self._random.randrange(len(cells))] = self._random.choice(_WORDS)
                 lines[place] = ",".join(cells)
         return "\n".join(lines).encode()
+
+
+class NoonLiar:
+    """One lie, the same in every answer that has Chicago's noon of one day of May 2025, as `Relay.spoil`."""
+
+    def __init__(self, random: Random, day: int) -> None:
+        self.told = 0
+        self._noon = f"2025-05-{day:02} 17:00"
+        self._epoch = datetime.fromisoformat(self._noon + "Z").timestamp()
+        self._cell, self._word = random.randrange(10), random.choice(_WORDS)
+        self._field, self._value = random.choice(_FIELDS["/visualcrossing/"]), random.choice(_VALUES)
+
+    def __str__(self) -> str:
+        return f"cell {self._cell}: {self._word!r}; {self._field}: {self._value!r}"
+
+    def __call__(self, path: str, _: dict[str, str], body: bytes) -> bytes:
+        if "/visualcrossing/" in path:
+            return self._json(body) if "KMDW" in path else body
+        return b"\n".join(map(self._row, body.split(b"\n")))
+
+    def _row(self, line: bytes) -> bytes:
+        if not line.startswith(b"MDW,") or self._noon.encode() not in line:
+            return line
+        self.told += 1
+        cells = line.split(b",")
+        cells[self._cell % len(cells)] = self._word.encode()
+        return b",".join(cells)
+
+    def _json(self, body: bytes) -> bytes:
+        decoded: Any = orjson.loads(body)
+        for holder, key in _rows(decoded):
+            if holder[key]["datetimeEpoch"] != self._epoch:
+                continue
+            self.told += 1
+            if not self._field:
+                holder[key] = None if self._value is MISSING else self._value
+            elif self._value is MISSING:
+                holder[key].pop(self._field, None)
+            else:
+                holder[key][self._field] = self._value
+        return json.dumps(decoded).encode()
 
 
 def _rows(decoded: Any) -> list[tuple[Any, Any]]:

@@ -210,7 +210,10 @@ async def test_a_fault_in_the_channel_leaves_polling_at_work(
         assert service.state.phase is Phase.FOLLOWING
         world.add(trade_row(TICKER, after(-4), 2))
         await service.until_rows(database_url, _TRADES, [(2,)])
-        await service.until(lambda: service.state.channel is not None and service.state.channel.connected)
+        channel = service.state.channel
+        assert channel is not None
+        await service.until(lambda: channel.connected)
+        assert channel.connections == 3, "each once"
         assert service.state.losses == {}
 
 
