@@ -1,7 +1,7 @@
 """A backfill in a few lines: the world it reads, the database it fills, and what a test wants to know afterwards."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -45,7 +45,10 @@ class Run:
         workers: int = WORKERS,
         retry: RetryPolicy = STEADY,
         patience: float = 20.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`clock`: this machine's."""
+        self._clock = clock
         self.stop = asyncio.Event()
         self._api_url = api_url
         self._wanted = wanted
@@ -62,7 +65,7 @@ class Run:
             try:
                 await writing.open()
                 await planning.open()
-                tools = Tools(api, writing, planning, lambda: datetime.now(UTC), self._workers)
+                tools = Tools(api, writing, planning, self._clock, self._workers)
                 job = Backfill(tools, self._wanted, self._dates, "backfill in a test")
                 await job.run(self.stop)
                 return job

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.status import Status, status
 from kalshi_ingest.simulator import Simulator, SyntheticWorld
 from kalshi_ingest.store.database import Database
-from tests.jobs.harness import Run, checkpoint_of, fetch, log_statuses, small_world
+from tests.jobs.harness import Run, assert_holds_all, checkpoint_of, fetch, log_statuses, small_world
 
 WORLD = small_world()
 TICKER = WORLD.market_tickers()[0]
@@ -35,6 +35,15 @@ def also_listed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr(Api, "markets", with_more)
     return more
+
+
+@pytest.mark.parametrize("year", [1970, 2099])
+async def test_this_machines_clock_does_not_judge_event_dates(year: int, database_url: str) -> None:
+    """The bug: at a clock of 1970 every event lay in the future, was left out, and the exchange was blamed."""
+    async with Simulator(WORLD) as simulator:
+        job = await Run(simulator.url, database_url, clock=lambda: datetime(year, 1, 1, tzinfo=UTC))()
+    assert not job.progress["KXHIGHCHI"].failed
+    await assert_holds_all(database_url, WORLD)
 
 
 @pytest.mark.parametrize("series", ["KXHIGHNY", "KXHIGHCHIX"])

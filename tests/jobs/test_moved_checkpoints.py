@@ -1,10 +1,20 @@
 """Tables that change under a walk, as by a restore of some of them: what is written is what is there in the end."""
 
+from typing import Any
+
+import pytest
+
+from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.model import Unit
+from kalshi_ingest.domain.walk import Step
+from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.store.writer import Writer, Written
 from tests import postgres
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import Run, checkpoint_of, fetch, varied_world
+from tests.jobs.harness import Run, checkpoint_of, fetch, small_world, varied_world
 
 _TABLES = ("trades", "candles", "checkpoints")
 _KEEP = "begin isolation level repeatable read; " + "; ".join(
@@ -14,6 +24,12 @@ _KEEP = "begin isolation level repeatable read; " + "; ".join(
 _RESTORE = "begin; lock table checkpoints in access exclusive mode; " + "; ".join(
     [*(f"delete from {table}; insert into {table} select * from kept_{table}" for table in _TABLES), "commit"]
 )
+
+_BEGUN = """
+insert into checkpoints (ticker, series_ticker, event_date, state, settled_first, trades_stored, run_id, updated_at)
+values ($1, 'KXHIGHCHI', '2025-07-01', 'walking', true, 0, gen_random_uuid(), now())
+"""
+_MOVED = "update checkpoints set pages = pages + 1 where ticker = $1"
 
 
 async def test_the_walk_reads_again_what_is_stored(clean: Clean, database_url: str) -> None:
@@ -36,6 +52,34 @@ async def test_the_walk_reads_again_what_is_stored(clean: Clean, database_url: s
         assert (await checkpoint_of(database_url, world.giant_market))["state"] == "complete"
         await Run(simulator.url, database_url)()  # markets that were complete before the change
     assert await digests(database_url, checkpoints=PROOF) == expected
+
+
+async def test_a_checkpoint_that_moves_while_a_failure_is_noted_ends_no_run(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bug: the second time that the note was refused ended the run with all its markets."""
+    world = small_world()
+    ticker, *others = world.market_tickers()
+    trades, write, moves = Api.trades, Writer.write, [_BEGUN, _MOVED]
+
+    async def unreadable(self: Api, unit: Unit, *arguments: Any) -> TradePage:
+        if unit.ticker == ticker:
+            raise BadPayload("a page that cannot be read")
+        return await trades(self, unit, *arguments)
+
+    async def moved_before(self: Writer, held: Checkpoint | None, step: Step | Checkpoint) -> Written:
+        if step.ticker == ticker and moves:
+            await fetch(database_url, moves.pop(0), ticker)
+        return await write(self, held, step)
+
+    monkeypatch.setattr(Api, "trades", unreadable)
+    monkeypatch.setattr(Writer, "write", moved_before)
+    async with Simulator(world) as simulator:
+        job = await Run(simulator.url, database_url)()
+    assert moves == []
+    assert list(job.progress["KXHIGHCHI"].failed) == [ticker]
+    rows = await fetch(database_url, "select ticker, state from checkpoints")
+    assert {row["ticker"]: row["state"] for row in rows} == {ticker: "failed"} | dict.fromkeys(others, "complete")
 
 
 async def test_a_trade_that_is_held_an_hour_off_is_found_by_the_sum(clean: Clean, database_url: str) -> None:
