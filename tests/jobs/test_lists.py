@@ -37,12 +37,12 @@ def also_listed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return more
 
 
-@pytest.mark.parametrize("year", [1970, 2099])
-async def test_this_machines_clock_does_not_judge_event_dates(year: int, database_url: str) -> None:
-    """The bug: at a clock of 1970 every event lay in the future, was left out, and the exchange was blamed."""
+async def test_this_machines_clock_does_not_judge_event_dates(database_url: str) -> None:
+    """The bug: at a clock of 1970 every event lay in the future and was left out, and the exchange was blamed."""
     async with Simulator(WORLD) as simulator:
-        job = await Run(simulator.url, database_url, clock=lambda: datetime(year, 1, 1, tzinfo=UTC))()
+        job = await Run(simulator.url, database_url, clock=lambda: datetime(1970, 1, 1, tzinfo=UTC))()
     assert not job.progress["KXHIGHCHI"].failed
+    assert not any("impossible" in warning for warning in job.progress["KXHIGHCHI"].warnings)
     await assert_holds_all(database_url, WORLD)
 
 
