@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := kalshi_ingest tests benchmarks
+# Where it is set, each of the thousand processes that the tests start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
+.NOTPARALLEL:
 .PHONY: help demo test test-long check bench clean
 
 help:  ## this list
@@ -36,7 +39,8 @@ $(VENV)/run: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
-$(VENV)/dev: $(VENV)/run
-	@echo "Installing what the checks and tests need; this can take some minutes."
+$(VENV)/dev: pyproject.toml constraints.txt
+	@echo "Making a virtual environment in $(VENV) and installing what the checks and tests need; this can take some minutes."
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch $@
+	touch $(VENV)/run $@
