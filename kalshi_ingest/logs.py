@@ -56,8 +56,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{MASK}",
     ),
-    # A parameter whose name is percent-encoded, as no honest one is.
-    (re.compile(r"([?&][\w%]*%[0-9A-Fa-f]{2}[\w%]*=)[^&\s'\"]+"), rf"\1{MASK}"),
+    # A parameter whose name is percent-encoded, as no honest one is; unbounded, a long text would take long.
+    (re.compile(r"([?&][\w%]{0,200}%[0-9A-Fa-f]{2}[\w%]{0,200}=)[^&\s'\"]+"), rf"\1{MASK}"),
     # 'password': '…' in the text of a mapping.
     (re.compile(rf"(['\"]{_GUARDED}['\"]\s*[:,]\s*b?(['\"]))(?:\\.|(?!\2).)*", re.IGNORECASE), rf"\1{MASK}"),
 )

@@ -9,11 +9,15 @@ import os
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+LENGTH = struct.Struct(">I")
+"""How long an order is, before it: a stream may deliver it in parts."""
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -35,13 +39,23 @@ class _Run:
         self._out, out = os.pipe()
         self._err, err = os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
-        socket.send_fds(_orders(), [json.dumps(order).encode()], [nothing, out, err, theirs.fileno()])
+        text = json.dumps(order).encode()
+        socket.send_fds(_orders(), [LENGTH.pack(len(text))], [nothing, out, err, theirs.fileno()])
+        _orders().sendall(text)
         for descriptor in (nothing, out, err, theirs.detach()):
             os.close(descriptor)
         self._pid = 0
+        self._known = threading.Event()
+        """Its number is, or never will be."""
 
     def collect(self) -> tuple[int, bytes, bytes]:
         """Read everything that it says, until it has ended."""
+        try:
+            return self._collected()
+        finally:
+            self._known.set()
+
+    def _collected(self) -> tuple[int, bytes, bytes]:
         said = {self._out: b"", self._err: b"", self._told.fileno(): b""}
         with self._told, selectors.DefaultSelector() as selector:
             for source in said:
@@ -54,13 +68,15 @@ class _Run:
                         selector.unregister(key.fd)
                     if not self._pid and b"\n" in said[self._told.fileno()]:
                         self._pid = int(said[self._told.fileno()].split(b"\n")[0])
+                        self._known.set()
             status = int(said[self._told.fileno()].split()[1])
         for descriptor in (self._out, self._err):
             os.close(descriptor)
         return os.waitstatus_to_exitcode(status), said[self._out], said[self._err]
 
     def kill(self) -> None:
-        """Kill it with everything that it started."""
+        """Kill it with everything that it started; `collect` is under way."""
+        self._known.wait()
         with contextlib.suppress(ProcessLookupError):
             if self._pid:
                 os.killpg(self._pid, signal.SIGKILL)

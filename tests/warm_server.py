@@ -1,8 +1,9 @@
 """A process that has the program imported and forks one run of `kalshi-ingest` per order: a run starts in no time.
 
 Each run is a process of its own in every respect, with the given streams, environment, folder and umask; only the
-interpreter's start and the imports are shared. An order is one message on the socket whose number is argv[1], with
-four descriptors: standard input, output, error, and a socket that is told the run's number and then its wait status.
+interpreter's start and the imports are shared. Orders, each with its length before it, come on the socket
+whose number is argv[1], with four descriptors: standard input, output, error, and a socket that is told the run's
+number and then its wait status.
 """
 
 import gc
@@ -18,6 +19,7 @@ from typing import Any
 
 import kalshi_ingest
 from kalshi_ingest import cli
+from tests.warm import LENGTH
 
 _STREAMS = 3
 
@@ -29,9 +31,12 @@ def _serve(orders: socket.socket) -> None:
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        text, descriptors, _, _ = socket.recv_fds(orders, 1 << 20, _STREAMS + 1)
-        if not text:
+        length, descriptors, _, _ = socket.recv_fds(orders, LENGTH.size, _STREAMS + 1)
+        if not length:
             return
+        text = b""
+        while missing := LENGTH.unpack(length)[0] - len(text):
+            text += orders.recv(missing)
         if os.fork() == 0:
             orders.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

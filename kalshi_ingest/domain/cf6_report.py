@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
-from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, WmoHeading, month_number, wmo_heading
+from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, REPORT_YEARS, WmoHeading, month_number, wmo_heading
 from kalshi_ingest.errors import BadPayload
 
 _PIL = re.compile(r"^(CF6[A-Z0-9]{3})[ \t]*$", re.MULTILINE)
@@ -21,7 +21,6 @@ _DAY, _MAXIMUM = slice(0, 2), slice(2, 6)
 _SHORTEST_ROW = 71
 """Characters of a row that reaches its last columns; those that may be blank are not counted."""
 _TWO_MONTHS = 62
-_YEARS = range(1990, 2101)
 """Of a form; the program's oldest event is of 2021."""
 
 
@@ -91,7 +90,7 @@ def _month(heading: str) -> date:
     if month is None or year is None:
         raise BadPayload(f"the line {'MONTH' if month is None else 'YEAR'} cannot be read")
     try:
-        if int(year[1]) in _YEARS:
+        if int(year[1]) in REPORT_YEARS:
             return date(int(year[1]), int(month[2]) if month[2] else month_number(month[1]), 1)
     except ValueError:
         pass

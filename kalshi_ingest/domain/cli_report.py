@@ -9,10 +9,9 @@ from datetime import date, datetime, time, timedelta
 
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
-from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, WmoHeading, month_number, wmo_heading
+from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, REPORT_YEARS, WmoHeading, month_number, wmo_heading
 from kalshi_ingest.errors import BadPayload
 
-_YEARS = range(1990, 2101)
 """Of a report; the program's oldest event is of 2021."""
 
 AS_OF_AFTER_THE_DAY = "the text says `valid as of`, though it was issued after the end of its day"
@@ -136,7 +135,7 @@ def _climate_date(heading: str) -> date:
 
 def _date(found: re.Match[str], what: str) -> date:
     try:
-        if int(found[3]) in _YEARS:
+        if int(found[3]) in REPORT_YEARS:
             return date(int(found[3]), month_number(found[1]), int(found[2]))
     except ValueError:
         pass

@@ -8,6 +8,9 @@ from datetime import UTC, date, datetime
 LOWEST_F, HIGHEST_F = -80, 150
 """A maximum beyond these, °F, is impossible."""
 
+REPORT_YEARS = range(1990, 2101)
+"""What a report can be about."""
+
 _WMO = re.compile(r"^([A-Z]{4}\d{2}) ([A-Z]{4}) (\d{2})(\d{2})(\d{2})(?: ([A-Z]{3}))?[ \t]*$", re.MULTILINE)
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 

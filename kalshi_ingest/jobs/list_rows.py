@@ -112,7 +112,7 @@ class ListRows:
         try:
             event = parse_event_ticker(event_ticker)
         except BadPayload:
-            self.warn(f"event {_name(event_ticker)} of {self._series} was left out: its name tells no date")
+            self.warn(f"event {_name(event_ticker)} of {self._series} was left out: its name holds no date")
             return False
         if not is_event_date(event.event_date, self._clock().date()):
             self.warn(f"event {event_ticker} of {self._series} was left out: its date is impossible")

@@ -36,6 +36,10 @@ _LOG_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
+_ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+"""What an address of `localhost` meets where IPv6 is switched off."""
+
+
 @dataclass(slots=True)
 class _Caller:
     transport: asyncio.Transport
@@ -68,14 +72,24 @@ class Door:
         self._logged_at = float("-inf")
 
     async def open(self, serve: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> int:
-        """Listen on every address of `host`; the port, which was free when `port` is 0. Raises `OSError`.
+        """Listen on every address of `host` that this machine has; the port, which was free when `port` is 0.
+
+        Raises `OSError` when it has none, and when another program listens on one.
 
         `serve` makes what talks to one connection.
         """
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        absent: OSError | None = None
         for family, _, _, _, address in dict.fromkeys(found):
-            self._listening.append(_listening(family, address))
+            try:
+                self._listening.append(_listening(family, address))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error
+        if absent is not None and not self._listening:
+            raise absent
         self._tasks = [loop.create_task(self._accept(each, serve), name="door") for each in self._listening]
         self._tasks.append(loop.create_task(self._look_after(), name="door: look after"))
         return int(self._listening[0].getsockname()[1])

@@ -121,7 +121,7 @@ def _exchange(state: FollowState) -> Iterator[Metric]:
         ("rate_limited", "Answers with status 429.", state.rate_limited),
     ):
         yield CounterMetricFamily(_PREFIX + name, meaning, value=value)
-    yield _single("volumes_doubted", "1 while volumes stand still and trades go on.", int(state.volumes_doubted))
+    yield _single("volumes_doubted", "1 while volumes stand still and trades continue.", int(state.volumes_doubted))
     yield _single("cache_seconds", "How long a cache before the exchange repeats its answers.", state.cache_seconds)
     yield _single("stale_after_seconds", "What is vouched for up to longer ago is not ready.", state.stale_seconds)
     yield _single("request_budget_per_second", "Requests a second that may go at most.", state.requests_per_second)

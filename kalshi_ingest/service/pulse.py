@@ -11,6 +11,8 @@ from kalshi_ingest.store import page
 
 _EVERY_SECONDS = 2.0
 _PATIENCE_SECONDS = 3.0
+_LOG_SECONDS = 60.0
+"""The same fault is logged this often at most, and counted each time."""
 
 log = structlog.get_logger(__name__)
 
@@ -22,17 +24,21 @@ async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None
     does that when it notices.
     """
     link = Link(database_url, "watch", _PATIENCE_SECONDS)
+    logged, logged_at = "", float("-inf")
     try:
         while True:
             pace.note(state.clock(), state.requests)
             try:
                 await link.ask(page.answers)
                 state.database_seen_at = state.clock()
+                logged = ""
             except Away:
                 pass
-            except Exception:  # nobody would start this task again
+            except Exception as error:  # nobody would start this task again
                 state.faults += 1
-                log.exception("database_watch_failed")
+                if repr(error) != logged or state.clock() - logged_at >= _LOG_SECONDS:
+                    logged, logged_at = repr(error), state.clock()
+                    log.exception("database_watch_failed")
             await asyncio.sleep(_EVERY_SECONDS)
     finally:
         link.close()

@@ -10,9 +10,7 @@ from kalshi_ingest.domain.candles import MINUTE_US, roll_up
 from kalshi_ingest.domain.evidence import Rows
 from kalshi_ingest.domain.model import Candle, to_datetime, to_microseconds
 from kalshi_ingest.store.checkpoints import stored_candles
-from kalshi_ingest.store.moments import FIRST, LAST
-
-_EVER = (to_microseconds(FIRST), to_microseconds(LAST))
+from kalshi_ingest.store.moments import EVER_US
 
 _WALKED_AT = "select updated_at from checkpoints where ticker = $1 and state = 'open'"
 
@@ -29,7 +27,7 @@ order by period_start, period_minutes
 
 async def rows_of(connection: asyncpg.Connection, ticker: str) -> Rows | None:
     """What is held of one market and what is wrong with its candles; None when nothing is. Needs a transaction."""
-    ones = await stored_candles(connection, ticker, *_EVER)
+    ones = await stored_candles(connection, ticker, *EVER_US)
     made = {(1, candle.start_us): candle for candle in ones}
     made |= {(5, candle.start_us): candle for candle in roll_up(ones, 5)}
     missing = dict(made)

@@ -24,10 +24,9 @@ from kalshi_ingest.store.checkpoints import stored_candles
 from kalshi_ingest.store.columns import copy_rows, woven_batch
 from kalshi_ingest.store.contradicted import Contradicted, doubt
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.moments import EVER_US
 
 _BATCH_ROWS = 20_000
-_ALL_TIME_US = (946_684_800_000_000, 4_102_444_800_000_000)
-"""2000 to 2100."""
 
 T = TypeVar("T")
 
@@ -129,7 +128,7 @@ class _Sink:
         encoder = Encoder()
         rows: list[bytes] = []
         for ticker in sorted(tickers):
-            candles = await stored_candles(self._connection, ticker, *_ALL_TIME_US)
+            candles = await stored_candles(self._connection, ticker, *EVER_US)
             longer = roll_up(candles, 5)
             rows += encoder.candles(ticker, 1, candles) + encoder.candles(ticker, 5, longer)
             self._loaded.candles_1m += len(candles)

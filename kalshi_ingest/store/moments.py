@@ -9,8 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
+from kalshi_ingest.domain.model import to_microseconds
+
 FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 """What is read of a moment that lies beyond: a day may be added to it or taken away."""
+
+EVER_US = (to_microseconds(FIRST), to_microseconds(LAST))
+"""All time, microseconds since 1970."""
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

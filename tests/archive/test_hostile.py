@@ -1,5 +1,6 @@
 """Archives from anywhere: what is no plain file, what never ends, and what unfolds beyond any memory."""
 
+import contextlib
 import json
 import os
 import socket
@@ -42,8 +43,9 @@ def predecessor(folder: Path) -> None:
 
 
 def a_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(os.path.relpath(path))
+    # A whole path may be longer than the name of a socket.
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path.name)
 
 
 def a_link_to_a_fifo(path: Path) -> None:

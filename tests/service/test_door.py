@@ -1,6 +1,7 @@
 """Connections that ask nothing, or slowly, or never read: nobody else notices them. Real sockets, real processes."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -101,6 +102,27 @@ async def test_1100_half_open_connections_keep_nobody_from_asking() -> None:
         _, err = await process.communicate()
         assert b"Traceback" not in err
         assert len(err) < 10_000
+
+
+@pytest.mark.parametrize("others", [["192.0.2.1"], ["192.0.2.1", "127.0.0.1"]])
+async def test_an_address_that_this_machine_lacks_is_left_out(
+    others: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ::1 of localhost, where IPv6 is off."""
+
+    async def found(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in others]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+    opened = Door()
+    try:
+        if len(others) == 1:
+            with pytest.raises(OSError, match="Cannot assign requested address"):
+                await opened.open(asyncio.Protocol, "localhost", 0)
+        else:
+            assert await opened.open(asyncio.Protocol, "localhost", 0) > 0
+    finally:
+        await opened.close()
 
 
 async def test_without_a_file_left_one_line_says_so_and_it_passes() -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from kalshi_ingest.clocks import steady
+from kalshi_ingest.service import pulse
 from kalshi_ingest.service.app import serving
-from kalshi_ingest.store import embedded
+from kalshi_ingest.service.pace import RecentPace
+from kalshi_ingest.store import embedded, page
 from tests import postgres
 from tests.service.support import following, until
 
@@ -69,6 +72,24 @@ async def test_a_page_that_waits_does_not_hold_up_the_watch(database_url: str) -
             assert state.not_ready() == []
         assert "Nothing from the database" not in await page
     await blocking.close()
+
+
+async def test_a_fault_of_the_watch_is_logged_once_and_counted_each_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: asyncpg.Connection) -> None:
+        raise TypeError("nobody foresaw this")
+
+    monkeypatch.setattr(page, "answers", broken)
+    monkeypatch.setattr(pulse, "_EVERY_SECONDS", 0.01)
+    state = following()
+    with capture_logs() as logged:
+        watching = asyncio.create_task(pulse.watch(state, database_url, RecentPace()))
+        await until(lambda: state.faults == 3)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    assert [line["event"] for line in logged] == ["database_watch_failed"]
+    assert state.database_seen_at is None
 
 
 async def test_a_page_gives_up_on_a_slow_database(database_url: str) -> None:

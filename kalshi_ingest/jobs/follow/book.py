@@ -139,7 +139,7 @@ class Book:
         now_us = self._exchange_us()
         if any(each.lags(now) and each.is_open(now_us) for each in self._tracked.values()):
             if not self.doubted:
-                log.warning("the exchange's volumes stand still while trades go on; only trades are believed")
+                log.warning("the exchange's volumes stand still while trades continue; only trades are believed")
                 for each in self._tracked.values():
                     each.doubt()
             self._doubted_until = self._clock() + _DOUBTED_SECONDS

@@ -206,7 +206,7 @@ class FollowState:
 
     def _doubts(self, series: SeriesState) -> str:
         """What of the exchange's own figures tells against the data."""
-        doubts = "; the exchange's volumes stand still while trades go on" if self.volumes_doubted else ""
+        doubts = "; the exchange's volumes stand still while trades continue" if self.volumes_doubted else ""
         for ticker, hundredths in list(series.missing.items())[:1]:
             doubts += f"; {hundredths / 100:g} contracts of {ticker}'s volume are not among its trades"
         return doubts
