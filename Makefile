@@ -16,7 +16,7 @@ demo: $(VENV)/run  ## simulated exchange, embedded PostgreSQL, backfill and its 
 	$(BIN)/kalshi-ingest demo
 
 test: check  ## every check and every test but the long ones
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (about an hour)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long --timeout 3600

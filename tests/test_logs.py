@@ -296,7 +296,7 @@ def test_fields_are_masked_by_name_and_by_content_at_any_depth() -> None:
     "piece", ["a", "://x:", "key=", "password", "'", "-----BEGIN A-----", "\\", "KALSHI-ACCESS-A", "%41"]
 )
 def test_masking_a_long_text_takes_no_time(piece: str) -> None:
-    text = f"?{piece * (20_000 // len(piece))}"
+    text = f"?{piece * (50_000 // len(piece))}"
     began = time.process_time()
     redact(text)
     assert time.process_time() - began < 5
