@@ -16,6 +16,7 @@ demo: $(VENV)/run  ## simulated exchange, embedded PostgreSQL, backfill and its 
 	$(BIN)/kalshi-ingest demo
 
 test: check  ## every check and every test but the long ones
+	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 || true  # compiles the tests once, not once a worker
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (about an hour)
