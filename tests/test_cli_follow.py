@@ -34,14 +34,7 @@ async def exchange() -> AsyncIterator[Simulator]:
 
 def settings(exchange: Simulator, database_url: str, **more: str) -> dict[str, str]:
     base = {"API_URL": exchange.url, "DATABASE_URL": database_url, "REQUESTS_PER_SECOND": "150"}
-    return base | {"HTTP_PORT": str(free_port())} | more
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return base | {"HTTP_PORT": "0"} | more
 
 
 FOLLOW = ("follow", "--city", "chicago", "--city", "denver", "--weather", "none")
@@ -49,13 +42,26 @@ FOLLOW = ("follow", "--city", "chicago", "--city", "denver", "--weather", "none"
 
 @asynccontextmanager
 async def following(known: dict[str, str], *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await started(*FOLLOW, *more, settings=known)
+    """The service, as soon as it listens on a port that it finds, which is then in `known`."""
+    process = await started(*FOLLOW, *more, settings=known | {"HTTP_PORT": "0"})
     try:
+        known["HTTP_PORT"] = await _port(process)
         yield process
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def _port(process: asyncio.subprocess.Process) -> str:
+    assert process.stderr is not None
+    said = b""
+    async with asyncio.timeout(COMES):
+        while line := await process.stderr.readline():
+            said += line
+            if (logged := orjson.loads(line))["event"] == "service":
+                return str(logged["address"]).rsplit(":", 1)[1]
+    raise AssertionError(said.decode())
 
 
 async def asked(known: dict[str, str], path: str) -> tuple[int, str]:
@@ -134,7 +140,6 @@ async def test_a_start_goes_on_from_where_a_kill_left_it(exchange: Simulator, da
         process.kill()
         await process.wait()
     exchange.stats.reset()
-    known |= {"HTTP_PORT": str(free_port())}
     async with following(known) as process:
         await until_ready(known)
         assert (await stopped(process)).code == 0
@@ -157,7 +162,7 @@ async def test_the_exchange_goes_away_and_comes_back(exchange: Simulator, databa
 
 
 async def test_it_waits_for_an_exchange_that_is_not_there_yet(database_url: str) -> None:
-    known = {"API_URL": NOWHERE, "DATABASE_URL": database_url, "HTTP_PORT": str(free_port())}
+    known = {"API_URL": NOWHERE, "DATABASE_URL": database_url}
     async with following(known) as process:
 
         async def waiting() -> bool:

@@ -113,18 +113,17 @@ def batches(
         size = _WIDE_ROWS if "raw" in table.names else ROWS
         wanted = list(table.names if columns is None else columns)
         held = [name for name in wanted if name in file.schema_arrow.names]
+        schema = table.schema()
+        asked = pa.schema([schema.field(name) for name in wanted])
         for batch in file.iter_batches(size, held):
-            yield _completed(batch, table, wanted)
+            yield _completed(batch, asked)
 
 
-def _completed(batch: pa.RecordBatch, table: ArchiveTable, wanted: Sequence[str]) -> pa.RecordBatch:
+def _completed(batch: pa.RecordBatch, asked: pa.Schema) -> pa.RecordBatch:
     """With the columns that an older archive lacks, in the order wanted."""
-    fields = [table.schema().field(name) for name in wanted]
-    columns = [
-        batch[field.name] if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
-        for field in fields
-    ]
-    return pa.record_batch(columns, names=list(wanted))
+    held = set(batch.schema.names)
+    columns = [batch[each.name] if each.name in held else pa.nulls(batch.num_rows, each.type) for each in asked]
+    return pa.record_batch(columns, names=asked.names)
 
 
 @contextmanager

@@ -21,7 +21,6 @@ _DAY, _MAXIMUM = slice(0, 2), slice(2, 6)
 _SHORTEST_ROW = 71
 """Characters of a row that reaches its last columns; those that may be blank are not counted."""
 _TWO_MONTHS = 62
-"""Of a form; the program's oldest event is of 2021."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, REPORT_YEARS, WmoHeading, month_number, wmo_heading
 from kalshi_ingest.errors import BadPayload
 
-"""Of a report; the program's oldest event is of 2021."""
-
 AS_OF_AFTER_THE_DAY = "the text says `valid as of`, though it was issued after the end of its day"
 NO_AS_OF_DURING_THE_DAY = "the text has no line `valid as of`, though it was issued before the end of its day"
 

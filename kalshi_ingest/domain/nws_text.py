@@ -9,7 +9,7 @@ LOWEST_F, HIGHEST_F = -80, 150
 """A maximum beyond these, °F, is impossible."""
 
 REPORT_YEARS = range(1990, 2101)
-"""What a report can be about."""
+"""Of a report or a form; the program's oldest event is of 2021."""
 
 _WMO = re.compile(r"^([A-Z]{4}\d{2}) ([A-Z]{4}) (\d{2})(\d{2})(\d{2})(?: ([A-Z]{3}))?[ \t]*$", re.MULTILINE)
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

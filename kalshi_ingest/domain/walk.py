@@ -162,7 +162,7 @@ class Walk:
         )
 
     def skip(self, tiers: Sequence[Tier]) -> bool:
-        """Go on to the next tier without a step, because this one shows no trade; false when there is none."""
+        """Continue with the next tier without a step, because this one shows no trade; false when there is none."""
         following = self._following(self.checkpoint, None, tiers)
         if following is not None:
             self.checkpoint = replace(self.checkpoint, tier=following[0], cursor=None)

@@ -53,9 +53,9 @@ def decoded(data: str | bytes) -> dict[str, Any]:
     try:
         message = orjson.loads(data)
     except orjson.JSONDecodeError:
-        raise BadPayload("a message is no JSON") from None
+        raise BadPayload("a message is not JSON") from None
     if not isinstance(message, dict):
-        raise BadPayload("a message is no JSON object")
+        raise BadPayload("a message is not a JSON object")
     return message
 
 

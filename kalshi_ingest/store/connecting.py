@@ -33,14 +33,14 @@ DEAD_AFTER = float(_IDLE + _COUNT * _INTERVAL)
 # for a lock, so a client is more patient with it; a client always reads, but for the export, which says so.
 _CLIENT_PATIENCE = 2 * LOCK_SECONDS
 
+READING = {"timezone": "UTC", "jit": "off", "search_path": "public"}
+"""Settings of every session: what a row says depends on them, and how long a query takes."""
+
 # A worker resumes from a commit as soon as it hears of it, so no server may report it before it is safe.
 # A role may have a schema of its own, which PostgreSQL would look into first, and limits of its own, which would cut
 # the loading of a city or the refresh of the grid.
-_SETTINGS = {
-    "timezone": "UTC",
-    "jit": "off",
+_SETTINGS = READING | {
     "synchronous_commit": "on",
-    "search_path": "public",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",

@@ -148,7 +148,7 @@ async def binary_copy(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
 def staging(table: str, columns: Sequence[str], name: str) -> str:
     """The statement that makes `name`, a temporary table of these columns of `table`, emptied at each commit.
 
-    Columns that the table's owner added are none of its business, and neither is what they demand.
+    It leaves out columns that the table's owner added, and with them their constraints.
     """
     selected = f"select {', '.join(columns)} from public.{table} with no data"  # noqa: S608
     return f"create temporary table if not exists {name} on commit delete rows as {selected}"

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 NAMED = "listings where events > 0 or markets > 0"
-"""SQL: the event dates of which the exchange listed something; a date that was asked for in vain is none of them."""
+"""SQL: the event dates of which the exchange listed something; not those of which it has none."""
 
 _STORE = """
 insert into listings as held (series_ticker, event_date, events, markets, run_id, listed_at)

@@ -11,16 +11,13 @@ from decimal import Decimal
 import asyncpg
 
 from kalshi_ingest.domain.evidence import Evidence
-from kalshi_ingest.store.connecting import open_session
+from kalshi_ingest.store.connecting import READING, open_session
 from kalshi_ingest.store.evidence import catalog, expected_dates
 
 _STATEMENT_SECONDS = 5
 
 # The page is for looking: whatever a query of it does, it changes nothing and holds nobody up for long.
-_SESSION = {
-    "timezone": "UTC",
-    "jit": "off",
-    "search_path": "public",
+_SESSION = READING | {
     "default_transaction_read_only": "on",
     "statement_timeout": f"{_STATEMENT_SECONDS}s",
 }

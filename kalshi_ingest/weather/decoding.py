@@ -46,7 +46,7 @@ def json_of(body: bytes, what: str) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         start = first_words(body[:200].decode(errors="replace"), 80)
-        raise BadPayload(f"{what}: the answer is no JSON: {start}") from None
+        raise BadPayload(f"{what}: the answer is not JSON: {start}") from None
 
 
 def listed(decoded: object, name: str, what: str) -> list[Any]:

@@ -105,7 +105,7 @@ class VisualCrossing:
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
-            raise BadPayload(f"Visual Crossing: GET {path}: status 200 with a body that is no JSON") from None
+            raise BadPayload(f"Visual Crossing: GET {path}: status 200 with a body that is not JSON") from None
         try:
             observations = [_observation(row) for row in _rows(answer) if row.get("temp") is not None]
         except (KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -50,8 +50,8 @@ def test_garbage_is_a_gap_and_ends_nothing(play: Callable[..., Any]) -> None:
         events = await stage.told()
         assert len(events) == len(GARBAGE)
         assert {event.reason for event in events if isinstance(event, Gap)} == {
-            "a message is no JSON",
-            "a message is no JSON object",
+            "a message is not JSON",
+            "a message is not a JSON object",
         }
         await connection.socket.send_bytes(json.dumps({"type": "new"}).encode())
         await connection.trade()

@@ -282,7 +282,7 @@ async def test_a_malformed_station_is_listed_and_the_others_go_on(database_url: 
     async with Simulator(world(), weather=odd()) as simulator:
         async with spoilt(simulator, spoil) as urls:
             report = await Settle(urls, database_url, START, END, NOW)()
-        assert report.failed == {"IEM CLI KMDW 2025": "IEM CLI KMDW 2025: the answer is no JSON: <html>oops</html>"}
+        assert report.failed == {"IEM CLI KMDW 2025": "IEM CLI KMDW 2025: the answer is not JSON: <html>oops</html>"}
         assert not report.complete
         assert {city.city: city.sources for city in report.cities} == {city.key: {"CLI": 20} for city in SIX}
         simulator.weather.stats.reset()

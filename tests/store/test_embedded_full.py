@@ -20,14 +20,14 @@ from kalshi_ingest.store.embedded_trouble import failure, last_words, strangers
 from tests import postgres
 from tests.store.embedded_users import FAST
 
-_only_root = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("mount") is None, reason="only root can mount a disk of its own"
-)
+_only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 
 
 @contextmanager
 def small_disk(size: str) -> Iterator[Path]:
     """A disk of its own, in memory, for a `with` block."""
+    if shutil.which("mount") is None:
+        pytest.skip("there is no mount here")
     with postgres.scratch_dir() as place:
         mounted = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={size},mode=711", "tmpfs", str(place)], check=False

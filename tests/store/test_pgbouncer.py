@@ -44,9 +44,11 @@ async def pooler(url: str, mode: str) -> AsyncIterator[str]:
         )
         settings.chmod(0o644)
         assert PROGRAM is not None
-        process = await asyncio.create_subprocess_exec(
-            PROGRAM, "-q", str(settings), user=account.uid if os.geteuid() == 0 else None, stderr=-3
-        )
+        log = place / "pgbouncer.log"
+        with log.open("wb") as said:
+            process = await asyncio.create_subprocess_exec(
+                PROGRAM, str(settings), user=account.uid if os.geteuid() == 0 else None, stdout=said, stderr=said
+            )
         try:
             while process.returncode is None:
                 try:
@@ -56,9 +58,12 @@ async def pooler(url: str, mode: str) -> AsyncIterator[str]:
                     continue
                 writer.close()
                 break
+            else:
+                pytest.fail(f"PgBouncer ended with {process.returncode}: {log.read_text()}")
             yield f"postgresql://postgres@127.0.0.1:{port}{parts.path}"
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()
 
 

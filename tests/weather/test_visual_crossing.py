@@ -133,7 +133,7 @@ async def test_stations_are_kept_as_named(stations: Any, read: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda _: web.Response(text="<html>"), "no JSON"),
+        (lambda _: web.Response(text="<html>"), "not JSON"),
         (lambda _: web.Response(text="{}"), "days"),
         (lambda _: web.Response(text="[]"), "documented shape"),
         (timeline(minute(datetimeEpoch="noon")), "datetimeEpoch"),

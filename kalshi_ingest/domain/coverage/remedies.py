@@ -1,12 +1,14 @@
 """What closes the holes of a report: few commands over few ranges of dates."""
 
 import shlex
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import chain
 
-from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report, Subject
+from kalshi_ingest.domain.coverage.findings import Finding, Level, Remedy, Report, Subject
 
 _COMMANDS = {
     Remedy.FETCH: "backfill",
@@ -51,32 +53,31 @@ def work_left(report: Report) -> list[Work]:
     subjects = {judged.subject.series_ticker: judged.subject for judged in report.series}
     judged_days = {judged.subject.series_ticker: judged.days for judged in report.series}
     spans: dict[tuple[Remedy, str], list[tuple[date, date]]] = defaultdict(list)
+    by_day: dict[tuple[Remedy, str], dict[date, list[Finding]]] = defaultdict(lambda: defaultdict(list))
     for finding in report.at(Level.HOLE):
-        known = finding.series_ticker in subjects and finding.day and finding.last_day
-        if known and finding.remedy is not None and finding.day and finding.last_day:
+        if finding.remedy is None or finding.day is None or finding.series_ticker not in subjects:
+            continue
+        by_day[finding.remedy, finding.series_ticker][finding.day].append(finding)
+        if finding.last_day:
             spans[finding.remedy, finding.series_ticker].append((finding.day, finding.last_day))
     shared: dict[tuple[Remedy, date, date], list[Subject]] = defaultdict(list)
     markets: dict[tuple[Remedy, date, date], int] = defaultdict(int)
     for (remedy, series), found in spans.items():
         known_days = () if remedy is Remedy.MINUTES_AGAIN else judged_days[series]
+        found_by_day = by_day[remedy, series]
+        days = sorted(found_by_day)
         for start, end in _joined(found, known_days):
             shared[remedy, start, end].append(subjects[series])
-            markets[remedy, start, end] += _markets(report, remedy, series, (start, end))
+            within = days[bisect_left(days, start) : bisect_right(days, end)]
+            markets[remedy, start, end] += _markets(chain.from_iterable(found_by_day[day] for day in within))
     order = [Remedy.REFETCH, Remedy.LOAD, Remedy.SETTLEMENT, Remedy.MINUTES, Remedy.MINUTES_AGAIN, Remedy.FETCH]
     work = [Work(key[0], who, *key[1:], markets[key]) for key, who in shared.items()]
     return sorted(work, key=lambda each: (order.index(each.remedy), each.start, each.end))
 
 
-def _markets(report: Report, remedy: Remedy, series_ticker: str, dates: tuple[date, date]) -> int:
+def _markets(findings: Iterable[Finding]) -> int:
     """Markets that findings name, each once, and those that are missing without a name."""
-    found = [
-        each
-        for each in report.at(Level.HOLE)
-        if each.remedy is remedy
-        and each.series_ticker == series_ticker
-        and each.day
-        and dates[0] <= each.day <= dates[1]
-    ]
+    found = list(findings)
     return len({each.ticker for each in found if each.ticker}) + sum(each.markets for each in found)
 
 

@@ -1,5 +1,6 @@
 """The judgement: a clean database has no hole, and each thing that is broken is found, named, and found alone."""
 
+import time as timing
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -511,3 +512,18 @@ def test_dates_of_another_series_that_nobody_asked_for_are_not_fetched_in_passin
         "kalshi-ingest backfill --start 2025-11-01 --end 2025-11-01",
         "kalshi-ingest backfill --start 2025-11-09 --end 2025-11-09",
     ]
+
+
+def test_what_closes_many_separate_holes_is_found_in_no_time() -> None:
+    judged = report(clean())
+    day = date(1990, 1, 1)
+    holes = [
+        Finding(Level.HOLE, "", "chicago", CHICAGO, at, at, "", Remedy.MINUTES_AGAIN, ticker=ticker, markets=1)
+        for at in (day + 2 * ONE * n for n in range(4_000))
+        for ticker in ("A", "A", "B")
+    ]
+    began = timing.process_time()
+    work = work_left(replace(judged, findings=holes))
+    assert timing.process_time() - began < 2
+    assert [each.start for each in work] == [day + 2 * ONE * n for n in range(4_000)]
+    assert {each.markets for each in work} == {5}
