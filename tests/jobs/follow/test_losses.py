@@ -129,6 +129,9 @@ async def test_maintenance_is_waited_for(status: int, database_url: str) -> None
         assert service.state.losses["database"] == 0
         service.state.database_seen_at = math.inf  # nobody watches it here
         await service.until(lambda: service.state.not_ready() == [])  # nothing trades, nothing is missed
+        service.state.stale_after = 0.0
+        assert service.state.not_ready() == [], "however long it lasts"
+        service.state.stale_after = None
         if status == 503:  # a late standby took over
             await fetch(database_url, "delete from commit_fences")
             await service.until(lambda: "chicago: not up to date yet" in service.state.not_ready())
