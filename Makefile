@@ -15,8 +15,9 @@ help:  ## this list
 demo: $(VENV)/run  ## simulated exchange, embedded PostgreSQL, backfill and its proof, offline, within a minute
 	$(BIN)/kalshi-ingest demo
 
-test: check  ## every check and every test but the long ones
-	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 || true  # compiles the tests once, not once a worker
+test: $(VENV)/dev  ## every check and every test but the long ones
+	@# Collecting compiles the tests, which each worker would do for itself; the checks leave a core idle meanwhile.
+	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (about an hour)
