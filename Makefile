@@ -20,8 +20,8 @@ test: $(VENV)/dev  ## every check and every test but the long ones
 	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
-test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (about an hour)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m long --timeout 3600
+test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (half an hour)
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m long --timeout 3600
 
 check: $(VENV)/dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
