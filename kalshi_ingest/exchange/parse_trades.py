@@ -54,7 +54,8 @@ class TradeParser:
                 if row["created_time"] != created:
                     created = row["created_time"]
                     created_us = microseconds(created)
-                side = _SIDES[row.get("taker_outcome_side") or row["taker_side"]]
+                taker = row.get("taker_outcome_side")
+                side = _SIDES[row["taker_side"] if taker is None else taker]
                 trades.append(_new(Trade, (created_us, trade_id, yes_price, size, side, block)))
         except (BadPayload, KeyError, TypeError, ValueError, AttributeError) as error:
             raise _explained(row, len(trades), ticker, error) from None
@@ -98,7 +99,9 @@ def _explained(row: Any, index: int, ticker: str, error: Exception) -> BadPayloa
             read(row[field])
         except BadPayload as reason:
             return BadPayload(f"{where}: {field}: {reason}")
-    side = row.get("taker_outcome_side") or row.get("taker_side")
+    side = row.get("taker_outcome_side")
+    if side is None:
+        side = row.get("taker_side")
     if not isinstance(side, str) or side not in _SIDES:
         return BadPayload(f"{where}: taker_outcome_side is {side!r:.60}, neither yes nor no")
     yes, no = row["yes_price_dollars"], row["no_price_dollars"]

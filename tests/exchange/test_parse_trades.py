@@ -447,3 +447,9 @@ def test_todays_own_bodies() -> None:
     trades = TradeParser().page(body["trades"], TICKER)
     assert trades[-1] == EXPECTED
     assert [trade.size for trade in trades] == [1171, 156, 312]
+
+
+@pytest.mark.parametrize("side", ["", 0, False, [], {}])
+def test_a_side_of_nothing_does_not_yield_to_the_older_field(side: object) -> None:
+    with pytest.raises(BadPayload, match=f"{TICKER}.*taker_outcome_side"):
+        parsed(row(taker_outcome_side=side, taker_side="no"))

@@ -80,9 +80,7 @@ def varied_world(**changes: Any) -> SyntheticWorld:
     Legacy and new tickers, a market of six pages, a cutoff inside two events' lives, one market without trades
     and one that stays short of its volume.
     """
-    world = SyntheticWorld(WorldConfig(**(_VARIED | changes)))
-    # Answers whose `Date` stands still are taken for copies of a cache, and those that prove something are asked again.
-    world.clock.speed = 1.0
+    world = _living(_VARIED | changes)
     markets = sorted((plain(world, ticker) for ticker in world.market_tickers()), key=lambda market: market.ticker)
     ordinary = [market for market in markets if market.ticker != world.giant_market and not market.plan.wins]
     ordinary[0].plan.quiet, ordinary[0].plan.short = True, False
@@ -158,8 +156,15 @@ def _as_stored(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def small_world(**changes: Any) -> SyntheticWorld:
     """One settled day of Chicago: six markets, one of more than a page, all in the live tier, none odd."""
-    world = SyntheticWorld(WorldConfig(**(_SMALL | changes)))
+    world = _living(_SMALL | changes)
     assert of_size(world, 1_100, 3_000)
+    return world
+
+
+def _living(config: dict[str, Any]) -> SyntheticWorld:
+    """Its time passes: answers whose `Date` stands still are taken for copies of a cache, and asked for again."""
+    world = SyntheticWorld(WorldConfig(**config))
+    world.clock.speed = 1.0
     return world
 
 
