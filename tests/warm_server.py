@@ -36,7 +36,10 @@ def _serve(orders: socket.socket) -> None:
             return
         text = b""
         while missing := LENGTH.unpack(length)[0] - len(text):
-            text += orders.recv(missing)
+            part = orders.recv(missing)
+            if not part:  # whoever gave the order has ended
+                return
+            text += part
         if os.fork() == 0:
             orders.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

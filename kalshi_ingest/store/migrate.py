@@ -29,6 +29,9 @@ OLDEST_SERVER = 15
 LONGEST = 7 * 86400.0
 """Seconds that waiting for another program's migration, and a migration itself, may take."""
 
+_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+"""Server-side limits, often set for a role, that would cut a migration or the wait for another one."""
+
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _TRANSACTION_WORD = re.compile(
     r"^\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK)(?:\s+(?:WORK|TRANSACTION))?\s*;", re.I | re.M
@@ -211,12 +214,10 @@ async def _explained(connection: asyncpg.Connection) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _only_one(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Hold the migration lock, with no limit on waiting for a lock; both end with the block.
-
-    `store.connecting` has switched off the other limits of the session.
-    """
-    limit = await connection.fetchval("SELECT current_setting('lock_timeout')")
-    await connection.execute("SET lock_timeout = 0")
+    """Hold the migration lock, with the session's time limits off; both end with the block."""
+    limits = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in _LIMITS}
+    for name in limits:
+        await connection.execute("SELECT set_config($1, '0', false)", name)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY, timeout=LONGEST)
         try:
@@ -226,4 +227,5 @@ async def _only_one(connection: asyncpg.Connection) -> AsyncIterator[None]:
                 await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
     finally:
         if not connection.is_closed():
-            await connection.execute("SELECT set_config('lock_timeout', $1, false)", limit)
+            for name, value in limits.items():
+                await connection.execute("SELECT set_config($1, $2, false)", name, value)

@@ -134,8 +134,9 @@ async def test_two_at_once(empty_database_url: str, tmp_path: Path) -> None:
     async def run() -> list[str]:
         connection = await asyncpg.connect(empty_database_url)
         try:
-            await connection.execute("SET lock_timeout = 100")
+            await connection.execute("SET statement_timeout = 100; SET lock_timeout = 100")
             applied = await migrate(connection, files)
+            assert await connection.fetchval("SHOW statement_timeout") == "100ms"
             assert await connection.fetchval("SHOW lock_timeout") == "100ms"
             return applied
         finally:
