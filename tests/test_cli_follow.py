@@ -87,6 +87,15 @@ async def until_ready(known: dict[str, str], *, ready: bool = True) -> None:
     await until(is_so)
 
 
+async def until_caught_up(known: dict[str, str]) -> None:
+    """Until all is proved; the service is ready before that, as soon as the markets that trade are current."""
+
+    async def is_so() -> bool:
+        return 'kalshi_ingest_phase{phase="following"} 1.0' in (await asked(known, "/metrics"))[1]
+
+    await until(is_so)
+
+
 async def stopped(process: asyncio.subprocess.Process) -> Ended:
     """Told to stop with SIGTERM: its end, which comes soon."""
     process.send_signal(signal.SIGTERM)
@@ -102,11 +111,7 @@ async def test_it_follows_until_it_is_told_to_stop(exchange: Simulator, database
         status, page = await asked(known, "/")
         assert status == 200
         assert "Chicago" in page
-
-        async def is_following() -> bool:
-            return 'kalshi_ingest_phase{phase="following"} 1.0' in (await asked(known, "/metrics"))[1]
-
-        await until(is_following)  # ready comes first, when the last market is confirmed
+        await until_caught_up(known)
         result = await stopped(process)
     assert result.code == 0, result.err
     assert "Traceback" not in result.err
@@ -136,7 +141,7 @@ async def test_a_stop_under_load_loses_nothing_that_was_acknowledged(exchange: S
 async def test_a_start_goes_on_from_where_a_kill_left_it(exchange: Simulator, database_url: str) -> None:
     known = settings(exchange, database_url)
     async with following(known, "--start", "2026-06-08") as process:
-        await until_ready(known)
+        await until_caught_up(known)
         process.kill()
         await process.wait()
     exchange.stats.reset()

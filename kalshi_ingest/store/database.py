@@ -66,7 +66,8 @@ class Database:
         self._locks = SeriesLocks()
         self._migrations: Sequence[migrate.Migration] | None = None
         """What the schema has to be made of; None: nobody has asked yet."""
-        self._aborted = False
+        self._ended = False
+        """Whether it is closed or given up, so that work still under way must not connect again."""
         self._name = ""
         """Of the session, as the server knows it."""
         self._fence: Fence | None = None
@@ -74,20 +75,25 @@ class Database:
     async def open(self, patience: float = 3.0) -> None:
         """Connect; `Unusable` when address or rights are wrong, `OutOfReach` when nobody answers."""
         self._connection = await self._connect(patience, first=True)
-        self._ready = True
+        self._ready, self._ended = True, False
 
     async def close(self) -> None:
         """Close the connection, which gives its locks back."""
+        self._ended = True
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if not self._turn.locked():
-            with suppress(*FAILURES):
-                if self._fence is not None:
-                    await asyncio.wait_for(self._fence.close(connection), 1)
-                await connection.close(timeout=1)
-                return
-        give_up(connection, self._url, self._name)
+        closed = False
+        try:
+            if not self._turn.locked():
+                with suppress(*FAILURES):
+                    if self._fence is not None:
+                        await asyncio.wait_for(self._fence.close(connection), 1)
+                    await connection.close(timeout=1)
+                    closed = True
+        finally:
+            if not closed:  # a cancelled close counts too: nobody else has this connection
+                give_up(connection, self._url, self._name)
 
     async def require_current(self) -> None:
         """Raise `DatabaseUnusable` unless the schema is this program's own, now and after each loss.
@@ -100,7 +106,7 @@ class Database:
 
     def abort(self) -> None:
         """Give up a connection that hangs, for good: what is under way fails at once and is undone by the server."""
-        self._aborted = True
+        self._ended = True
         if self._connection is not None:
             give_up(self._connection, self._url, self._name)
 
@@ -225,7 +231,8 @@ class Database:
         if is_cancelled():  # the loss came while a cancelled statement was undone
             self._drop()
             raise asyncio.CancelledError from error
-        if self._aborted:
+        if self._ended:
+            self._drop()
             raise DatabaseAway("the database did not answer in time") from error
         kind = await kind_on(self._connection, error)
         if not self._ready:
@@ -265,12 +272,18 @@ class Database:
             return self._connection
         deadline = asyncio.get_running_loop().time() + self._patience
         self._ready = False
+        self._require_not_ended()
         connection = self._connection = await self._connect(self._patience)
+        self._require_not_ended()
         if self._migrations is not None:
             await migrate.require(connection, self._migrations)
         await self._locks.take_again(connection, deadline)
         self._ready = True
         return connection
+
+    def _require_not_ended(self) -> None:
+        if self._ended:
+            raise DatabaseAway("the database connection is closed")
 
     async def _connect(self, patience: float, *, first: bool = False) -> asyncpg.Connection:
         lock_seconds = self._patience or LOCK_SECONDS

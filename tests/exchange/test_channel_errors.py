@@ -128,7 +128,7 @@ def test_a_connection_given_up_is_not_waited_for(play: Callable[..., Any]) -> No
     async def scene(stage: Stage) -> None:
         await stage.in_step()
         stage.wanted.add("B")
-        await stage.until(lambda: len(stage.exchange.connections) == 2, seconds=4)
+        await stage.until(lambda: len(stage.exchange.connections) >= 2, seconds=4)
 
     play(scene, prepare=lambda exchange: setattr(exchange, "rule", rule))
 
@@ -142,7 +142,7 @@ def test_a_command_that_is_never_answered_is_made_by_connecting_again(play: Call
         if verb == "add_markets":
             await stage.in_step()
             stage.wanted.add("B")
-        await stage.until(lambda: len(stage.exchange.connections) == 2, seconds=ANSWER_SECONDS + 5)
+        await stage.until(lambda: len(stage.exchange.connections) >= 2, seconds=ANSWER_SECONDS + 5)
 
     play(scene, prepare=refusing(verb, silent))
 

@@ -185,6 +185,45 @@ async def test_a_cancelled_statement_stays_cancelled_when_the_connection_goes(da
     await database.close()
 
 
+@pytest.mark.parametrize("method", ["run", "repeat"])
+async def test_work_under_way_at_a_close_does_not_connect_again(method: str, database_url: str) -> None:
+    database = Database(database_url)
+    await database.open()
+    begun = asyncio.Event()
+
+    async def work(connection: asyncpg.Connection) -> None:
+        begun.set()
+        await connection.execute("select pg_sleep(60)")
+
+    working = asyncio.create_task(getattr(database, method)(work))
+    await begun.wait()
+    await database.close()
+    with pytest.raises(DatabaseAway):
+        await working
+    assert not database.connected
+
+
+async def test_a_close_that_is_cancelled_ends_the_session_all_the_same(database_url: str) -> None:
+    async def itself(connection: asyncpg.Connection) -> asyncpg.Connection:
+        return connection
+
+    database = Database(database_url)
+    await database.open()
+    await database.fence()
+    connection = await database.alone(itself)
+    other = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute("lock table commit_fences in access exclusive mode")  # the close deletes its row there
+        closing = asyncio.create_task(database.close())
+        while not await other.fetchval("select count(*) from pg_locks where not granted"):
+            await asyncio.sleep(0.01)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert connection.is_closed()
+    await other.close()
+
+
 def test_lock_keys_are_signed_and_apart() -> None:
     keys = {lock_key(f"KXHIGH{number}") for number in range(1_000)}
     assert len(keys) == 1_000
