@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: none of them is to keep one worker busy while the other has nothing left to do."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _blame_leaks_on_their_file() -> Iterator[None]:
+    """What nobody closed is an error when it is collected, which may otherwise be in a test of another file."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,14 @@ from urllib.parse import SplitResult, unquote, unquote_plus, urlsplit
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
 
-_SECRET = re.compile("password|passwd|secret|token")
+_SECRET = re.compile("password|passwd|secret|token|scram")
 """In the name of a parameter: every user of the machine can read command lines, so its value does not go there."""
+_KNOWN = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+"""Parameters with a secret that libpq knows, whose names it compares as they are written."""
 _UNREADABLE = (
     "the database's address cannot be read: write :, /, @, ? and # inside a password as %3A, %2F, %40, %3F and %23"
 )
+_UNKNOWN = f"psql does not know one of the secrets in the database's address: it knows {', '.join(_KNOWN)}"
 _SERVICE = "kalshi-ingest"
 
 
@@ -46,16 +49,19 @@ def psql(url: str, words: Sequence[str]) -> int:
 def without_secrets(url: str) -> tuple[str, dict[str, str]]:
     """The address without its secrets, and these by the names that libpq gives them.
 
-    Raises `Unusable` for an address with a character in it that should be percent-encoded: a part of a password might
-    be taken for another part of the address.
+    Raises `Unusable` for a secret that libpq does not know, and for an address with a character in it that should be
+    percent-encoded: a part of a password might be taken for another part of the address.
     """
     parts = _parts(url)
     secrets: dict[str, str] = {}
     kept: list[str] = []
     for pair in parts.query.split("&") if parts.query else []:
         name, _, value = pair.partition("=")
-        if _SECRET.search(unquote_plus(name).lower()):
-            secrets[unquote_plus(name)] = unquote_plus(value)
+        name = unquote_plus(name)
+        if _SECRET.search(name.lower()):
+            if name not in _KNOWN:
+                raise Unusable(_UNKNOWN)  # not the name itself, which may be half a password
+            secrets[name] = unquote_plus(value)
         else:
             kept.append(pair)
     if parts.password:  # it counts more than one in the query, as everywhere in this program

@@ -54,6 +54,13 @@ def test_a_password_that_may_be_taken_for_something_else_is_refused(url: str) ->
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["PASSWORD", "Password", "token"])
+def test_a_secret_that_psql_does_not_know_is_refused(name: str) -> None:
+    with pytest.raises(Unusable, match=r"does not know one of the secrets .*: it knows password") as refused:
+        without_secrets(f"postgresql://u@h/d?{name}={SECRET}")
+    assert SECRET not in str(refused.value)
+
+
 async def test_no_process_shows_it(database_url: str) -> None:
     """Every command line of the machine, while psql runs with a password and a key's password in its query."""
     parts = urlsplit(database_url)
