@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -148,9 +149,33 @@ def remove_leftovers() -> None:
         except FileNotFoundError:
             continue
         if found.st_uid == os.geteuid() and time.time() - found.st_mtime > 60:
-            held = [*path.glob(_IN_USE), *path.glob("**/postgresql-[0-9][0-9].users")]
-            if not any(_is_locked(file) for file in held):
-                _remove(path)
+            _remove_unless_used(path)
+
+
+def _remove_unless_used(path: Path) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError), _locked_directory(path) as is_ours:
+        if is_ours and not any(_is_locked(file) for file in _files(path, _IN_USE, "postgresql-[0-9][0-9].users")):
+            _remove(path)
+
+
+@contextmanager
+def _locked_directory(path: Path) -> Iterator[bool]:
+    """Whether this process is the only one that is about to remove it, as long as the block runs."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield _is_free(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files(path: Path, *patterns: str) -> list[Path]:
+    """The files below with such names; what vanishes meanwhile is passed over, which `Path.glob` does not do."""
+    return [
+        Path(folder, name)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if any(fnmatch(name, pattern) for pattern in patterns)
+    ]
 
 
 def postgres_processes(data_dir: Path) -> list[str]:
@@ -166,8 +191,7 @@ def fastest_place() -> Path:
 
 
 def _remove(path: Path) -> None:
-    for pid_file in path.glob("**/postgresql-[0-9][0-9]/postmaster.pid"):
-        pgdata = pid_file.parent
+    for pgdata in (file.parent for file in _files(path, "postmaster.pid")):
         embedded.stop(pgdata.parent, version=int(pgdata.name.rpartition("-")[2]))
     shutil.rmtree(path, ignore_errors=True)
 
@@ -175,9 +199,15 @@ def _remove(path: Path) -> None:
 def _is_locked(path: Path) -> bool:
     try:
         with path.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not _is_free(file.fileno())
     except FileNotFoundError:
         return False
-    return False
+
+
+def _is_free(descriptor: int) -> bool:
+    """Whether nobody has locked this file; from now on this process has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

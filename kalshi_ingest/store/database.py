@@ -272,18 +272,14 @@ class Database:
             return self._connection
         deadline = asyncio.get_running_loop().time() + self._patience
         self._ready = False
-        self._require_not_ended()
         connection = self._connection = await self._connect(self._patience)
-        self._require_not_ended()
+        if self._ended:
+            raise DatabaseAway("the database connection is closed")
         if self._migrations is not None:
             await migrate.require(connection, self._migrations)
         await self._locks.take_again(connection, deadline)
         self._ready = True
         return connection
-
-    def _require_not_ended(self) -> None:
-        if self._ended:
-            raise DatabaseAway("the database connection is closed")
 
     async def _connect(self, patience: float, *, first: bool = False) -> asyncpg.Connection:
         lock_seconds = self._patience or LOCK_SECONDS

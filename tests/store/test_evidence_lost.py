@@ -65,11 +65,8 @@ async def test_a_database_that_takes_long_is_read_to_its_end(
 
 async def test_it_ends_with_its_patience(database_url: str) -> None:
     reading = asyncio.create_task(read(database_url, patience=0.2))
-
-    async def end_all() -> None:
+    async with asyncio.timeout(COMES):
         while not reading.done():
             await fetch(database_url, postgres.END_SESSIONS)
-
-    async with asyncio.timeout(COMES):
-        with pytest.raises(DatabaseAway):
-            await asyncio.gather(reading, end_all())
+    with pytest.raises(DatabaseAway):
+        await reading

@@ -47,12 +47,12 @@ async def test_behind_a_cache_nothing_is_claimed_that_a_copy_cannot_prove(databa
 async def test_behind_a_cache_no_candle_is_closed_by_an_older_copy(database_url: str) -> None:
     world = LivingWorld(OPENS + timedelta(hours=2, seconds=50))
     world.add(trade_row(TICKERS[0], after(0, 10), 1))
+    world.clock.speed = 1.0
     async with (
         serving(world, limits=Limits(cache_seconds=CACHE_SECONDS)) as simulator,
         following(simulator.url, database_url) as service,
     ):
         await service.up_to_date()
-        world.clock.speed = 1.0
         period = "select min(period_end) from candles where period_minutes = 1"
         while (ended := (await fetch(database_url, period))[0][0]) is None:
             assert not service.task.done()

@@ -49,7 +49,7 @@ async def test_a_database_that_is_killed_and_comes_back(mortal: tuple[DatabaseSe
     server, url = mortal
     world = LivingWorld(after())
     world.add(trade_row(TICKER, after(-5), 1))
-    rhythm = replace(QUICK, database_silence=3.5)
+    rhythm = replace(QUICK, database_silence=6)
     async with serving(world) as simulator, following(simulator.url, url, rhythm=rhythm) as service:
         watching = asyncio.create_task(watch(service.state, url, RecentPace()))
         await service.up_to_date()

@@ -13,8 +13,6 @@ import pytest
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.state import Phase
-from kalshi_ingest.service.pace import RecentPace
-from kalshi_ingest.service.pulse import watch
 from kalshi_ingest.store.embedded_restart import start_again
 from tests.jobs.follow.following import QUICK, TICKER, LivingWorld, after, following, serving
 from tests.jobs.follow.mortals import database_server
@@ -45,9 +43,7 @@ async def test_a_database_that_is_lost_is_started_again_by_the_service() -> None
             serving(world) as simulator,
             following(simulator.url, url, rhythm=rhythm, revive=revive) as service,
         ):
-            watching = asyncio.create_task(watch(service.state, url, RecentPace()))
             await service.up_to_date()
-            await service.until(lambda: service.state.database_seen_at is not None)
             assert revived == 0
             server.kill()
             world.add(trade_row(TICKER, after(-4), 2))
@@ -57,8 +53,6 @@ async def test_a_database_that_is_lost_is_started_again_by_the_service() -> None
             await service.until_rows(url, _TRADES, [(2,)])
             await assert_holds_all(url, world.rows)
             assert (revived, service.state.faults) == (3, 1)
-            watching.cancel()
-            await asyncio.wait([watching])
 
 
 async def test_neither_the_exchange_nor_a_fault_is_a_reason(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
