@@ -1,6 +1,7 @@
 """What machines ask the service: alive, ready, measured; and what nobody may do to it."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -64,15 +65,11 @@ async def test_not_ready_says_why(session: aiohttp.ClientSession) -> None:
     state.phase = Phase.CATCHING_UP
     async with serving(state, NOBODY, "127.0.0.1", 0) as url, session.get(f"{url}/readyz") as answer:
         assert answer.status == 503
-        assert await answer.json() == {
-            "ready": False,
-            "reasons": [
-                "the database does not answer",
-                "chicago: not up to date yet",
-                "miami: 4000 s old, more than 3600 s",
-            ],
-            "phase": "catching up",
-        }
+        told = await answer.json()
+    *reasons, miami = told.pop("reasons")
+    assert told == {"ready": False, "phase": "catching up"}
+    assert reasons == ["the database does not answer", "chicago: not up to date yet"]
+    assert re.fullmatch(r"miami: 4\d{3} s old, more than 3600 s", miami)
 
 
 async def test_answers_are_quick_while_the_database_hangs(session: aiohttp.ClientSession) -> None:

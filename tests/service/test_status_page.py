@@ -1,5 +1,6 @@
 """The status page as a person gets it: with a full, an empty and no database, and with hostile words in it."""
 
+import re
 from base64 import b64encode
 from datetime import timedelta
 from hashlib import sha256
@@ -162,7 +163,7 @@ async def test_stale_cities_and_failures_are_told_with_their_reasons(database_ur
     state.series["KXHIGHMIA"].failed = {f"KXHIGHMIA-25JUL20-B{n}.5": f"reason {n}" for n in range(7)}
     state.errands = {"minutes": ErrandState(None, None, "nobody answers")}
     page = await _page(state, database_url)
-    assert "Not ready: chicago: 9000 s old, more than 3600" in page.words
+    assert re.search(r"Not ready: chicago: 9\d{3} s old, more than 3600", page.words)
     assert "✕ stale" in page.words
     assert "7 things failing, tried again by itself: KXHIGHMIA-25JUL20-B0.5 reason 0" in page.words
     assert "and 2 more" in page.words
