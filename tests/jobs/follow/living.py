@@ -11,6 +11,7 @@ from random import Random
 
 import asyncpg
 
+from kalshi_ingest.clocks import steady
 from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
@@ -18,6 +19,7 @@ from kalshi_ingest.simulator import Limits, Maintenance, Simulator, SyntheticWor
 from kalshi_ingest.simulator.faults import Faults
 from tests.jobs.follow.mortals import DatabaseServer, Service
 from tests.jobs.harness import fetch
+from tests.patience import COMES
 
 _HEAD_START = timedelta(days=2, hours=6)
 """The service is started late, so that it begins with a gap to close."""
@@ -331,10 +333,12 @@ class Life:
         """Time stands still: whatever is left is done, without another start."""
         expected = len(self.simulator.world.entries(None))
         query = "select count(*) filter (where state = 'complete') from checkpoints"
-        deadline = asyncio.get_running_loop().time() + 60
+        before, since = -1, steady()
         while (complete := (await fetch(self.database_url, query))[0][0]) < expected:
             assert not self.service.has_ended, self.service.said()
-            assert asyncio.get_running_loop().time() < deadline, await self._left(expected - complete)
+            if complete != before:
+                before, since = complete, steady()
+            assert steady() < since + COMES, await self._left(expected - complete)
             await asyncio.sleep(0.2)
 
     async def _left(self, number: int) -> str:
