@@ -4,6 +4,7 @@ Form: NWS directive 10-1004, and the recorded reports. Times inside the report a
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -21,13 +22,26 @@ _ISSUED = re.compile(rf"^.{{0,40}}\b(?:MON|TUE|WED|THU|FRI|SAT|SUN)[A-Z]*,?\s+{_
 _CLIMATE_DATE = re.compile(rf"CLIMATE\s+SUMMARY\s+FOR\s+{_DATE}")
 _AS_OF = re.compile(r"\bVALID\b[^.]{0,40}?\bAS\s+OF\b")
 _CORRECTED = re.compile(r"\bCORRECT(?:ION|ED)\b")
-_TEMPERATURE = re.compile(r"^[ \t]*TEMPERATURE[ \t]*\(.*$", re.MULTILINE)
+_TEMPERATURE = re.compile(r"^[ \t]*TEMPERATURE[ \t]*(?:\(.*)?$", re.MULTILINE)
 _NEXT_BLOCK = re.compile(r"^[ \t]*(?:PRECIPITATION|SNOWFALL|DEGREE|WIND|\.{10,}|THE )", re.MULTILINE)
+_TODAY = re.compile(r"^[ \t]*TODAY[ \t]*$", re.MULTILINE)
+_ANY_MAXIMUM = re.compile(r"^[ \t]*MAX", re.MULTILINE)
 _MAXIMUM = re.compile(
-    r"^[ \t]*MAXIMUM[ \t]+(?:(?P<value>-?\d{1,3})(?P<record>R?)|MM)(?=\s|$)"
+    r"^[ \t]*MAXIMUM[ \t]+(?:(?P<value>[-+]?\d{1,3})(?P<marks>(?:[ \t]?(?:\([RE]\)|[RE]))*)|MM?)(?=\s|$)"
     r"(?:[ \t]+(?P<hour>\d{1,2}?):?(?P<minute>\d{2})[ \t]+(?P<half>AM|PM)\b)?",
     re.MULTILINE,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What can be told of a text that may be garbled; None for each part that cannot be read."""
+
+    product_id: str | None
+    pil: str | None
+    issued_at: datetime | None
+    climate_date: date | None
+    says_as_of: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +56,13 @@ class CliReport:
     """UTC, to the minute, from the WMO heading."""
     climate_date: date
     maximum_f: int | None
-    """Maximum, whole °F; None: reported as missing (MM)."""
+    """Maximum, whole °F; None: reported as missing (M, MM), or not reached yet in a report of the morning."""
     maximum_at: time | None
     """When it was reached, local standard time; None: not said."""
     is_record: bool
     """The value carries the R of a record set or tied."""
+    is_estimate: bool
+    """The value carries the E of an estimate."""
     is_correction: bool
     says_as_of: bool
     """The heading says that it is valid as of some hour of its day: a partial report."""
@@ -60,31 +76,41 @@ def parse_cli(text: str) -> CliReport:
     if wmo is None or pil is None:
         raise BadPayload("the WMO heading cannot be read")
     issued_at = _issue_time(wmo, heading)
+    says_as_of = bool(_AS_OF.search(heading))
     maximum = _MAXIMUM.search(block)
-    if maximum is None:
+    if maximum is None and (_ANY_MAXIMUM.search(block) or not (says_as_of or _TODAY.search(block))):
         raise BadPayload("the maximum cannot be read")
-    value = None if maximum["value"] is None else int(maximum["value"])
+    value = None if maximum is None or maximum["value"] is None else int(maximum["value"])
     if value is not None and not LOWEST_F <= value <= HIGHEST_F:
         raise BadPayload(f"the maximum {value} °F is impossible")
+    marks = "" if maximum is None else maximum["marks"] or ""
     return CliReport(
         product_id=wmo.product_id(issued_at, pil[1]),
         pil=pil[1],
         issued_at=issued_at,
         climate_date=_climate_date(heading),
         maximum_f=value,
-        maximum_at=_time(maximum),
-        is_record=bool(maximum["record"]),
+        maximum_at=None if maximum is None else _time(maximum),
+        is_record="R" in marks,
+        is_estimate="E" in marks,
         is_correction=bool(_CORRECTED.search(heading)) or (wmo.suffix or "").startswith("CC"),
-        says_as_of=bool(_AS_OF.search(heading)),
+        says_as_of=says_as_of,
     )
 
 
-def climate_date_of(text: str) -> date | None:
-    """The climate date of a text that may be garbled otherwise; None when it cannot be read."""
-    try:
-        return _climate_date(text.replace("\r", "").upper())
-    except BadPayload:
-        return None
+def outline(text: str) -> Outline:
+    """What a text that `parse_cli` refuses tells of itself all the same."""
+    text = text.replace("\r", "").upper()
+    start = _TEMPERATURE.search(text)
+    heading = text[: start.start()] if start else text
+    wmo, pil = wmo_heading(heading), _PIL.search(heading)
+    issued_at = climate_date = None
+    with suppress(BadPayload):
+        issued_at = None if wmo is None else _issue_time(wmo, heading)
+    with suppress(BadPayload):
+        climate_date = _climate_date(heading)
+    product_id = wmo.product_id(issued_at, pil[1]) if wmo and pil and issued_at else None
+    return Outline(product_id, pil and pil[1], issued_at, climate_date, bool(_AS_OF.search(heading)))
 
 
 def finality(city: City, day: date, issued_at: datetime, says_as_of: bool | None = None) -> tuple[bool, str | None]:

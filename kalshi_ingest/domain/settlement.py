@@ -52,9 +52,14 @@ class Observation:
     """UTC."""
     is_full_day: bool
     tmax_f: Decimal | None
-    """°F; None: reported as missing."""
+    """°F; None: reported as missing; with a flag: a text that could not be read."""
     flag: str | None = None
     """What tells against it."""
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it stands for a full-day report of which is only known that it was issued."""
+        return self.source is Source.CLI and self.is_full_day and self.tmax_f is None and self.flag is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +96,19 @@ def settle(observations: Iterable[Observation]) -> Settlement:
 
     Precedence: first full-day CLI that states a value (only a text can prove to be the first), any full-day CLI, CF6,
     IEM_CF6, GHCND that passed its quality check; and while there is none of these, the newest partial CLI, CF6 or
-    IEM_CF6, as preliminary.
+    IEM_CF6, as preliminary. Where a text that may have been the first cannot be read, none is proved to be, and the
+    earliest value that is known counts.
     """
     told = sorted(_without_copies(list(observations)), key=_age)
     full = {source: [o for o in told if o.source is source and o.is_full_day and _counts(o)] for source in Source}
     part = {source: [o for o in told if o.source is source and not o.is_full_day and _counts(o)] for source in Source}
     newest = {source: (full[source] or part[source])[-1] for source in Source if full[source] or part[source]}
     first = next((o for o in full[Source.CLI] if o.payload_sha256 is None), None)
-    chosen = first or next((full[source][-1] for source in _SETTLING if full[source]), None)
+    unread = [o for o in told if o.is_unread and (first is None or o.issued_at is None or _age(o) < _age(first))]
+    if unread:
+        first = None
+    earliest = full[Source.CLI][0] if unread and full[Source.CLI] else None
+    chosen = first or earliest or next((full[source][-1] for source in _SETTLING if full[source]), None)
     preliminary = chosen is None
     if chosen is None:
         chosen = next((part[source][-1] for source in _PRELIMINARY if part[source]), None)
@@ -118,7 +128,7 @@ def settle(observations: Iterable[Observation]) -> Settlement:
         tmax_twc_f=_degrees(newest.get(Source.TWC)),
         tmax_vc_f=newest[Source.VC].tmax_f if Source.VC in newest else None,
         conflict=None if differs == 0 else "note" if differs == 1 else "warning",
-        note=_note(told, full, None if preliminary else chosen),
+        note=_note(told, full, None if preliminary else chosen, unread=bool(unread)),
         n_sources=len(stated),
     )
 
@@ -134,7 +144,7 @@ _PRELIMINARY = (Source.CLI, Source.CF6, Source.IEM_CF6)
 
 def _without_copies(observations: Sequence[Observation]) -> list[Observation]:
     """Leave out what a service made of a report whose own text is here: the text knows whether it is partial."""
-    texts = {(o.source, o.issued_at) for o in observations if o.payload_sha256 is None}
+    texts = {(o.source, o.issued_at) for o in observations if o.payload_sha256 is None and not o.is_unread}
     return [o for o in observations if o.payload_sha256 is None or (o.source, o.issued_at) not in texts]
 
 
@@ -156,7 +166,13 @@ def _degrees(observation: Observation | None) -> int | None:
     return int((observation.tmax_f + Decimal("0.5")).to_integral_value(ROUND_FLOOR))
 
 
-def _note(told: Sequence[Observation], full: dict[Source, list[Observation]], chosen: Observation | None) -> str | None:
+def _note(
+    told: Sequence[Observation],
+    full: dict[Source, list[Observation]],
+    chosen: Observation | None,
+    *,
+    unread: bool,
+) -> str | None:
     """What a reader should know of the day, in words."""
     notes = []
     reports = [value for o in full[Source.CLI] if (value := _degrees(o)) is not None]
@@ -165,7 +181,9 @@ def _note(told: Sequence[Observation], full: dict[Source, list[Observation]], ch
         notes.append(f"CLI corrected: {', then '.join(map(str, changes))}")
     if chosen is not None and chosen.source is not Source.CLI:
         notes.append(f"no full-day CLI states a maximum: filled from {chosen.source}")
-    if chosen is not None and chosen.source is Source.CLI and chosen.payload_sha256 is not None:
+    if chosen is not None and chosen.source is Source.CLI and unread:
+        notes.append("a full-day CLI could not be read: whether this was the first is not known")
+    elif chosen is not None and chosen.source is Source.CLI and chosen.payload_sha256 is not None:
         notes.append("no text of a full-day CLI is held: whether this was the first is not known")
     notes += sorted({f"{o.source}: {o.flag}" for o in told if o.flag is not None})
     return "; ".join(notes) or None

@@ -159,7 +159,8 @@ class SettlementJob:
         self, answers: Sequence[Answer], reported: Sequence[Reported], asked: Sequence[date]
     ) -> dict[date, str]:
         """Days that lack a full-day value because what came for them, or may have been for them, could not be read."""
-        whole = {each.observation.date_local for each in reported if each.observation.is_full_day}
+        told = [each.observation for each in reported]
+        whole = {each.date_local for each in told if each.is_full_day and not each.is_unread}
         found: dict[date, str] = {}
         for each in (part for answer in answers for part in answer.unreadable):
             if each.line not in self.unreadable:  # a form is about many days

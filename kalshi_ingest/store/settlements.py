@@ -28,6 +28,14 @@ on conflict (loc_id, date_local, source, product_id, payload_sha256) do update s
 where held.payload_sha256 is null and held.raw is distinct from excluded.raw
 """
 
+# Rows for reports that could not be read. Asked again, the source sends the report anew, perhaps readable now.
+_FORGET_UNREAD = """
+delete from wx.settlement_obs
+where loc_id = $1 and source = $2 and date_local = any($3::date[])
+    and source = 'CLI' and is_full_day and tmax_f is null and flag is not null
+returning date_local
+"""
+
 _OBSERVATIONS = """
 select loc_id, date_local, source, product_id, payload_sha256, issued_at, retrieved_at, is_full_day, tmax_f, flag
 from wx.settlement_obs where loc_id = $1 and date_local = any($2::date[])
@@ -108,12 +116,15 @@ async def store(connection: asyncpg.Connection, reported: Sequence[Reported], po
     different halves of what is known.
     """
     await connection.execute(_LOCK, _LOCK_CLASS, lock_key(polled.loc_id))
+    answered = [day for day, error in polled.errors.items() if error is None]
+    forgotten = await connection.fetch(_FORGET_UNREAD, polled.loc_id, polled.source, answered)
     once = {_key(each.observation): each for each in reported}  # an answer may hold a report twice
     columns = list(zip(*((*astuple(each.observation), each.raw) for each in once.values()), strict=True))
     if columns:
         await connection.execute(_APPEND, *columns)
     days = {each.observation.date_local for each in reported}
-    await _settle_anew(connection, polled.loc_id, sorted(days), now)
+    unread = {row["date_local"] for row in forgotten}
+    await _settle_anew(connection, polled.loc_id, sorted(days | unread), now)
     asked = sorted(polled.errors)
     errors = [polled.errors[day] for day in asked]
     states = [

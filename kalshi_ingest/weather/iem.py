@@ -3,6 +3,7 @@
 Facts: IEM's documentation and published source. A row is checked against the request: station, and year or day.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -12,9 +13,11 @@ from typing import Any
 
 import orjson
 
+from kalshi_ingest.domain.calendar import climate_day_of
 from kalshi_ingest.domain.cf6_report import month_of, parse_cf6
 from kalshi_ingest.domain.cities import City
-from kalshi_ingest.domain.cli_report import climate_date_of, finality, parse_cli
+from kalshi_ingest.domain.cli_report import finality, outline, parse_cli
+from kalshi_ingest.domain.plausible import LONGEST_TEXT
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.weather.client import Service, first_words
@@ -35,6 +38,7 @@ REQUESTS_PER_SECOND = 1.0
 MOST_TEXTS = 9999
 """IEM refuses a higher limit; an answer with as many is cut."""
 
+_ESTIMATE = "the maximum is marked as an estimate (E)"
 _PRODUCT = re.compile(r"(\d{12})-[A-Z]{4}-[A-Z]{4}\d{2}-[A-Z0-9]{6}(?:-[A-Z]{3})?")
 _END_OF_TEXT = re.compile(r"[\001\003]")
 
@@ -67,12 +71,16 @@ async def cli_day(service: Service, cities: list[City], day: date, now: datetime
 async def cli_texts(service: Service, city: City, start: datetime, end: datetime, now: datetime) -> Answer:
     """Every issuance of the city's daily climate report between two UTC times, read by us."""
     answer = Answer()
+    unread: list[Reported] = []
     for text in await _texts(service, city.station.cli_pil, start, end):
         try:
             answer.reports.append(_from_text(city, text, now))
         except BadPayload as error:
             line = _unread(city.station.cli_pil, error, text)
-            answer.unreadable.append(Unreadable(city.station.loc_id, climate_date_of(text), line))
+            answer.unreadable.append(Unreadable(city.station.loc_id, outline(text).climate_date, line))
+            unread += _unread_report(city, text, error, now)
+    read = {each.observation.product_id for each in answer.reports}
+    answer.reports += [each for each in unread if each.observation.product_id not in read]
     return answer
 
 
@@ -112,6 +120,7 @@ def _from_text(city: City, text: str, now: datetime) -> Reported:
         raise BadPayload(f"{city.station.cli_pil} was asked for, {report.pil} came")
     check_issued(city, report.climate_date, report.issued_at, now)
     full_day, flag = finality(city, report.climate_date, report.issued_at, report.says_as_of)
+    flags = [each for each in (flag, _ESTIMATE if report.is_estimate else None) if each]
     maximum = None if report.maximum_f is None else Decimal(report.maximum_f)
     observation = Observation(
         city.station.loc_id,
@@ -123,9 +132,38 @@ def _from_text(city: City, text: str, now: datetime) -> Reported:
         now,
         full_day,
         maximum,
-        flag,
+        "; ".join(flags) or None,
     )
     return Reported(observation, orjson.dumps(text).decode())
+
+
+def _unread_report(city: City, text: str, error: BadPayload, now: datetime) -> list[Reported]:
+    """That a full-day report was issued which nobody here can read: a later one is then not known to be the first.
+
+    Without a climate date it is about the day that ended last before it was issued. What cannot be told apart from a
+    report of the whole day counts as one.
+    """
+    told = outline(text)
+    issued_at, product_id = told.issued_at, told.product_id
+    day = told.climate_date
+    if day is None and issued_at is not None:
+        day = climate_day_of(city, issued_at) - timedelta(days=1)
+    if day is None or told.pil not in (None, city.station.cli_pil) or told.says_as_of:
+        return []
+    if issued_at is not None:
+        try:
+            check_issued(city, day, issued_at, now)
+        except BadPayload:
+            issued_at = product_id = None
+    if issued_at is not None and not finality(city, day, issued_at)[0]:
+        return []
+    raw = orjson.dumps(text[:LONGEST_TEXT]).decode()
+    sha256 = None if product_id else hashlib.sha256(raw.encode()).hexdigest()
+    flag = f"{product_id or 'a text without a readable issue time'}: {error}"
+    observation = Observation(
+        city.station.loc_id, day, Source.CLI, product_id, sha256, issued_at, now, True, None, flag
+    )
+    return [Reported(observation, raw)]
 
 
 def _from_form(city: City, text: str, now: datetime) -> list[Reported]:

@@ -1,5 +1,6 @@
 """The text of the daily climate report: every recorded one, and what they do not show."""
 
+import re
 from datetime import UTC, date, datetime, time
 
 import pytest
@@ -8,8 +9,8 @@ from kalshi_ingest.domain.cities import CITIES, City, find_city
 from kalshi_ingest.domain.cli_report import (
     AS_OF_AFTER_THE_DAY,
     NO_AS_OF_DURING_THE_DAY,
-    climate_date_of,
     finality,
+    outline,
     parse_cli,
 )
 from kalshi_ingest.errors import BadPayload
@@ -57,6 +58,27 @@ def test_every_recorded_report() -> None:
             full,
         )
     assert found == _RECORDED
+
+
+@needs_recorded
+def test_every_recorded_report_with_each_mark() -> None:
+    """A mark after the number changes neither number nor time; without the line a report of today has no value yet."""
+    assert RECORDED is not None
+    for path in sorted((RECORDED / "cli").glob("*.txt")):
+        issued = path.read_text()
+        plain = parse_cli(issued)
+        for mark in ("R", "E", "(E)", "(R)", "RE", "R(E)", " R", " (E)"):
+            marked = parse_cli(re.sub(r"(MAXIMUM +\d+)R? {0,4}", rf"\1{mark} ", issued, count=1))
+            assert (marked.maximum_f, marked.maximum_at) == (plain.maximum_f, plain.maximum_at)
+            assert (marked.is_record, marked.is_estimate) == ("R" in mark, "E" in mark)
+        for missing in ("M", "MM"):
+            assert parse_cli(re.sub(r"MAXIMUM +\d+R?", f"MAXIMUM {missing} ", issued, count=1)).maximum_f is None
+        without = re.sub(r"^ +MAXIMUM +\d.*\n", "", issued, count=1, flags=re.MULTILINE)
+        if plain.says_as_of:
+            assert parse_cli(without).maximum_f is None
+        else:
+            with pytest.raises(BadPayload, match="the maximum cannot be read"):
+                parse_cli(without)
 
 
 def text(**parts: str) -> str:
@@ -111,11 +133,33 @@ $$
         ("  MAXIMUM          0  12:00 PM  40    1936", 0, time(12, 0), False),
         ("  MAXIMUM         71  11:59 PM  40    1936", 71, time(23, 59), False),
         ("  MAXIMUM         71     MM    106    1936", 71, None, False),
+        ("  MAXIMUM          M     M     106    1936  85", None, None, False),
+        ("  MAXIMUM          M", None, None, False),
+        ("  MAXIMUM         57(E)  3:55 PM  83    1929", 57, time(15, 55), False),
+        ("  MAXIMUM         57E    3:55 PM  83    1929", 57, time(15, 55), False),
+        ("  MAXIMUM         57 (E) 3:55 PM  83    1929", 57, time(15, 55), False),
+        ("  MAXIMUM         -5(E)", -5, None, False),
+        ("  MAXIMUM        103RE   2:47 PM 103    1901", 103, time(14, 47), True),
+        ("  MAXIMUM        103R(E) 2:47 PM 103    1901", 103, time(14, 47), True),
+        ("  MAXIMUM        103(R)  2:47 PM 103    1901", 103, time(14, 47), True),
+        ("  MAXIMUM        103 R   2:47 PM 103    1901", 103, time(14, 47), True),
     ],
 )
 def test_the_line_of_the_maximum(line: str, value: int | None, at: time | None, record: bool) -> None:
     report = parse_cli(text(maximum=line))
     assert (report.maximum_f, report.maximum_at, report.is_record) == (value, at, record)
+    assert report.is_estimate == ("E" in line.split("MAXIMUM")[1])
+
+
+@pytest.mark.parametrize("block", ["TEMPERATURE (F)", "TEMPERATURE"])
+def test_a_report_of_the_morning_may_have_no_maximum_yet(block: str) -> None:
+    """A report of the day so far may leave the line out; one of the whole day that does is garbled."""
+    morning = text(maximum="", valid="VALID TODAY AS OF 0600 AM LOCAL TIME.").replace("TEMPERATURE (F)", block, 1)
+    assert parse_cli(morning).maximum_f is None
+    unheaded = text(maximum="").replace(" YESTERDAY", " TODAY", 1)
+    assert (parse_cli(unheaded).maximum_f, parse_cli(unheaded).says_as_of) == (None, False)
+    with pytest.raises(BadPayload, match="the maximum cannot be read"):
+        parse_cli(text(maximum="  MAX?             89   2:56 PM", valid="VALID TODAY AS OF 0600 AM LOCAL TIME."))
 
 
 def test_dates_in_other_spellings() -> None:
@@ -168,6 +212,9 @@ def test_two_tests_of_finality_and_what_becomes_of_a_disagreement(city: str, end
     ("broken", "named"),
     [
         (text(maximum="  MAXIMUM         8x   2:56 PM"), "the maximum cannot be read"),
+        (text(maximum="  MAXIMUM         89?  2:56 PM"), "the maximum cannot be read"),
+        (text(maximum="  MAXIMUM         89(Q) 2:56 PM"), "the maximum cannot be read"),
+        (text(maximum="  MAXIMUM          E   2:56 PM"), "the maximum cannot be read"),
         (text(maximum=""), "the maximum cannot be read"),
         (text(maximum="  MAXIMUM        489   2:56 PM"), "489 °F is impossible"),
         (text(wmo="CDUS43 KLOT"), "WMO heading cannot be read"),
@@ -187,6 +234,14 @@ def test_what_cannot_be_read_is_named(broken: str, named: str) -> None:
         parse_cli(broken)
 
 
-def test_the_day_of_a_garbled_report() -> None:
-    assert climate_date_of(text(maximum="  MAXIMUM  ??")) == date(2026, 7, 8)
-    assert climate_date_of("nothing") is None
+def test_what_a_garbled_report_tells_all_the_same() -> None:
+    whole = outline(text(maximum="  MAXIMUM  ??"))
+    assert whole.climate_date == date(2026, 7, 8)
+    assert (whole.product_id, whole.pil) == ("202607090634-KLOT-CDUS43-CLIMDW", "CLIMDW")
+    assert (whole.issued_at, whole.says_as_of) == (datetime(2026, 7, 9, 6, 34, tzinfo=UTC), False)
+    assert outline(text(headline="...?...", valid="VALID AS OF 0400 PM")).says_as_of
+    assert outline(text(headline="...?...")).climate_date is None
+    dateless = outline(text(issued="soon"))
+    assert (dateless.issued_at, dateless.product_id, dateless.climate_date) == (None, None, date(2026, 7, 8))
+    nothing = outline("nothing")
+    assert (nothing.pil, nothing.climate_date, nothing.product_id) == (None, None, None)

@@ -100,6 +100,42 @@ def test_a_filled_gap_and_a_first_that_is_not_known_say_so() -> None:
     assert settle([ROW]).tmax_cli_first_f is None
 
 
+UNREAD = cli(None, 1.0, flag="202505080700-KLOT-CDUS43-CLIMDW: the maximum cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("others", "final"),
+    [
+        ([cli(84, 3)], 84),
+        ([cli(84, 3), cli(83, 5)], 84),
+        ([told(Source.CLI, 86, 1), cli(84, 3)], 86),
+        ([told(Source.CLI, 84, 3)], 84),
+    ],
+)
+@pytest.mark.parametrize("unread", [UNREAD, replace(UNREAD, issued_at=None, product_id=None, payload_sha256="x")])
+def test_after_a_text_that_cannot_be_read_none_is_the_first(
+    unread: Observation, others: list[Observation], final: int
+) -> None:
+    """What IEM read in the same report counts before a later text, but only our own reading proves a first."""
+    settled = settle([unread, *others, GHCND])
+    assert (settled.tmax_final_f, settled.source, settled.is_preliminary) == (final, "CLI", False)
+    assert settled.tmax_cli_first_f is None
+    assert "could not be read: whether this was the first is not known" in (settled.note or "")
+    assert "the maximum cannot be read" in (settled.note or "")
+
+
+def test_a_correction_that_cannot_be_read_leaves_the_first() -> None:
+    settled = settle([cli(86, 0.5), UNREAD])
+    assert (settled.tmax_final_f, settled.tmax_cli_first_f) == (86, 86)
+    assert "not known" not in (settled.note or "")
+    assert settle([UNREAD, IEM_CF6]).note == (
+        "no full-day CLI states a maximum: filled from IEM_CF6; "
+        "CLI: 202505080700-KLOT-CDUS43-CLIMDW: the maximum cannot be read"
+    )
+    partial = replace(UNREAD, is_full_day=False)
+    assert settle([partial, cli(86, 3)]).tmax_cli_first_f == 86
+
+
 def test_halves_are_rounded_up() -> None:
     assert [settle([told(Source.GHCND, t, None)]).tmax_ghcnd_f for t in ("64.5", "64.4", "-0.5", "-1.5")] == [
         *(65, 64),

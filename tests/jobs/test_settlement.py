@@ -1,6 +1,7 @@
 """`weather settlement` against the simulated services: few requests, right values, every planted fault handled."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -314,6 +315,37 @@ async def test_a_garbled_text_is_listed_and_its_day_settled_by_the_rest(database
     assert "whether this was the first is not known" in held["note"]
     details = await fetch(database_url, "select details from ingestion_log where series_ticker = 'KXHIGHCHI'")
     assert line[:40] in details[0][0]
+
+
+async def test_after_a_report_that_cannot_be_read_a_correction_is_not_the_first(database_url: str) -> None:
+    """The markets settle on the first: a later value that silently took its place would be a wrong label."""
+    day = START + timedelta(days=3)
+
+    def spoil(request: web.Request, body: bytes) -> bytes:
+        """The first full-day text has a mark that nobody knows; of IEM's rows only the newest, the correction."""
+        texts = body.decode("latin-1").split("\001")
+        named = f"CLIMATE SUMMARY FOR {day:%B} {day.day} {day.year}".upper()
+        wanted = [t for t in texts if named in t and "YESTERDAY" in t and "CORRECTION" not in t]
+        marked = [re.sub(r"(MAXIMUM +-?\d+) ", r"\1?", t, count=1) if t in wanted else t for t in texts]
+        return "\001".join(marked).encode("latin-1")
+
+    async with Simulator(world(), weather=odd(a=(day, "correction:-5"))) as simulator:
+        first = truth(simulator, day)
+        async with spoilt(simulator, spoil) as urls:
+            report = await Settle(urls, database_url, START, END, NOW, cities=[KMDW])()
+            assert report.complete
+            assert len(report.unreadable) == 1
+            held = await row(database_url, day)
+            assert (held["tmax_cli_first_f"], held["tmax_final_f"]) == (None, first - 5)
+            assert "could not be read: whether this was the first is not known" in held["note"]
+        # Another source alone, later, does not make it the first; a readable answer does.
+        await fetch(database_url, "delete from wx.settlement_poll where source = 'GHCND'")
+        await Settle(simulator.weather_urls, database_url, START, END, NOW, cities=[KMDW])()
+        assert (await row(database_url, day))["tmax_cli_first_f"] is None
+        await Settle(simulator.weather_urls, database_url, START, END, NOW, cities=[KMDW], again=True)()
+    held = await row(database_url, day)
+    assert (held["tmax_cli_first_f"], held["tmax_final_f"]) == (first, first)
+    assert "not be read" not in held["note"]
 
 
 async def test_days_of_garbled_forms_are_asked_for_again(database_url: str) -> None:

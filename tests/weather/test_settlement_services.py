@@ -146,6 +146,47 @@ async def test_texts_are_read_one_by_one() -> None:
     assert "CLIMDW was asked for, CLIORD came" in answer.unreadable[1].line
 
 
+async def test_marks_of_the_service() -> None:
+    estimate, missing = TEXT.replace("71  ", "71(E)"), TEXT.replace("80634", "80734").replace("71  ", " M  ")
+    answer, _ = await texts(estimate, missing)
+    assert not answer.unreadable
+    told = [each.observation for each in answer.reports]
+    assert [(each.tmax_f, each.is_full_day) for each in told] == [(Decimal(71), True), (None, True)]
+    assert [each.flag for each in told] == ["the maximum is marked as an estimate (E)", None]
+    assert not any(each.is_unread for each in told)
+
+
+@pytest.mark.parametrize(
+    ("change", "product"),
+    [
+        (("  71  ", "  7?  "), "202505080634-KLOT-CDUS43-CLIMDW"),
+        (("MAY 7 2025", "MAY 7 20?5"), "202505080634-KLOT-CDUS43-CLIMDW"),
+        (("THU MAY 08", "THE MAY 08"), None),
+        (("CDUS43 KLOT 080634", "CDUS43 KLOT"), None),
+    ],
+)
+async def test_a_full_day_report_that_cannot_be_read_is_remembered(change: tuple[str, str], product: str) -> None:
+    answer, _ = await texts(TEXT.replace(*change))
+    (reported,) = answer.reports
+    told = reported.observation
+    assert told.is_unread
+    assert (told.date_local, told.product_id, told.payload_sha256 is None) == (DAY, product, product is not None)
+    assert orjson.loads(reported.raw) == TEXT.replace(*change)
+    assert len(answer.unreadable) == 1
+
+
+async def test_a_partial_or_another_stations_report_that_cannot_be_read_is_not() -> None:
+    garbled = TEXT.replace("  71  ", "  7?  ")
+    others = (
+        garbled.replace("080634", "072134").replace("THU MAY 08", "WED MAY 07"),
+        garbled.replace("MAY 7 2025...", "MAY 7 2025...\nVALID TODAY AS OF 0400 PM LOCAL TIME."),
+        TEXT.replace("CLIMDW", "CLIORD"),
+        "nothing at all",
+    )
+    answer, _ = await texts(*others)
+    assert (answer.reports, len(answer.unreadable)) == ([], 4)
+
+
 async def test_no_text_and_too_many() -> None:
     none = await ask(b"ERROR: Could not Find: CLIMDW", lambda s: iem.cli_texts(s, CHICAGO, NOW, NOW, NOW))
     assert none[0] == Answer()
