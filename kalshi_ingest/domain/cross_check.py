@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from kalshi_ingest.domain.settlement import Settlement
+from kalshi_ingest.domain.settlement import Settlement, Source
 
 TWC_SINCE = date(2026, 8, 14)
 """From this event date on The Weather Company states the settling number, before it the National Weather Service."""
@@ -16,10 +16,18 @@ _NUMBER = re.compile(r"\s*(-?\d{1,4}(?:\.\d{1,6})?)(?![\d.])")
 
 
 class Verdict(StrEnum):
-    """Whether the official maximum lies in the bin that paid."""
+    """Which of the official numbers lies in the bin that paid."""
 
     AGREE = "agree"
+    """The first full-day report and the latest."""
+    FIRST_ONLY = "first only"
+    """The first, as the rules want; it was corrected out of the bin afterwards."""
+    LATEST_ONLY = "latest only"
+    """A correction, not the first."""
     DISAGREE = "disagree"
+    """Neither, though the National Weather Service states the settling number."""
+    SOURCE_NOT_HELD = "source not held"
+    """Neither, and The Weather Company, which nothing here reads, states the settling number: nobody's error."""
     CANNOT_TELL = "cannot tell"
 
 
@@ -56,13 +64,13 @@ class CrossCheck:
     verdict: Verdict
     official_f: int | None
     latest_f: int | None
-    """Newest CLI, corrections included."""
+    """Newest CLI, corrections included; the official maximum where another source fills the day."""
     expiration_f: Decimal | None
     """The number that the exchange says it settled on; None: it does not say."""
     paid: str | None
     """Ticker of the market that paid."""
     reason: str | None
-    """Why they disagree, likely, or why it cannot be told. None: they agree."""
+    """Why they differ, likely, or why it cannot be told. None: they agree."""
 
     @property
     def values_differ(self) -> bool:
@@ -83,7 +91,8 @@ def cross_check(
     """Compare one settled event, of which `paid` are the markets that settled yes, with its climate day."""
     winner = paid[0] if len(paid) == 1 else None
     official = None if settlement is None or settlement.is_preliminary else settlement.tmax_final_f
-    latest = None if settlement is None else settlement.tmax_cli_f
+    # Where another source fills the day, the newest CLI that is held is a partial one.
+    latest = settlement.tmax_cli_f if settlement is not None and settlement.source is Source.CLI else official
     expiration = _leading_number(next((m.expiration_value for m in paid if m.expiration_value), None))
     inside = None if winner is None or official is None else in_bin(winner, official)
     verdict, reason = Verdict.CANNOT_TELL, None
@@ -93,10 +102,11 @@ def cross_check(
         reason = "no full-day maximum is held"
     elif inside is None:
         reason = f"the strikes of {winner.ticker} are not known"
-    elif inside:
-        verdict = Verdict.AGREE
     else:
-        verdict, reason = Verdict.DISAGREE, _likely(winner, event_date, official, latest)
+        latest_inside = inside if latest is None else in_bin(winner, latest)
+        verdict = _verdict(inside, latest_inside, settled_by_twc=_settled_by_twc(winner, event_date))
+        first_known = settlement is not None and settlement.tmax_cli_first_f is not None
+        reason = _reason(verdict, official, latest, first_known=first_known)
     ticker = None if winner is None else winner.ticker
     return CrossCheck(event_ticker, event_date, verdict, official, latest, expiration, ticker, reason)
 
@@ -115,14 +125,33 @@ def in_bin(market: PaidMarket, degrees: int) -> bool | None:
             return None
 
 
-def _likely(winner: PaidMarket, event_date: date, official: int, latest: int | None) -> str:
-    if latest is not None and latest != official:
-        if in_bin(winner, latest):
+def _settled_by_twc(winner: PaidMarket, event_date: date) -> bool:
+    return event_date >= TWC_SINCE or "Weather Company" in (winner.authority or "")
+
+
+def _verdict(first: bool, latest: bool | None, *, settled_by_twc: bool) -> Verdict:
+    if first:
+        return Verdict.AGREE if latest else Verdict.FIRST_ONLY
+    if latest:
+        return Verdict.LATEST_ONLY
+    return Verdict.SOURCE_NOT_HELD if settled_by_twc else Verdict.DISAGREE
+
+
+def _reason(verdict: Verdict, official: int, latest: int | None, *, first_known: bool) -> str | None:
+    match verdict:
+        case Verdict.AGREE:
+            return None
+        case Verdict.FIRST_ONLY:
+            return f"the latest report says {latest}"
+        case Verdict.LATEST_ONLY:
             return f"it paid on a correction: the first full-day report says {official}, the latest {latest}"
-        return f"the report was corrected ({official}, then {latest}), and it paid on neither"
-    if event_date >= TWC_SINCE or "Weather Company" in (winner.authority or ""):
-        return "settled by The Weather Company, which may hold another number than the report"
-    return "unknown"
+    if latest is not None and latest != official:
+        both = f"the report was corrected ({official}, then {latest}), and it paid on neither"
+    else:
+        both = "" if first_known else "whether this was the first full-day report is not known"
+    twc = "settled by The Weather Company, whose number is not held"
+    parts = [part for part in (both, twc if verdict is Verdict.SOURCE_NOT_HELD else "") if part]
+    return "; ".join(parts) or "unknown"
 
 
 def _leading_number(text: str | None) -> Decimal | None:

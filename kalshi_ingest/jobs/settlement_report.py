@@ -10,7 +10,15 @@ from kalshi_ingest.domain.cross_check import CrossCheck, SettledEvent, Verdict, 
 from kalshi_ingest.domain.settlement import Settlement, is_due
 
 _LISTED = 20
-_COLUMNS = ("days", "full day", "preliminary", "missing", "pending", "agree", "disagree", "cannot tell", "conflicts")
+_COLUMNS = ("days", "full day", "preliminary", "missing", "pending")
+_LISTS = {
+    Verdict.DISAGREE: "disagree with the bin that paid",
+    Verdict.LATEST_ONLY: "paid on a correction, not on the first full-day report",
+    Verdict.FIRST_ONLY: "paid on the first full-day report, corrected out of the bin afterwards",
+    Verdict.SOURCE_NOT_HELD: "settled by The Weather Company, which is not read here, in another bin than the reports'",
+}
+_ALWAYS = (Verdict.AGREE, Verdict.DISAGREE, Verdict.CANNOT_TELL)
+"""Verdicts with a column of their own even where no event has them."""
 
 
 @dataclass(slots=True)
@@ -63,19 +71,18 @@ class SettlementReport:
 
     def as_text(self) -> str:
         """For a person: a table, and the first twenty of each list."""
-        rows = [("city", *_COLUMNS, "sources"), *(_row(each) for each in self.cities)]
+        found = {check.verdict for each in self.cities for check in each.checks}
+        verdicts = [each for each in Verdict if each in _ALWAYS or each in found]
+        header = ("city", *_COLUMNS, *map(str, verdicts), "conflicts", "sources")
+        rows = [header, *(_row(each, verdicts) for each in self.cities)]
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines += _listed("missing", [f"{c.city} {day}" for c in self.cities for day in c.missing])
         lines += _listed("preliminary only", [f"{c.city} {day}" for c in self.cities for day in c.preliminary])
         checks = [(c.city, check) for c in self.cities for check in c.checks]
-        odd = [
-            f"{city} {check.event_date}: {check.text}" for city, check in checks if check.verdict is Verdict.DISAGREE
-        ]
-        lines += _listed("disagree with the bin that paid", odd)
-        other = [
-            f"{c} {k.event_date}: {k.text}" for c, k in checks if k.verdict is not Verdict.DISAGREE and k.values_differ
-        ]
+        for verdict, words in _LISTS.items():
+            lines += _listed(words, [f"{c} {k.event_date}: {k.text}" for c, k in checks if k.verdict is verdict])
+        other = [f"{c} {k.event_date}: {k.text}" for c, k in checks if k.verdict not in _LISTS and k.values_differ]
         lines += _listed("settled on another number in the same bin", other)
         lines += _listed("failed", [f"{what}: {why}" for what, why in self.failed.items()])
         lines += _listed("not readable", self.unreadable)
@@ -122,10 +129,10 @@ def _count(report: CityReport, day: date, settlement: Settlement | None, *, due:
         report.missing.append(day)
 
 
-def _row(report: CityReport) -> tuple[str, ...]:
+def _row(report: CityReport, columns: Sequence[Verdict]) -> tuple[str, ...]:
     verdicts = report.verdicts()
     counts = (report.days, report.full_day, len(report.preliminary), len(report.missing), report.pending)
-    checked = tuple(verdicts[verdict] for verdict in Verdict)
+    checked = tuple(verdicts[verdict] for verdict in columns)
     sources = ", ".join(f"{name} {count:,}" for name, count in report.sources.most_common())
     numbers = (*counts, *checked, len(report.conflicts))
     return report.city, *(f"{number:,}" for number in numbers), sources
@@ -150,12 +157,19 @@ def _as_dict(report: CityReport) -> dict[str, object]:
         "sources": dict(sorted(report.sources.items())),
         "conflicts": {str(day): conflict for day, conflict in report.conflicts.items()},
         "verdicts": {str(verdict): verdicts[verdict] for verdict in Verdict},
-        "disagreements": [_check(each) for each in report.checks if each.verdict is Verdict.DISAGREE],
-        "cannot_tell": [_check(each) for each in report.checks if each.verdict is Verdict.CANNOT_TELL],
+        "disagreements": _checks(report, Verdict.DISAGREE),
+        "first_only": _checks(report, Verdict.FIRST_ONLY),
+        "latest_only": _checks(report, Verdict.LATEST_ONLY),
+        "source_not_held": _checks(report, Verdict.SOURCE_NOT_HELD),
+        "cannot_tell": _checks(report, Verdict.CANNOT_TELL),
         "other_number_same_bin": [
             _check(each) for each in report.checks if each.verdict is Verdict.AGREE and each.values_differ
         ],
     }
+
+
+def _checks(report: CityReport, verdict: Verdict) -> list[dict[str, object]]:
+    return [_check(each) for each in report.checks if each.verdict is verdict]
 
 
 def _check(check: CrossCheck) -> dict[str, object]:

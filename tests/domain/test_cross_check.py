@@ -11,6 +11,7 @@ from kalshi_ingest.domain.cross_check import PaidMarket, Verdict, cross_check, i
 from kalshi_ingest.domain.settlement import Settlement, Source, settle
 
 DAY = date(2025, 5, 7)
+TWC_DAY = date(2026, 8, 14)
 BETWEEN = PaidMarket("KXHIGHMIA-25MAY07-B86.5", "between", Decimal(86), Decimal(87), "87.00")
 LESS = PaidMarket("KXHIGHMIA-25MAY07-T80", "less", None, Decimal(80), None)
 GREATER = PaidMarket("KXHIGHMIA-25MAY07-T88", "greater", Decimal(88), None, "")
@@ -41,23 +42,63 @@ def test_agreement_and_another_number_in_the_same_bin() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paid", "final", "latest", "day", "reason"),
+    ("paid", "final", "latest", "day", "verdict", "reason"),
     [
-        (BETWEEN, 84, 84, DAY, "unknown"),
-        (BETWEEN, 84, 86, DAY, "paid on a correction: the first full-day report says 84, the latest 86"),
-        (BETWEEN, 84, 90, DAY, r"corrected \(84, then 90\), and it paid on neither"),
-        (BETWEEN, 84, 84, date(2026, 8, 14), "The Weather Company"),
-        (BETWEEN, 84, 84, date(2026, 8, 13), "unknown"),
-        (replace(BETWEEN, authority="The Weather Company"), 84, 84, DAY, "The Weather Company"),
+        (BETWEEN, 84, 84, DAY, Verdict.DISAGREE, "^unknown$"),
+        (BETWEEN, 86, 90, DAY, Verdict.FIRST_ONLY, "^the latest report says 90$"),
+        (BETWEEN, 86, 90, TWC_DAY, Verdict.FIRST_ONLY, "^the latest report says 90$"),
+        (BETWEEN, 84, 86, DAY, Verdict.LATEST_ONLY, "a correction: the first full-day report says 84, the latest 86"),
+        (BETWEEN, 84, 86, TWC_DAY, Verdict.LATEST_ONLY, "a correction: the first"),
+        (BETWEEN, 84, 90, DAY, Verdict.DISAGREE, r"corrected \(84, then 90\), and it paid on neither$"),
+        (
+            BETWEEN,
+            84,
+            90,
+            TWC_DAY,
+            Verdict.SOURCE_NOT_HELD,
+            r"corrected \(84, then 90\), and .*; settled by The Weather",
+        ),
+        (
+            BETWEEN,
+            84,
+            84,
+            TWC_DAY,
+            Verdict.SOURCE_NOT_HELD,
+            "^settled by The Weather Company, whose number is not held",
+        ),
+        (BETWEEN, 84, 84, date(2026, 8, 13), Verdict.DISAGREE, "^unknown$"),
+        (
+            replace(BETWEEN, authority="The Weather Company"),
+            84,
+            84,
+            DAY,
+            Verdict.SOURCE_NOT_HELD,
+            "The Weather Company",
+        ),
     ],
 )
-def test_disagreement_has_both_numbers_and_the_likely_reason(
-    paid: PaidMarket, final: int, latest: int, day: date, reason: str
+def test_the_winner_is_compared_with_the_first_and_the_latest_report(
+    paid: PaidMarket, final: int, latest: int, day: date, verdict: Verdict, reason: str
 ) -> None:
+    """A difference where The Weather Company settles is nobody's error: its number is not read."""
     check = cross_check("E", day, [paid], held(final, latest))
-    assert (check.verdict, check.official_f, check.latest_f) == (Verdict.DISAGREE, final, latest)
+    assert (check.verdict, check.official_f, check.latest_f) == (verdict, final, latest)
     assert check.expiration_f == 87
     assert re.search(reason, check.reason or "")
+
+
+def test_a_partial_report_beside_a_filled_day_is_not_the_latest() -> None:
+    filled = replace(held(86), source=Source.CF6, tmax_cli_f=80, tmax_cli_first_f=None)
+    check = cross_check("E", DAY, [BETWEEN], filled)
+    assert (check.verdict, check.latest_f) == (Verdict.AGREE, 86)
+
+
+def test_a_first_report_that_is_not_known_is_said() -> None:
+    check = cross_check("E", DAY, [BETWEEN], replace(held(84), tmax_cli_first_f=None))
+    assert (check.verdict, check.reason) == (
+        Verdict.DISAGREE,
+        "whether this was the first full-day report is not known",
+    )
 
 
 @pytest.mark.parametrize(

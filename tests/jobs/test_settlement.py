@@ -413,11 +413,13 @@ async def test_the_bin_that_paid_is_compared(database_url: str) -> None:
         await Run(simulator.url, database_url, CHICAGO)()
         report = await Settle(simulator.weather_urls, database_url, START, END, NOW, cities=[KMDW])()
     verdicts = {check.event_date: str(check.verdict) for check in report.cities[0].checks}
-    assert verdicts == {START + timedelta(days=n): "agree" for n in range(20)}
+    assert verdicts == {START + timedelta(days=n): "agree" for n in range(20)} | {day: "first only"}
     assert not any(check.values_differ for check in report.cities[0].checks)
     told = report.as_dict()
     assert told["complete"] is True
     assert "chicago  20" in report.as_text()
+    assert "agree  first only  disagree  cannot tell" in report.as_text()
+    assert "corrected out of the bin afterwards (1):" in report.as_text()
 
 
 async def test_a_stop_keeps_what_is_committed(database_url: str) -> None:

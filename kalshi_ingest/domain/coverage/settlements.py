@@ -12,6 +12,12 @@ from kalshi_ingest.domain.evidence import WeatherRows
 from kalshi_ingest.domain.settlement import Settlement, Source, is_due
 
 _NOTHING, _PARTIAL, _PENDING = "missing", "preliminary", "pending"
+_FOUND = {
+    Verdict.DISAGREE: (Level.WARNING, "settlement_disagrees"),
+    Verdict.LATEST_ONLY: (Level.WARNING, "settlement_latest_only"),
+    Verdict.SOURCE_NOT_HELD: (Level.NOTE, "settlement_source_not_held"),
+}
+"""Verdict → level and kind of what is said of the event; the others are only counted."""
 
 
 def check_settlements(subject: Subject, days: Sequence[date], held: WeatherRows, now: datetime) -> Iterator[Finding]:
@@ -30,11 +36,9 @@ def check_settlements(subject: Subject, days: Sequence[date], held: WeatherRows,
         if day not in lacking and settlement is not None and settlement.conflict == "warning":
             yield at_day(subject, (day, day), Level.WARNING, "settlement_conflict", _conflict(settlement))
     for check in _checks(days, held):
-        if check.verdict is Verdict.DISAGREE:
+        if check.verdict in _FOUND:
             where = (subject.label, subject.series_ticker, check.event_date, check.event_date)
-            yield Finding(
-                Level.WARNING, "settlement_disagrees", *where, check.text, None, check.event_ticker, check.paid
-            )
+            yield Finding(*_FOUND[check.verdict], *where, check.text, None, check.event_ticker, check.paid)
 
 
 def settlement_figures(city: City, days: Sequence[date], held: WeatherRows, now: datetime) -> SettlementFigures:
@@ -56,7 +60,10 @@ def settlement_figures(city: City, days: Sequence[date], held: WeatherRows, now:
         days_missing=lacks[_NOTHING],
         days_pending=lacks[_PENDING],
         agree=verdicts[Verdict.AGREE],
+        first_only=verdicts[Verdict.FIRST_ONLY],
+        latest_only=verdicts[Verdict.LATEST_ONLY],
         disagree=verdicts[Verdict.DISAGREE],
+        source_not_held=verdicts[Verdict.SOURCE_NOT_HELD],
         cannot_tell=verdicts[Verdict.CANNOT_TELL],
         conflicts=conflicts["warning"],
         differ_by_one=conflicts["note"],

@@ -11,7 +11,8 @@ Row = tuple[str, Sequence[object]]
 
 SETTLEMENTS = (
     *("full days", "pending", "partial", "CLI", "CF6", "IEM CF6", "GHCND"),
-    *("agree", "disagree", "cannot tell", "apart 2+ °F", "apart 1 °F"),
+    *("agree", "first only", "latest only", "disagree", "source not held", "cannot tell"),
+    *("apart 2+ °F", "apart 1 °F"),
 )
 """Names of the columns; all but the first are left out of the terminal when they hold nothing."""
 
@@ -38,7 +39,8 @@ def _settlements(each: SettlementFigures) -> Sequence[object]:
     return (
         share(each.days_settled, each.days_expected),
         *(each.days_pending, each.days_preliminary, each.cli, each.cf6, each.iem_cf6, each.ghcnd),
-        *(each.agree, each.disagree, each.cannot_tell, each.conflicts, each.differ_by_one),
+        *(each.agree, each.first_only, each.latest_only, each.disagree, each.source_not_held, each.cannot_tell),
+        *(each.conflicts, each.differ_by_one),
     )
 
 

@@ -166,16 +166,47 @@ def test_days_that_have_not_begun_are_not_even_pending() -> None:
 
 def test_a_disagreement_is_a_warning_with_both_numbers_and_the_likely_reason() -> None:
     held = with_weather()
-    held.settlement("chicago", DAY, tmax_final_f=57, tmax_cli_first_f=57, tmax_cli_f=55)
+    held.settlement("chicago", DAY, tmax_final_f=57, tmax_cli_first_f=57, tmax_cli_f=57)
     finding = only(held)
     assert (finding.level, finding.kind, finding.event_ticker) == (W, "settlement_disagrees", EVENT)
+    assert finding.text == f"{WINNER} paid on 55.00 °F, the official maximum is 57 °F (unknown)"
+    judged = report(held)
+    assert judged.complete
+    assert (settlements(judged).agree, settlements(judged).disagree) == (2, 1)
+
+
+def test_an_event_that_paid_on_a_correction_is_a_warning_of_its_own() -> None:
+    held = with_weather()
+    held.settlement("chicago", DAY, tmax_final_f=57, tmax_cli_first_f=57, tmax_cli_f=55)
+    finding = only(held)
+    assert (finding.level, finding.kind, finding.event_ticker) == (W, "settlement_latest_only", EVENT)
     assert finding.text == (
         f"{WINNER} paid on 55.00 °F, the official maximum is 57 °F "
         "(it paid on a correction: the first full-day report says 57, the latest 55)"
     )
-    judged = report(held)
-    assert judged.complete
-    assert (settlements(judged).agree, settlements(judged).disagree) == (2, 1)
+    assert (settlements(report(held)).disagree, settlements(report(held)).latest_only) == (0, 1)
+
+
+def test_a_first_report_that_was_corrected_out_of_the_bin_is_counted() -> None:
+    held = with_weather()
+    held.settlement("chicago", DAY, tmax_cli_f=57)
+    assert report(held).findings == []
+    assert (settlements(report(held)).agree, settlements(report(held)).first_only) == (2, 1)
+
+
+def test_another_number_of_the_weather_company_is_a_note_and_nobodys_error() -> None:
+    """Since August 2026 it states the settling number, which is not read here."""
+    held = with_weather()
+    rows = held.weather["chicago"]
+    paid = [replace(each, paid=tuple(replace(m, authority="The Weather Company") for m in each.paid))
+            for each in rows.paid]  # fmt: skip
+    held.weather["chicago"] = replace(rows, paid=paid)
+    held.settlement("chicago", DAY, tmax_final_f=57, tmax_cli_first_f=57, tmax_cli_f=57)
+    finding = only(held)
+    assert (finding.level, finding.kind) == (Level.NOTE, "settlement_source_not_held")
+    assert "settled by The Weather Company, whose number is not held" in finding.text
+    judged = settlements(report(held))
+    assert (judged.agree, judged.disagree, judged.source_not_held) == (2, 0, 1)
 
 
 def test_only_the_dates_asked_about_are_judged() -> None:

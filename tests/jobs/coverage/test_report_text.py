@@ -74,7 +74,7 @@ def test_weather_that_is_not_whole_shows_what_it_lacks() -> None:
     held = clean()
     held.add_weather(*CITIES)
     held.settlement("chicago", DAY, is_preliminary=True)
-    held.settlement("miami", DAY, tmax_final_f=70)
+    held.settlement("miami", DAY, tmax_final_f=70, tmax_cli_f=70)
     held.minutes("chicago", DAY, state="failed", error="IEM: 503", observed=200, filled=20, missing=68)
     held.minutes("chicago", DAY, observed_held=200, filled_held=20)
     whole = text(held)
