@@ -117,6 +117,8 @@ class MinuteDay:
     """Slots with an observation, counted."""
     filled_held: int
     """Copies, counted."""
+    hourly: bool = False
+    """It consists of hourly reports."""
 
 
 @dataclass(frozen=True, slots=True)

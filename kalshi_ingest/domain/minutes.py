@@ -27,6 +27,11 @@ OLDEST_FILL = timedelta(minutes=60)
 LATE = timedelta(hours=48)
 """A day is fetched anew until so long after its end: readings arrive a day late, corrections later."""
 
+HOURLY_LATE = timedelta(days=14)
+"""The same for a day that is hourly: one-minute readings that lack two days after it came up to two weeks late."""
+
+_FEWEST_SLOTS = SLOTS_A_DAY // 2
+
 FILLED_TOO_OFTEN = 2.0
 """Per cent of a city's expected slots: where this many or more are copies, the observations are too few to trust."""
 
@@ -82,14 +87,30 @@ class DayMinutes:
     """Rows of this day that were refused, by reason: station, sentinel, range, jump, future."""
 
     @property
+    def hourly(self) -> bool:
+        """Whether it consists of hourly reports."""
+        return is_hourly(self.source, self.slots_observed)
+
+    @property
     def slots_missing(self) -> int:
         """Slots with neither."""
         return SLOTS_A_DAY - self.slots_observed - len(self.filled)
 
 
-def is_late(city: City, day: date, moment: datetime) -> bool:
-    """Whether at `moment` the sources have everything of the climate day that they will ever have."""
-    return moment >= climate_day_utc(city, day)[1] + LATE
+def is_hourly(source: str, slots_observed: int) -> bool:
+    """Whether a day, of whose observations most are from `source`, consists of hourly reports.
+
+    METARs come once an hour, and some in between; five-minute reports would fill nearly all of the slots.
+    """
+    return source == IEM_REPORTS and slots_observed < _FEWEST_SLOTS
+
+
+def is_late(city: City, day: date, moment: datetime, *, hourly: bool = False) -> bool:
+    """Whether at `moment` the sources have everything of the climate day that they will ever have.
+
+    `hourly`: what they have consists of hourly reports.
+    """
+    return moment >= climate_day_utc(city, day)[1] + (HOURLY_LATE if hourly else LATE)
 
 
 def minutes_of(

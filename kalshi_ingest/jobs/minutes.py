@@ -85,7 +85,7 @@ async def plan(database: Database, source: Source, asked: Asked, now: datetime) 
         raise Unusable(f"nothing can be observed yet on {asked.start} or later: that lies in the future")
     held = await held_claims(database, asked)
     lacking = {
-        city: [day for day in days if asked.again or not _is_proved(held.get((city.station.loc_id, day)))]
+        city: [day for day in days if asked.again or not _is_proved(city, held.get((city.station.loc_id, day)))]
         for city, days in expected.items()
     }
     lacking = {city: days for city, days in lacking.items() if days}
@@ -223,8 +223,8 @@ class MinuteRun:
 
     async def _store(self, piece: Piece, fetched: Fetched, asked_at: datetime) -> None:
         days = [
-            (minutes, "complete" if is_late(minutes.city, minutes.day, asked_at) else "open")
-            for minutes in fetched.days
+            (each, "complete" if is_late(each.city, each.day, asked_at, hourly=each.hourly) else "open")
+            for each in fetched.days
         ]
 
         async def work(connection: asyncpg.Connection) -> int:
@@ -274,5 +274,7 @@ class MinuteRun:
         await self._database.run(work)
 
 
-def _is_proved(claim: Claim | None) -> bool:
-    return claim is not None and claim.state == "complete"
+def _is_proved(city: City, claim: Claim | None) -> bool:
+    if claim is None or claim.state != "complete":
+        return False
+    return not claim.hourly or is_late(city, claim.date_local, claim.fetched_at, hourly=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kalshi_ingest.domain.calendar import SLOTS_A_DAY
 from kalshi_ingest.domain.cities import City
-from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN
+from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN, HOURLY_LATE
 from kalshi_ingest.jobs.minute_sources import Source
 from kalshi_ingest.jobs.minutes import Plan, Progress, held_claims
 from kalshi_ingest.jobs.tables import table
@@ -56,6 +56,8 @@ class CityMinutes:
     """Days proved complete → slots that stay missing."""
     open: list[date] = field(default_factory=list)
     """Days fetched too early to be complete."""
+    hourly: dict[date, str] = field(default_factory=dict)
+    """Days of hourly reports alone → state; one that is open is so because one-minute readings may still come."""
     failed: list[date] = field(default_factory=list)
     unfetched: list[date] = field(default_factory=list)
 
@@ -109,6 +111,7 @@ class MinutesReport:
                     "requests": each.requests,
                     "days_with_missing_slots": {day.isoformat(): slots for day, slots in each.thin.items()},
                     "days_open": [day.isoformat() for day in each.open],
+                    "days_of_hourly_reports": {day.isoformat(): state for day, state in each.hourly.items()},
                     "days_failed": [day.isoformat() for day in each.failed],
                     "days_not_fetched": [day.isoformat() for day in each.unfetched],
                 }
@@ -142,7 +145,11 @@ class MinutesReport:
         parts += _listed("slots that the source has nothing for", self._thin())
         parts += _listed(
             "fetched before the source could have everything: fetch them again later",
-            [f"{each.city.key} {day}" for each in self.cities for day in each.open],
+            [f"{each.city.key} {day}" for each in self.cities for day in each.open if day not in each.hourly],
+        )
+        parts += _listed(
+            f"hourly reports alone: open for {HOURLY_LATE.days} days, because one-minute readings may still come",
+            [f"{each.city.key} {day}: {state}" for each in self.cities for day, state in each.hourly.items()],
         )
         parts += _listed("failed", [f"{what}: {reason}" for what, reason in self.progress.failed.items()])
         return "\n".join([*parts, "\n" + self._last_line()])
@@ -205,6 +212,8 @@ def _count(found: CityMinutes, day: date, claim: Claim | None) -> None:
     found.filled += claim.slots_filled
     found.missing += claim.slots_missing
     found.rejected += claim.rows_rejected
+    if claim.hourly:
+        found.hourly[day] = claim.state
     if claim.state == "open":
         found.open.append(day)
     elif claim.state == "failed":

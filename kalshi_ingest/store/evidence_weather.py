@@ -63,7 +63,13 @@ async def _minutes(
     held = {(row[0], row[1]): (row[2], row[3]) for row in await connection.fetch(_HELD, loc_ids, *span)}
     return {
         key: MinuteDay(
-            claim.state, claim.slots_observed, claim.slots_filled, claim.slots_missing, claim.error, *held[key]
+            claim.state,
+            claim.slots_observed,
+            claim.slots_filled,
+            claim.slots_missing,
+            claim.error,
+            *held[key],
+            hourly=claim.hourly,
         )
         for key, claim in (await claims(connection, loc_ids, *span)).items()
     }

@@ -8,7 +8,7 @@ from struct import Struct
 import asyncpg
 
 from kalshi_ingest.domain.calendar import climate_day_utc
-from kalshi_ingest.domain.minutes import DayMinutes, Observation
+from kalshi_ingest.domain.minutes import DayMinutes, Observation, is_hourly
 from kalshi_ingest.store.copy import Numerics, binary_copy
 
 _COLUMNS = (
@@ -78,6 +78,11 @@ class Claim:
     rows_rejected: int
     error: str | None
     fetched_at: datetime
+
+    @property
+    def hourly(self) -> bool:
+        """Whether the day consists of hourly reports."""
+        return is_hourly(self.source, self.slots_observed)
 
 
 async def claims(

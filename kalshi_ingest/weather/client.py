@@ -45,8 +45,9 @@ class RetryPolicy:
     connect_timeout: float = 10.0
     read_timeout: float = 90.0
     total_timeout: float = 300.0
-    statuses: frozenset[int] = frozenset({408, 425, 429, 500, 502, 503, 504})
-    """What is worth asking again; any other status but 200 is raised at once as `Refused`."""
+    statuses: frozenset[int] = frozenset({408, 425, 429, *range(500, 600)})
+    """What is worth asking again, every fault of a server or of a proxy before it (Cloudflare's are 520 to 530) among
+    them; any other status but 200 is raised at once as `Refused`."""
 
 
 class Refused(Permanent):

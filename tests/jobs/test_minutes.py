@@ -142,6 +142,43 @@ async def test_reports_fill_what_readings_lack(database_url: str) -> None:
     assert (report.exit_code, report.cities[0].open) == (1, [day(4), day(5)])
 
 
+def without_readings(path: str, query: dict[str, str], body: bytes) -> bytes:
+    """No one-minute readings, and of the reports those of one minute of the hour, as METARs are."""
+    first, *lines = body.splitlines(keepends=True)
+    if "asos1min" in path:
+        return first
+    return first + b"".join(line for line in lines if re.search(rb" \d\d:50,", line))
+
+
+async def test_a_day_of_hourly_reports_stays_open_for_two_weeks(database_url: str) -> None:
+    """One-minute readings that lack after two days may come within two weeks; most slots are copies till then."""
+    moment = [datetime(2025, 7, 20, 5, 59, tzinfo=UTC)]  # two weeks after the fifth day, but for a minute
+    async with (
+        weather_of(now=lambda: moment[0]) as simulator,
+        relaying(simulator.url.removesuffix("/trade-api/v2")) as (relay, url),
+    ):
+        urls = WeatherUrls.below(url)
+
+        async def at_last() -> Any:
+            return await fetched(urls, database_url, first=day(3), last=LAST, now=moment[0])
+
+        relay.spoil = without_readings
+        report = await at_last()
+        assert report.cities[0].hourly == {day(3): "complete", day(4): "open", LAST: "open"}
+        assert (report.cities[0].open, report.exit_code) == ([day(4), LAST], 1)
+        assert "hourly reports alone: open for 14 days" in report.as_text()
+        assert f"chicago {day(4)}: open" in report.as_text()
+        assert await slot_counts(database_url, "KMDW", day(4)) == (24, 264)
+        moment[0] += timedelta(minutes=1)
+        assert (await at_last()).cities[0].hourly[day(4)] == "complete"
+        # A claim from before there was a rule is no proof.
+        await fetch(database_url, "update wx.minute_day set state = 'complete' where date_local = $1", LAST)
+        relay.spoil = None
+        report = await at_last()
+        assert (report.exit_code, report.cities[0].hourly) == (0, {day(3): "complete", day(4): "complete"})
+        assert await slot_counts(database_url, "KMDW", LAST) == (288, 0)
+
+
 @KINDS
 async def test_open_days_are_fetched_again_until_they_are_proved(database_url: str, kind: str) -> None:
     moment = [datetime(2025, 7, 6, 18, tzinfo=UTC)]

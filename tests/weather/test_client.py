@@ -90,7 +90,7 @@ def test_no_more_at_once_than_allowed(concurrency: int) -> None:
     assert most == concurrency
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 520, 522, 524, 530])
 def test_what_may_pass_is_asked_again(status: int) -> None:
     body, service, script = get(Reply(status), Reply(status), GOOD)
     assert body == b"temperatures"

@@ -1,16 +1,17 @@
 """What `coverage` asks of a city's minute weather: every climate day fetched late enough, and kept as it is claimed."""
 
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping, Sequence, Set
+from datetime import date, datetime, timedelta
 
 from kalshi_ingest.domain.calendar import SLOTS_A_DAY
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.coverage.findings import Finding, Level, Remedy, Subject, at_day, spans
 from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures
 from kalshi_ingest.domain.evidence import MinuteDay, WeatherRows
-from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN, is_late
+from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN, HOURLY_LATE, is_late
 
 _NAMED = 3
+_ONE_DAY = timedelta(days=1)
 
 
 def check_minutes(subject: Subject, days: Sequence[date], held: WeatherRows, now: datetime) -> Iterator[Finding]:
@@ -25,7 +26,8 @@ def check_minutes(subject: Subject, days: Sequence[date], held: WeatherRows, now
     for span in spans([day for day in expected if day not in claims]):
         text = "the minute weather of the climate day was never fetched"
         yield at_day(subject, span, Level.HOLE, "minutes_missing", text, Remedy.MINUTES)
-    for span in spans([day for day, claim in claims.items() if claim.state == "open"]):
+    waiting = _waiting(subject.city, claims, now)
+    for span in spans([day for day, claim in claims.items() if claim.state == "open" and day not in waiting]):
         text = "its minute weather was fetched before the source could have all of it, not since"
         yield at_day(subject, span, Level.HOLE, "minutes_open", text, Remedy.MINUTES)
     for day, claim in claims.items():
@@ -33,6 +35,7 @@ def check_minutes(subject: Subject, days: Sequence[date], held: WeatherRows, now
             text = f"its minute weather could not be fetched: {claim.error or 'no reason is recorded'}"
             yield at_day(subject, (day, day), Level.HOLE, "minutes_failed", text, Remedy.MINUTES)
         yield from _as_claimed(subject, day, claim)
+    yield from _hourly(subject, [day for day, claim in claims.items() if claim.hourly], waiting)
     yield from _short(subject, {day: claim.missing for day, claim in claims.items() if _is_short(claim)})
     yield from _filled(subject, expected, minute_figures(subject.city, days, held, now))
 
@@ -40,20 +43,30 @@ def check_minutes(subject: Subject, days: Sequence[date], held: WeatherRows, now
 def minute_figures(city: City, days: Sequence[date], held: WeatherRows, now: datetime) -> MinuteFigures:
     """The counts of the same days."""
     expected = [day for day in days if is_late(city, day, now)]
-    claims = [held.minutes[day] for day in expected if day in held.minutes]
-    observed, filled = sum(claim.observed for claim in claims), sum(claim.filled for claim in claims)
+    claims = {day: held.minutes[day] for day in expected if day in held.minutes}
+    observed, filled = (sum(each.observed for each in claims.values()), sum(each.filled for each in claims.values()))
     return MinuteFigures(
         days_expected=len(expected),
-        days_whole=sum(claim.missing == 0 for claim in claims),
-        days_short=sum(_is_short(claim) for claim in claims),
-        days_open=sum(claim.state == "open" for claim in claims),
-        days_failed=sum(claim.state == "failed" for claim in claims),
+        days_whole=sum(claim.missing == 0 for claim in claims.values()),
+        days_short=sum(_is_short(claim) for claim in claims.values()),
+        days_open=sum(claim.state == "open" for claim in claims.values()) - len(_waiting(city, claims, now)),
+        days_hourly=sum(claim.hourly for claim in claims.values()),
+        days_failed=sum(claim.state == "failed" for claim in claims.values()),
         days_never_fetched=len(expected) - len(claims),
         days_pending=len(days) - len(expected),
         slots_observed=observed,
         slots_filled=filled,
         slots_missing=len(expected) * SLOTS_A_DAY - observed - filled,
     )
+
+
+def _waiting(city: City, claims: Mapping[date, MinuteDay], now: datetime) -> set[date]:
+    """Days of hourly reports for which one-minute readings may still come: they are open, and no hole."""
+    return {
+        day
+        for day, claim in claims.items()
+        if claim.state == "open" and claim.hourly and not is_late(city, day, now, hourly=True)
+    }
 
 
 def _is_short(claim: MinuteDay) -> bool:
@@ -69,6 +82,15 @@ def _as_claimed(subject: Subject, day: date, claim: MinuteDay) -> Iterator[Findi
         # Only a complete day is passed over by the next fetch.
         remedy = Remedy.MINUTES_AGAIN if claim.state == "complete" else Remedy.MINUTES
         yield at_day(subject, (day, day), Level.HOLE, "minutes_lost", text, remedy)
+
+
+def _hourly(subject: Subject, days: Sequence[date], waiting: Set[date]) -> Iterator[Finding]:
+    for span in spans(days):
+        some = [day for day in waiting if span[0] <= day <= span[1]]
+        text = "its minute weather consists of hourly reports alone"
+        if some:
+            text += f", one-minute readings may still come until {max(some) + HOURLY_LATE + _ONE_DAY}"
+        yield at_day(subject, span, Level.WARNING, "minutes_hourly", text)
 
 
 def _short(subject: Subject, missing: dict[date, int]) -> Iterator[Finding]:

@@ -52,6 +52,8 @@ class MinuteFigures:
     """Fetched after the source had all of it, with slots that stay missing."""
     days_open: int = 0
     """Fetched too early to be complete, and not since."""
+    days_hourly: int = 0
+    """Fetched days that consist of hourly reports; for two weeks better readings may still come."""
     days_failed: int = 0
     days_never_fetched: int = 0
     days_pending: int = 0

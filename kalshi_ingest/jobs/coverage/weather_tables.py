@@ -17,10 +17,10 @@ SETTLEMENTS = (
 """Names of the columns; all but the first are left out of the terminal when they hold nothing."""
 
 MINUTES = (
-    *("whole days", "pending", "never fetched", "failed", "too early", "short"),
+    *("whole days", "pending", "never fetched", "failed", "too early", "hourly", "short"),
     *("observed", "filled", "missing", "filled %"),
 )
-MINUTES_OPTIONAL = MINUTES[1:6]
+MINUTES_OPTIONAL = MINUTES[1:7]
 
 
 def settlement_rows(report: Report) -> list[Row]:
@@ -47,7 +47,14 @@ def _settlements(each: SettlementFigures) -> Sequence[object]:
 def _minutes(each: MinuteFigures) -> Sequence[object]:
     return (
         share(each.days_whole, each.days_expected),
-        *(each.days_pending, each.days_never_fetched, each.days_failed, each.days_open, each.days_short),
+        *(
+            each.days_pending,
+            each.days_never_fetched,
+            each.days_failed,
+            each.days_open,
+            each.days_hourly,
+            each.days_short,
+        ),
         *(each.slots_observed, each.slots_filled, each.slots_missing),
         percent(each.filled_share),
     )

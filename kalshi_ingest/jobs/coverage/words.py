@@ -40,6 +40,7 @@ KINDS = {
     "settlement_disagrees": "events whose official maximum lies outside the bin that paid",
     "settlement_latest_only": "events that paid on a correction, not on the first full-day report",
     "settlement_conflict": "climate days whose sources differ by 2 °F or more",
+    "minutes_hourly": "climate days whose minute weather is hourly reports alone",
     "minutes_filled": "cities with too many copies among the minute weather",
     "minutes_short": "cities with slots that no source has",
     "settlement_source_not_held": "events settled by The Weather Company in another bin than the reports' own",

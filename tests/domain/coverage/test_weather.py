@@ -269,6 +269,26 @@ def test_rows_that_are_not_as_claimed_are_fetched_again_and_nothing_else_is(lost
     ]
 
 
+def test_a_day_of_hourly_reports_is_open_for_two_weeks_and_named() -> None:
+    """Nobody can do anything about it meanwhile; after that it is fetched once more."""
+    held = with_weather()
+    hourly = {"hourly": True, "observed": 24, "filled": 264, "observed_held": 24, "filled_held": 264}
+    held.minutes("chicago", LAST, state="open", **hourly)
+    before, after = (report(held, END_OF_LAST + timedelta(days=14, seconds=n)) for n in (-1, 0))
+    named = [f for f in before.findings if f.kind.startswith("minutes_") and f.kind != "minutes_filled"]
+    assert [(f.level, f.kind) for f in named] == [(W, "minutes_hourly")]
+    assert (
+        f"hourly reports alone, one-minute readings may still come until {LAST + timedelta(days=15)}" in named[0].text
+    )
+    assert (minutes(before).days_hourly, minutes(before).days_open) == (1, 0)
+    kinds = {f.kind: (f.level, f.remedy) for f in after.findings}
+    assert kinds["minutes_open"] == (H, Remedy.MINUTES)
+    held.minutes("chicago", LAST, state="complete")
+    done = {f.kind: f for f in report(held, END_OF_LAST + timedelta(days=14)).findings}
+    assert (done["minutes_hourly"].level, "may still come" in done["minutes_hourly"].text) == (W, False)
+    assert "minutes_open" not in done
+
+
 def test_slots_that_no_source_has_are_one_warning_that_names_the_worst_days() -> None:
     held = with_weather(days=9)
     for n, missing in ((0, 1), (2, 12), (3, 288), (5, 12), (7, 2)):
