@@ -73,7 +73,7 @@ async def _database(url: str) -> Database:
     return await with_database(url)
 
 
-def _span(arguments: argparse.Namespace, first: date, now_: datetime) -> tuple[date, date]:
+def asked_days(arguments: argparse.Namespace, first: date, now_: datetime) -> tuple[date, date]:
     """The climate days asked for; the last defaults to today, the first to `first`."""
     end = date_of(arguments.end, "--end") if arguments.end else now_.date()
     start = date_of(arguments.start, "--start") if arguments.start else min(first, end)
@@ -100,7 +100,7 @@ async def _settlement(
     arguments: argparse.Namespace, settings: Settings, database: Database, cities: Sequence[City], stop: asyncio.Event
 ) -> int:
     clock = await _clock(settings.iem_url)
-    start, end = _span(arguments, await first_day(database, cities, clock()), clock())
+    start, end = asked_days(arguments, await first_day(database, cities, clock()), clock())
     command = _command("settlement", start, end, arguments.city)
     asked = Asked(cities, start, end, command, again=arguments.again)
     async with services(settings.iem_url, settings.ncei_url) as ask:
@@ -119,7 +119,7 @@ async def _minutes(
     addresses = Addresses(settings.iem_url, settings.visual_crossing_url, key.get_secret_value() if key else None)
     async with opened_source(addresses, arguments.source) as source:
         clock = await _clock(settings.iem_url if source.name == Iem.name else settings.visual_crossing_url)
-        start, end = _span(arguments, await first_day(database, cities, clock()), clock())
+        start, end = asked_days(arguments, await first_day(database, cities, clock()), clock())
         planned = await plan(database, source, Wanted(cities, start, end, arguments.again), clock())
         say(plan_text(planned, source), sys.stderr if arguments.json else None)
         if arguments.dry_run:

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -76,6 +76,14 @@ async def run(
     return code or (0 if complete else 1)
 
 
+def settled_dates(dates: Dates) -> tuple[date, date]:
+    """First and last climate day whose settlements the demo holds: to the day after the last event.
+
+    Western markets close on the next date of Chicago's clock, by which users join them with settlements.
+    """
+    return dates.start, dates.end + timedelta(days=1)
+
+
 async def _prepared(stack: AsyncExitStack, url: str, dates: Dates) -> str:
     """An empty database and a simulated exchange: its URL."""
     await _empty(url)
@@ -99,7 +107,7 @@ async def _weather(url: str, services_url: str, dates: Dates, now: datetime) -> 
     database = await with_database(url)
     try:
         async with services(iem_url, services_url + "/ncei") as ask:
-            asked = Settlements(cities, dates.start, dates.end, "weather settlement (demo)")
+            asked = Settlements(cities, *settled_dates(dates), "weather settlement (demo)")
             settled = await SettlementJob(asked, ask, database, lambda: now).run(asyncio.Event())
         _say(settled.as_text())
         async with opened_source(Addresses(iem_url, services_url, None), None) as source:

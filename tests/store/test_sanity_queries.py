@@ -3,15 +3,23 @@
 They are copied from the users' own notes; not a character of them may change for the schema's sake.
 """
 
+from argparse import Namespace
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
+import pytest
 
+from kalshi_ingest.commands.weather import asked_days
 from kalshi_ingest.domain.calendar import climate_day_slots
 from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.jobs.demo import settled_dates
+from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from tests.jobs.harness import Run, fetch, small_world
+from tests.jobs.settlement_runs import Settle
 
 CANDLES_PER_PERIOD = """
 select period_minutes, count(*) as candle_count, count(distinct ticker) as unique_markets
@@ -95,6 +103,37 @@ async def test_the_market_queries(database_url: str) -> None:
     assert [tuple(row) for row in missing] == [("KXHIGHCHI", DAY, 6, 0)]
     await settle(database_url, DAY, 90)
     assert await fetch(database_url, DATES_WITHOUT_SETTLEMENT) == []
+
+
+def demo_range(dates: Dates, _: datetime) -> tuple[date, date]:
+    return settled_dates(dates)
+
+
+def range_of_the_command(dates: Dates, now: datetime) -> tuple[date, date]:
+    """Without --start and --end."""
+    return asked_days(Namespace(start=None, end=None), dates.start, now)
+
+
+@pytest.mark.parametrize("asked", [demo_range, range_of_the_command])
+async def test_the_day_after_the_last_event_is_held_as_soon_as_it_is_final(
+    database_url: str, asked: Callable[[Dates, datetime], tuple[date, date]]
+) -> None:
+    """Markets close on the next date of Chicago's clock, always in the west; else the second query lists them."""
+    dates = Dates(date(2026, 7, 1), date(2026, 7, 2))
+    now = datetime(2026, 7, 4, 20, tzinfo=UTC)
+    series = ("KXHIGHLAX", "KXHIGHMIA")
+    config = WorldConfig(
+        start=dates.start, end=dates.end, now=now, cities=series, trades_per_market=1.0, oddities=False
+    )
+    weather = WeatherConfig(plain=True, throttle_seconds=None)
+    async with Simulator(SyntheticWorld(config), weather=weather) as simulator:
+        wanted = [Wanted("KXHIGHLAX", "la"), Wanted("KXHIGHMIA", "miami")]
+        await Run(simulator.url, database_url, wanted)()
+        cities = [find_city("la"), find_city("miami")]
+        await Settle(simulator.weather_urls, database_url, dates.start, dates.end, now, cities=cities)()
+        assert {row["series_ticker"] for row in await fetch(database_url, DATES_WITHOUT_SETTLEMENT)} >= {"KXHIGHLAX"}
+        await Settle(simulator.weather_urls, database_url, *asked(dates, now), now, cities=cities)()
+        assert await fetch(database_url, DATES_WITHOUT_SETTLEMENT) == []
 
 
 async def test_the_minutes_query(database_url: str) -> None:
