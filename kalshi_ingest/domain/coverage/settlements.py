@@ -38,7 +38,8 @@ def check_settlements(subject: Subject, days: Sequence[date], held: WeatherRows,
     for check in _checks(days, held):
         if check.verdict in _FOUND:
             where = (subject.label, subject.series_ticker, check.event_date, check.event_date)
-            yield Finding(*_FOUND[check.verdict], *where, check.text, None, check.event_ticker, check.paid)
+            level, kind = _FOUND[check.verdict]
+            yield Finding(level, kind, *where, check.text, None, check.event_ticker, check.paid)
 
 
 def settlement_figures(city: City, days: Sequence[date], held: WeatherRows, now: datetime) -> SettlementFigures:
