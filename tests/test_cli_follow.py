@@ -45,7 +45,7 @@ async def following(known: dict[str, str], *more: str) -> AsyncIterator[asyncio.
     """The service, as soon as it listens on a port that it finds, which is then in `known`."""
     process = await started(*FOLLOW, *more, settings=known | {"HTTP_PORT": "0"})
     try:
-        known["HTTP_PORT"] = await _port(process)
+        known["HTTP_PORT"] = await port_of(process)
         yield process
     finally:
         if process.returncode is None:
@@ -53,7 +53,8 @@ async def following(known: dict[str, str], *more: str) -> AsyncIterator[asyncio.
             await process.wait()
 
 
-async def _port(process: asyncio.subprocess.Process) -> str:
+async def port_of(process: asyncio.subprocess.Process) -> str:
+    """The port that the service says it listens on."""
     assert process.stderr is not None
     said = b""
     async with asyncio.timeout(COMES):

@@ -36,16 +36,19 @@ _CLIENT_PATIENCE = 2 * LOCK_SECONDS
 READING = {"timezone": "UTC", "jit": "off", "search_path": "public"}
 """Settings of every session: what a row says depends on them, and how long a query takes."""
 
-# A worker resumes from a commit as soon as it hears of it, so no server may report it before it is safe.
-# A role may have a schema of its own, which PostgreSQL would look into first, and limits of its own, which would cut
-# the loading of a city or the refresh of the grid.
-_SETTINGS = READING | {
-    "synchronous_commit": "on",
+# A role may have limits of its own, which would cut the loading of a city, the refresh of the grid or a pause between
+# two questions. They come first in the statement that sets all, so that they cannot cut that either.
+UNLIMITED = {
     "statement_timeout": "0",
+    "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
 }
+"""Settings of every session, before its own limits: none that the role or the database has."""
+
+# A worker resumes from a commit as soon as it hears of it, so no server may report it before it is safe.
+_SETTINGS = {**UNLIMITED, **READING, "synchronous_commit": "on"}
 _ALIVE = {
     "tcp_keepalives_idle": str(_IDLE),
     "tcp_keepalives_interval": str(_INTERVAL),
@@ -69,6 +72,9 @@ where application_name = any($1::text[]) and datname = current_database() and us
 """
 
 _PROBES = 3
+
+SESSIONS = 6
+"""How many sessions the command with the most of them opens: `follow` with the weather, its page and a probe."""
 
 _given_up: dict[str, set[str]] = {}
 """Address → names of sessions that this process has given up without the server's knowledge."""
@@ -124,7 +130,7 @@ async def _connected(url: str, name: str, lock_seconds: float, *, first: bool) -
     require_user(url)
     settings = _SETTINGS | {"application_name": name, "lock_timeout": f"{lock_seconds * 1000:.0f}"}
     try:
-        connection = await open_session(url, settings, _TIMEOUT)
+        connection = await open_session(url, settings, _TIMEOUT, first=first)
     except OverflowError:
         raise DatabaseUnusable("the database's address names a port that does not exist: 1 to 65535") from None
     except asyncpg.ClientConfigurationError:
@@ -135,8 +141,6 @@ async def _connected(url: str, name: str, lock_seconds: float, *, first: bool) -
         ) from None
     try:
         await _end_given_up(connection, url)
-        if first:
-            await _require_sessions(connection, url)
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         connection.terminate()
         raise asyncpg.ConnectionDoesNotExistError(first_line(error)) from error
@@ -146,11 +150,15 @@ async def _connected(url: str, name: str, lock_seconds: float, *, first: bool) -
     return connection
 
 
-async def open_session(url: str, settings: Mapping[str, str], seconds: float) -> asyncpg.Connection:
+async def open_session(
+    url: str, settings: Mapping[str, str], seconds: float, *, first: bool = False
+) -> asyncpg.Connection:
     """A session with some settings, within so many seconds, that notices a vanished peer. Fails as asyncpg does.
 
     The settings are statements, in one round trip: a pooler refuses parameters that it does not know when a session
-    starts. Raises `DatabaseUnusable` for a database whose encoding cannot hold every text.
+    starts. `first`: look before whether the address is a pooler that gives each transaction another session, where
+    they would stay in sessions that other programs use. Raises `DatabaseUnusable` for such a pooler, and for a
+    database whose encoding cannot hold every text.
     """
     connection = await asyncpg.connect(url, timeout=seconds)
     try:
@@ -158,8 +166,10 @@ async def open_session(url: str, settings: Mapping[str, str], seconds: float) ->
         if encoding not in ("UTF8", "SQL_ASCII"):
             raise DatabaseUnusable(f"the database at {place_of(url)} must be UTF8, not {encoding}: create another one")
         _notice_a_vanished_server(connection)
+        if first:
+            await _require_sessions(connection, url)
         version = connection.get_server_version().major
-        wanted = {key: value for key, value in (_ALIVE | dict(settings)).items() if version >= _SINCE.get(key, 0)}
+        wanted = {key: value for key, value in (dict(settings) | _ALIVE).items() if version >= _SINCE.get(key, 0)}
         await connection.execute("; ".join(f"set {key} = '{value}'" for key, value in wanted.items()), timeout=seconds)
         await moments.teach(connection)
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
@@ -202,26 +212,40 @@ async def _require_sessions(connection: asyncpg.Connection, url: str) -> None:
     """
     if connection.get_server_pid() == await _pid(connection):
         return
-    other = await asyncpg.connect(url, timeout=_TIMEOUT)
+    other = None
     try:
+        other = await asyncpg.connect(url, timeout=_TIMEOUT)
         seen = [(await _pid(connection), await _pid(other)) for _ in range(_PROBES)]
-    except asyncpg.PostgresError as error:
-        if kind_of(error) is not Kind.REFUSED:
-            raise
-        seen = []
+    except TimeoutError:
+        raise DatabaseAway(
+            f"the pooler at {place_of(url)} gives no second session within {_TIMEOUT:.0f} s: kalshi-ingest needs "
+            f"{SESSIONS}; raise the pool's size (default_pool_size of PgBouncer), or end what uses it"
+        ) from None
     finally:
-        other.terminate()
+        if other is not None:
+            other.terminate()
     if len(set(seen)) != 1 or seen[0][0] == seen[0][1]:
         raise DatabaseUnusable(f"the address {place_of(url)} {POOLED}")
 
 
 def _reason(error: Exception) -> str:
-    return f"no answer within {_TIMEOUT:.0f} s" if isinstance(error, TimeoutError) else first_line(error)
+    if isinstance(error, TimeoutError):
+        return f"no answer within {_TIMEOUT:.0f} s"
+    said = first_line(error)
+    if "startup parameter" in said:
+        said += "; drop it from the address, or add it to ignore_startup_parameters of the pooler"
+    return said
 
 
 async def _pid(connection: asyncpg.Connection) -> int:
-    found: int = await connection.fetchval("select pg_backend_pid()", timeout=_TIMEOUT)
-    return found
+    """The server's number for the session, by a COPY: a query would leave a prepared statement behind in it."""
+    told = bytearray()
+
+    async def hear(data: bytes) -> None:
+        told.extend(data)
+
+    await connection.copy_from_query("select pg_backend_pid()", output=hear, timeout=_TIMEOUT)
+    return int(told)
 
 
 async def _end_given_up(connection: asyncpg.Connection, url: str) -> None:

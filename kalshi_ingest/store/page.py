@@ -11,13 +11,15 @@ from decimal import Decimal
 import asyncpg
 
 from kalshi_ingest.domain.evidence import Evidence
-from kalshi_ingest.store.connecting import READING, open_session
+from kalshi_ingest.store.connecting import READING, UNLIMITED, open_session
 from kalshi_ingest.store.evidence import catalog, expected_dates
 
 _STATEMENT_SECONDS = 5
 
 # The page is for looking: whatever a query of it does, it changes nothing and holds nobody up for long.
-_SESSION = READING | {
+_SESSION = {
+    **UNLIMITED,
+    **READING,
     "default_transaction_read_only": "on",
     "statement_timeout": f"{_STATEMENT_SECONDS}s",
 }

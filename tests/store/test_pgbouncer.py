@@ -12,15 +12,23 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from kalshi_ingest.errors import DatabaseUnusable
-from kalshi_ingest.simulator import Simulator
+from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
+from kalshi_ingest.simulator import Simulator, SyntheticWorld
+from kalshi_ingest.store import connecting
 from kalshi_ingest.store.accounts import account_for
 from kalshi_ingest.store.database import Database
-from tests import postgres
+from tests import postgres, tour
 from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
 from tests.store.test_sessions import setting
+from tests.test_cli import NOWHERE, one_line, run
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+# PgBouncer sets the name of the application itself.
+_STATE = """
+select name, setting from pg_settings where source = 'session' and name <> 'application_name'
+union all select 'prepared', statement from pg_prepared_statements where statement not like '%pg_settings%'
+order by 1
+"""
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
 
 
@@ -31,8 +39,8 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def pooler(url: str, mode: str) -> AsyncIterator[str]:
-    """The address of a PgBouncer before the server, for a `with` block."""
+async def pooler(url: str, mode: str, size: int = 20) -> AsyncIterator[str]:
+    """The address of a PgBouncer before the server, for a `with` block; `size`: sessions that it opens there."""
     parts, port = urlsplit(url), _free_port()
     folder = Path(parse_qs(parts.query)["host"][0])
     account = account_for(folder)  # the server's socket is for its own account alone
@@ -41,6 +49,7 @@ async def pooler(url: str, mode: str) -> AsyncIterator[str]:
         settings.write_text(
             f"[databases]\n* = host={folder} port=5432 user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
             f"listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n"
+            f"default_pool_size = {size}\n"
         )
         settings.chmod(0o644)
         assert PROGRAM is not None
@@ -80,6 +89,42 @@ async def test_in_session_mode_it_works_as_it_comes(database_url: str) -> None:
     await assert_holds_all(database_url, world)
 
 
+async def test_in_session_mode_every_command_works(database_url: str, tmp_path: Path) -> None:
+    async with tour.exchange() as (simulator, settings), pooler(database_url, "session") as url:
+        settings["DATABASE_URL"] = url
+        await tour.succeeds("migrate", settings=settings)
+        await tour.succeeds(*tour.BACKFILL, settings=settings)
+        await tour.follows(settings)
+        await tour.succeeds(*tour.COVERAGE, settings=settings)
+        await tour.succeeds("export", "--output", str(tmp_path / "archive"), settings=settings)
+        assert isinstance(simulator.world, SyntheticWorld)
+        await assert_holds_all(database_url, simulator.world)
+
+
+@pytest.mark.parametrize("words", [tour.BACKFILL, tour.FOLLOW, tour.COVERAGE, ("migrate",)], ids=lambda words: words[0])
+async def test_in_transaction_mode_a_command_says_which_address_to_use(
+    words: tuple[str, ...], database_url: str
+) -> None:
+    async with pooler(database_url, "transaction") as url:
+        result = await run(*words, DATABASE_URL=url, HTTP_PORT="0", API_URL=NOWHERE)
+        one_line(result, code=2, saying="use the direct address of the server, or the pooler's session mode")
+    locks = "select count(*) from pg_locks where locktype = 'advisory'"
+    assert (await fetch(database_url, locks))[0][0] == 0
+
+
+async def test_a_refusal_leaves_nothing_in_the_sessions_of_others(database_url: str) -> None:
+    """A pooler in transaction mode hands the session to the next program as it was left."""
+    async with pooler(database_url, "transaction", size=1) as url:
+        other = await asyncpg.connect(url, statement_cache_size=0)
+        try:
+            before = await other.fetch(_STATE)
+            with pytest.raises(DatabaseUnusable, match="is a pooler in transaction mode"):
+                await Database(url).open()
+            assert await other.fetch(_STATE) == before
+        finally:
+            other.terminate()
+
+
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 async def test_in_other_modes_it_is_refused(mode: str, database_url: str) -> None:
     async with pooler(database_url, mode) as url:
@@ -110,3 +155,17 @@ async def _use(connection: asyncpg.Connection) -> None:
     while True:
         await connection.execute("select pg_sleep(0.005)")
         await asyncio.sleep(0.002)
+
+
+async def test_a_pooler_with_too_few_sessions(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "_TIMEOUT", 1.0)
+    async with pooler(database_url, "session", size=1) as url:
+        with pytest.raises(DatabaseAway, match=r"gives no second session .* raise the pool's size"):
+            await Database(url).open()
+
+
+async def test_a_parameter_that_the_pooler_does_not_know(database_url: str) -> None:
+    async with pooler(database_url, "session") as url:
+        saying = "unsupported startup parameter: statement_timeout; drop it from the address"
+        with pytest.raises(DatabaseUnusable, match=saying):
+            await Database(f"{url}?statement_timeout=5000").open()

@@ -42,7 +42,7 @@ async def role(url: str, *settings: str) -> AsyncIterator[str]:
             await postgres.execute(url, f"alter role {user} set {setting}")
         yield postgres.with_database(url, name, user)
     finally:
-        await postgres.execute(url, f"drop role {user}")
+        await postgres.execute(url, f"reassign owned by {user} to postgres; drop owned by {user}; drop role {user}")
 
 
 async def _slowly(connection: asyncpg.Connection) -> int:
