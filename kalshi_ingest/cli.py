@@ -24,7 +24,7 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOM
 """What the machine may lack, or be ill with, wherever a file is opened or written. All else about a file that the user
 named is explained where it is used; what comes here raw nobody foresaw."""
 
-_DATABASE, _LOGS = ("database_url", "data_dir"), ("log_format", "log_level")
+_DATABASE, _LOGS = ("database_url", "database_schema", "data_dir"), ("log_format", "log_level")
 _EXCHANGE = ("api_url", "api_key_id", "private_key_path", "requests_per_second", "workers")
 _WEATHER = ("iem_url", "ncei_url", "visual_crossing_url", "visual_crossing_key")
 _HTTP = ("http_host", "http_port")
@@ -266,11 +266,18 @@ def _add_looking(command: Command) -> None:
     command("migrate", "database.migrate", "Bring the database schema up to date.")
 
     database = command(
-        "database", "database.database", "The database's address, a shell on it, or stop the embedded one."
+        "database",
+        "database.database",
+        "The database's address, a shell on it, the rights that it takes, or stop the embedded one.",
     )
-    database.add_argument("what", choices=("url", "psql", "stop"))
+    database.add_argument("what", choices=("url", "psql", "stop", "grants"))
+    for name, does in (("owner", "migrates"), ("writer", "fetches"), ("reader", "only reads")):
+        database.add_argument(
+            f"--{name}", default=f"kalshi_{name}", metavar="ROLE", help=f"grants: the role that {does}"
+        )
     database.epilog = (
-        "url prints the whole address, its password included; psql hides that from other users. Whatever else stands"
+        "url prints the whole address, its password included; psql hides that from other users. grants prints the SQL"
+        " that makes the three roles and gives each its rights. Whatever else stands"
         " behind psql is passed on to it: database psql -c 'select 1'."
     )
 

@@ -7,6 +7,7 @@ says what is wrong in words that never repeat a secret.
 import difflib
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,10 @@ from kalshi_ingest.errors import Unusable
 PREFIX = "KALSHI_INGEST_"
 ENV_FILE = ".env"
 API_PATH = "/trade-api/v2"
+PUBLIC = "public"
+"""The schema of the markets' tables, unless the user names another."""
+
+_SCHEMA_NAME = re.compile(r"(?!pg_|wx\Z|information_schema\Z)[a-z_][a-z0-9_]{0,62}")
 
 
 def _default_data_dir() -> Path:
@@ -32,6 +37,11 @@ def _default_data_dir() -> Path:
         return Path.home() / ".kalshi-ingest"
     except RuntimeError:  # a container's account without a home
         return system_wide
+
+
+def is_schema_name(name: str) -> bool:
+    """Whether the tables may lie in a schema of that name: anybody can write it without quotes."""
+    return _SCHEMA_NAME.fullmatch(name) is not None
 
 
 def _lower(value: object) -> object:
@@ -72,6 +82,11 @@ class Settings(BaseSettings):
         description="PostgreSQL to write to, postgresql://user:password@host:5432/name."
         " With a password, set it in the environment or .env: other users of the machine can read command lines."
         " Default: none, an embedded PostgreSQL in DATA_DIR starts by itself.",
+    )
+    database_schema: str = Field(
+        default=PUBLIC,
+        description="Schema of the markets' tables in that database: lower-case letters, digits and _; `migrate` makes"
+        " it where it is missing. The weather's tables are always in the schema wx. Default: public.",
     )
     data_dir: Path = Field(
         default_factory=_default_data_dir,
@@ -182,6 +197,13 @@ class Settings(BaseSettings):
         if not text.startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql:// or postgres://")
         return SecretStr(text)
+
+    @field_validator("database_schema")
+    @classmethod
+    def _is_schema_name(cls, value: str) -> str:
+        if not is_schema_name(value):
+            raise ValueError("must be lower-case letters, digits and _, and neither wx nor one of PostgreSQL's own")
+        return value
 
     @model_validator(mode="after")
     def _key_and_id_together(self) -> Self:

@@ -51,22 +51,25 @@ async def succeeds(*words: str, settings: Mapping[str, str]) -> Ended:
     return result
 
 
-async def writes(settings: Mapping[str, str], archive: Path | None = None) -> None:
-    """What fills the tables: both kinds of weather, the markets, the service, an archive."""
-    await succeeds(*BACKFILL, settings=settings)
-    await succeeds("weather", "settlement", *CHICAGO, *DATES, settings=settings)
-    await succeeds("weather", "minutes", *CHICAGO, *DATES, settings=settings)
+async def everything(settings: Mapping[str, str], archive: Path) -> None:
+    """Every command, and the service."""
+    await every_command(settings, archive)
     await follows(settings)
-    if archive is not None:
-        await succeeds("load", "--input", str(archive), settings=settings)
 
 
-async def reads(settings: Mapping[str, str], archive: Path) -> None:
-    """What only looks at them; writes the archive."""
-    await succeeds("status", settings=settings)
-    await succeeds("status", "--runs", settings=settings)
-    await succeeds(*COVERAGE, "--candles", "2", settings=settings)
-    await succeeds("export", "--output", str(archive), settings=settings)
+async def every_command(settings: Mapping[str, str], archive: Path) -> None:
+    """What ends by itself, on a database that may be empty; `archive` is written and loaded."""
+    for words in (
+        ("migrate",),
+        BACKFILL,
+        ("weather", "settlement", *CHICAGO, *DATES),
+        ("weather", "grid"),
+        ("status", "--runs"),
+        COVERAGE,
+        ("export", "--output", str(archive)),
+        ("load", "--input", str(archive)),
+    ):
+        await succeeds(*words, settings=settings)
 
 
 async def follows(settings: Mapping[str, str]) -> None:

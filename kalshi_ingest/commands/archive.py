@@ -15,6 +15,7 @@ from kalshi_ingest.jobs.load import load as read_archive
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.grid import refresh
+from kalshi_ingest.store.rights import FETCH
 
 Export = Callable[[str], Coroutine[None, None, int]]
 """Given the database's address, does the export; the exit code."""
@@ -72,7 +73,7 @@ def load(arguments: argparse.Namespace, settings: Settings) -> int:
 
 async def _load(url: str, place: Place, labels: Sequence[str] | None, command: str, *, refresh_grid: bool) -> int:
     await migrated(url)
-    database = await with_database(url)
+    database = await with_database(url, FETCH)
     try:
         result = await read_archive(database, place, labels, clock=now, command=command)
         say(result.as_text())

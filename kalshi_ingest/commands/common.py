@@ -19,6 +19,7 @@ from kalshi_ingest.jobs.session import Exchange, time_at
 from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
+from kalshi_ingest.store.address import with_schema
 
 _LEAVE_SECONDS = 1.5
 """How long a stop waits for the embedded server to end. It ends by itself; whoever starts it next waits for that."""
@@ -39,12 +40,12 @@ def exchange_of(settings: Settings) -> Exchange:
 
 @contextmanager
 def database_url(settings: Settings, *, keep: bool = False) -> Iterator[str]:
-    """The configured database, else the embedded one, started for as long as it is needed."""
+    """The configured database, else the embedded one, started for as long as it is needed; with the tables' schema."""
     if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+        yield with_schema(settings.database_url.get_secret_value(), settings.database_schema)
         return
     with embedded_server(settings.data_dir, keep=keep) as server:
-        yield server.url
+        yield with_schema(server.url, settings.database_schema)
 
 
 @contextmanager

@@ -37,6 +37,7 @@ from kalshi_ingest.jobs.session import migrated, opened, with_database
 from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.audit import Scope as AuditScope
+from kalshi_ingest.store.rights import JUDGE
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ async def _stoppable(work: Coroutine[Any, Any, T]) -> T | None:
 async def _first_look(settings: Settings, url: str, scope: Scope) -> Report:
     if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
         await migrated(url)
-    await (await with_database(url)).close()
+    await (await with_database(url, JUDGE)).close()
     report = await examine(url, scope)
     if idle := nothing_to_judge(report, named=scope.series is not None):
         raise Unusable(
@@ -135,7 +136,7 @@ async def _forget(settings: Settings, url: str, report: Report) -> bool:
 
 
 async def _audit(arguments: argparse.Namespace, settings: Settings, url: str, report: Report) -> AuditReport:
-    async with opened(exchange_of(settings), url, now) as session:
+    async with opened(exchange_of(settings), url, now, need=JUDGE) as session:
         scope = AuditScope(series_in(report), report.start, report.end)
         return await audit(session.tools, scope, arguments.candles, arguments.seed)
 

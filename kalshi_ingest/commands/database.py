@@ -12,7 +12,12 @@ from kalshi_ingest.jobs.shell import psql
 from kalshi_ingest.jobs.status import status as read_status
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
+from kalshi_ingest.store.address import with_search_path
 from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.grants import Roles, grants
+from kalshi_ingest.store.migrate import migrations_dir
+from kalshi_ingest.store.migrate import read as read_migrations
+from kalshi_ingest.store.relations import made_by
 
 
 def status(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -60,7 +65,12 @@ def migrate(_: argparse.Namespace, settings: Settings) -> int:
 
 
 def database(arguments: argparse.Namespace, settings: Settings) -> int:
-    """`database url`, `database psql`, `database stop`."""
+    """`database url`, `database psql`, `database stop`, `database grants`."""
+    if arguments.what == "grants":
+        migrations = read_migrations(migrations_dir())
+        made = made_by((each.sql for each in migrations), settings.database_schema)
+        say(grants(Roles(arguments.owner, arguments.writer, arguments.reader), settings.database_schema, made))
+        return COMPLETE
     if arguments.what == "stop":
         if settings.database_url is not None:
             raise Unusable("KALSHI_INGEST_DATABASE_URL names a database of yours: stop it the way you started it")
@@ -69,6 +79,6 @@ def database(arguments: argparse.Namespace, settings: Settings) -> int:
     # Whoever asks for the address wants to use it, so the embedded server stays up until `database stop`.
     with database_url(settings, keep=arguments.what == "url") as url:
         if arguments.what == "url":
-            say(url)
+            say(with_search_path(url))
             return COMPLETE
-        return psql(url, arguments.passed_on)
+        return psql(with_search_path(url), arguments.passed_on)

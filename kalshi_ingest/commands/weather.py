@@ -27,6 +27,7 @@ from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
+from kalshi_ingest.store.rights import LOOK, OBSERVE, Need
 from kalshi_ingest.weather.client import learn_time
 
 Work = Callable[[Database, asyncio.Event], Coroutine[Any, Any, int]]
@@ -58,7 +59,7 @@ def weather(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _opened(url: str, work: Work, what: str) -> int:
     stays = "the grid stays as it was" if what == "grid" else "what is committed stays"
     stop = stop_on_signals(f"stopping: {stays}")
-    database = await unless_stopped(stop, _database(url))
+    database = await unless_stopped(stop, _database(url, LOOK if what == "grid" else OBSERVE))
     if database is None:
         return INTERRUPTED
     try:
@@ -68,9 +69,9 @@ async def _opened(url: str, work: Work, what: str) -> int:
         await database.close()
 
 
-async def _database(url: str) -> Database:
+async def _database(url: str, need: Need) -> Database:
     await migrated(url)
-    return await with_database(url)
+    return await with_database(url, need)
 
 
 def asked_days(arguments: argparse.Namespace, first: date, now_: datetime) -> tuple[date, date]:

@@ -20,6 +20,7 @@ from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import migrate
 from kalshi_ingest.store.database import PATIENCE, Database
+from kalshi_ingest.store.rights import FETCH, LOOK, Need
 
 _FEWEST_WORKERS = 4
 _MOST_WORKERS = 96
@@ -57,7 +58,11 @@ class Session:
 
 @asynccontextmanager
 async def opened(
-    exchange: Exchange, database_url: str, clock: Callable[[], datetime], patience: float = PATIENCE
+    exchange: Exchange,
+    database_url: str,
+    clock: Callable[[], datetime],
+    patience: float = PATIENCE,
+    need: Need = FETCH,
 ) -> AsyncIterator[Session]:
     """Open everything, bring the schema up to date and learn the pace.
 
@@ -76,7 +81,7 @@ async def opened(
         gc.set_threshold(50_000, 20, 100)
         await planning.open()
         await migrated(database_url, patience)
-        await writing.require_current()
+        await writing.require_current(need)
         await planning.require_current()
         connector = aiohttp.TCPConnector(limit=_MOST_WORKERS * 3)
         async with aiohttp.ClientSession(connector=connector, headers={"User-Agent": "kalshi-ingest"}) as http:
@@ -129,8 +134,9 @@ async def migrated(database_url: str, patience: float = PATIENCE) -> list[str]:
     database = Database(database_url, patience=patience)
     await database.open()
     try:
+        directory = migrate.migrations_dir()
         return await database.repeat(
-            lambda connection: migrate.migrate(connection, migrate.migrations_dir()), longest=migrate.LONGEST
+            lambda connection: migrate.migrate(connection, directory, database.schema), longest=migrate.LONGEST
         )
     finally:
         await database.close()
@@ -150,12 +156,12 @@ async def _learn_budget(api: Api, client: Client, exchange: Exchange) -> None:
         client.pacer = Pacer(account)
 
 
-async def with_database(database_url: str) -> Database:
-    """An open database whose schema is as this program needs it; close it after use."""
+async def with_database(database_url: str, need: Need = LOOK) -> Database:
+    """An open database whose schema and rights are as this program needs them; close it after use."""
     database = Database(database_url)
     await database.open()
     try:
-        await database.require_current()
+        await database.require_current(need)
     except BaseException:
         await database.close()
         raise

@@ -1,4 +1,8 @@
-"""What a database's address says, as far as it may be shown: where the database is, and whether it names a user."""
+"""What a database's address says, as far as it may be shown: where the database is, and whether it names a user.
+
+Inside the program the address also tells the schema of the tables, as `schema=NAME` behind all else: whoever has the
+address has the schema, and no session is opened without it.
+"""
 
 import getpass
 import os
@@ -7,10 +11,28 @@ from itertools import zip_longest
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from kalshi_ingest.errors import DatabaseUnusable
+from kalshi_ingest.settings import PUBLIC, is_schema_name
 
 _UNREADABLE = "an unreadable address"
 _HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]*)(?::(\d*))?")
 _LAST_PORT = 65_535
+
+_SCHEMA = re.compile(r"[?&]schema=([^&#]*)\Z")
+
+
+def with_schema(url: str, schema: str) -> str:
+    """The address with the schema of the tables; the address alone means `public`."""
+    return url if schema == PUBLIC else f"{url}{'&' if '?' in url else '?'}schema={schema}"
+
+
+def split_schema(url: str) -> tuple[str, str]:
+    """The address as PostgreSQL's clients know it, and the schema of the tables."""
+    found = _SCHEMA.search(url)
+    if found is None:
+        return url, PUBLIC
+    if not is_schema_name(found[1]):
+        raise DatabaseUnusable("the database's address names a schema that cannot hold the tables: see DATABASE_SCHEMA")
+    return url[: found.start()], found[1]
 
 
 def place_of(url: str) -> str:
@@ -24,6 +46,17 @@ def place_of(url: str) -> str:
         return ",".join(_named(host, port) for host, port in _hosts(parts)) + path
     except ValueError:
         return _UNREADABLE
+
+
+def with_search_path(url: str) -> str:
+    """The address for another program, which then finds the tables in their schema."""
+    plain, schema = split_schema(url)
+    if schema == PUBLIC:
+        return plain
+    option = f"-csearch_path%3D{schema}"
+    if asked := re.search(r"[?&]options=[^&#]*", plain):
+        return f"{plain[: asked.end()]}%20{option}{plain[asked.end() :]}"
+    return f"{plain}{'&' if '?' in plain else '?'}options={option}"
 
 
 def _hosts(parts: SplitResult) -> list[tuple[str, str]]:

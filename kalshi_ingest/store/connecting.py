@@ -16,7 +16,7 @@ import asyncpg
 
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
 from kalshi_ingest.store import moments
-from kalshi_ingest.store.address import place_of, require_user
+from kalshi_ingest.store.address import place_of, require_user, split_schema
 from kalshi_ingest.store.sqlstate import POOLED, Kind, first_line, kind_of, translated
 
 _TIMEOUT = 10.0
@@ -33,7 +33,7 @@ DEAD_AFTER = float(_IDLE + _COUNT * _INTERVAL)
 # for a lock, so a client is more patient with it; a client always reads, but for the export, which says so.
 _CLIENT_PATIENCE = 2 * LOCK_SECONDS
 
-READING = {"timezone": "UTC", "jit": "off", "search_path": "public"}
+READING = {"timezone": "UTC", "jit": "off"}
 """Settings of every session: what a row says depends on them, and how long a query takes."""
 
 # A role may have limits of its own, which would cut the loading of a city, the refresh of the grid or a pause between
@@ -156,20 +156,23 @@ async def open_session(
     """A session with some settings, within so many seconds, that notices a vanished peer. Fails as asyncpg does.
 
     The settings are statements, in one round trip: a pooler refuses parameters that it does not know when a session
-    starts. `first`: look before whether the address is a pooler that gives each transaction another session, where
-    they would stay in sessions that other programs use. Raises `DatabaseUnusable` for such a pooler, and for a
-    database whose encoding cannot hold every text.
+    starts. A role may have a schema of its own, so that of the tables is the only one that is searched. `first`: look
+    before whether the address is a pooler that gives each transaction another session, where the settings would stay in
+    sessions that other programs use. Raises `DatabaseUnusable` for such a pooler, and for a database whose encoding
+    cannot hold every text.
     """
-    connection = await asyncpg.connect(url, timeout=seconds)
+    address, schema = split_schema(url)
+    connection = await asyncpg.connect(address, timeout=seconds)
     try:
         encoding = connection.get_settings().server_encoding
         if encoding not in ("UTF8", "SQL_ASCII"):
             raise DatabaseUnusable(f"the database at {place_of(url)} must be UTF8, not {encoding}: create another one")
         _notice_a_vanished_server(connection)
         if first:
-            await _require_sessions(connection, url)
+            await _require_sessions(connection, address)
         version = connection.get_server_version().major
-        wanted = {key: value for key, value in (dict(settings) | _ALIVE).items() if version >= _SINCE.get(key, 0)}
+        every = {**settings, **_ALIVE, "search_path": schema}
+        wanted = {key: value for key, value in every.items() if version >= _SINCE.get(key, 0)}
         await connection.execute("; ".join(f"set {key} = '{value}'" for key, value in wanted.items()), timeout=seconds)
         await moments.teach(connection)
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:

@@ -150,7 +150,7 @@ def staging(table: str, columns: Sequence[str], name: str) -> str:
 
     It leaves out columns that the table's owner added, and with them their constraints.
     """
-    selected = f"select {', '.join(columns)} from public.{table} with no data"  # noqa: S608
+    selected = f"select {', '.join(columns)} from {table} with no data"  # noqa: S608
     return f"create temporary table if not exists {name} on commit delete rows as {selected}"
 
 

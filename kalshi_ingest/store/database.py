@@ -8,34 +8,26 @@ from random import Random
 from typing import TypeVar
 
 import asyncpg
-import structlog
 
 from kalshi_ingest.errors import DatabaseAway
-from kalshi_ingest.store import migrate
-from kalshi_ingest.store.address import place_of
+from kalshi_ingest.store import migrate, rights
+from kalshi_ingest.store.address import place_of, split_schema
 from kalshi_ingest.store.cancelling import at_once, cancellable, ended_after, is_cancelled
 from kalshi_ingest.store.connecting import FAILURES, LOCK_SECONDS, Waiting, connected_in_time, give_up
 from kalshi_ingest.store.diagnosis import in_vain, kind_on
 from kalshi_ingest.store.fence import Fence
-from kalshi_ingest.store.locks import Holder, SeriesLocks, Taken, holder_of, release
+from kalshi_ingest.store.locks import SeriesLocks, Taken, release
+from kalshi_ingest.store.relations import made_by
 from kalshi_ingest.store.sqlstate import Kind, first_line, translated
 
 PATIENCE = 60.0
 """Seconds that a command waits for a database that was there before and went away, is read-only or locked."""
-
-_LOCK_PATIENCE = 3.0
-"""Seconds to wait for a lock: the server needs a moment to notice that the process of a killed run is gone."""
-
-_DEAD_LOOK = 0.5
-"""Seconds between two looks at a session that may be dead."""
 
 _LONGEST = 600.0
 """Seconds that one piece of work may take unless its caller knows better; the longest ordinary one takes a few."""
 
 LONG = 6 * 3600.0
 """Seconds for what is about a whole city or the whole database: millions of rows on a slow disk."""
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -95,13 +87,16 @@ class Database:
             if not closed:  # a cancelled close counts too: nobody else has this connection
                 give_up(connection, self._url, self._name)
 
-    async def require_current(self) -> None:
+    async def require_current(self, need: rights.Need = rights.LOOK) -> None:
         """Raise `DatabaseUnusable` unless the schema is this program's own, now and after each loss.
 
-        Another program may have migrated the database meanwhile, or somebody restored an old one.
+        Another program may have migrated the database meanwhile, or somebody restored an old one. `need`: the rights
+        that must be there now.
         """
         migrations = await asyncio.to_thread(migrate.read, migrate.migrations_dir())
-        await self.repeat(lambda connection: migrate.require(connection, migrations))
+        made = made_by((each.sql for each in migrations), self.schema)
+        await self.repeat(lambda connection: rights.require(connection, need, made))
+        await self.repeat(lambda connection: migrate.require(connection, migrations, self.schema))
         self._migrations = migrations
 
     def abort(self) -> None:
@@ -115,26 +110,7 @@ class Database:
 
         A session that may be dead is waited for until its server would have ended it.
         """
-        loop = asyncio.get_running_loop()
-        deadline, told = loop.time() + _LOCK_PATIENCE, ""
-        for series_ticker in sorted(series_tickers):
-            # Not in a transaction: of one that was committed on a session now lost, only the rows are there.
-            async def lock(connection: asyncpg.Connection, wanted: str = series_ticker) -> bool:
-                return await self._locks.take(connection, wanted)
-
-            async def look(connection: asyncpg.Connection, wanted: str = series_ticker) -> Holder | None:
-                return await holder_of(connection, wanted)
-
-            while not await self.repeat(lock):
-                await asyncio.sleep(0.05)
-                if loop.time() > deadline and (holder := await self.repeat(look)) is not None:
-                    if not holder.may_be_dead:
-                        return Taken(series_ticker, holder.said)
-                    if holder.said != told:
-                        told = holder.said
-                        log.info("waiting for a session that may be dead", series=series_ticker, holder=told)
-                    await asyncio.sleep(_DEAD_LOOK)
-        return None
+        return await self._locks.take_all(self.repeat, series_tickers)
 
     async def unlock_series(self, series_tickers: Iterable[str]) -> None:
         """Give back what `lock_series` locked."""
@@ -276,7 +252,7 @@ class Database:
         if self._ended:
             raise DatabaseAway("the database connection is closed")
         if self._migrations is not None:
-            await migrate.require(connection, self._migrations)
+            await migrate.require(connection, self._migrations, self.schema)
         await self._locks.take_again(connection, deadline)
         self._ready = True
         return connection
@@ -292,6 +268,11 @@ class Database:
     def connected(self) -> bool:
         """Whether the connection is there, as far as can be known without asking."""
         return self._connection is not None and not self._connection.is_closed()
+
+    @property
+    def schema(self) -> str:
+        """Where its tables are."""
+        return split_schema(self._url)[1]
 
     @property
     def place(self) -> str:

@@ -2,10 +2,12 @@
 
 import asyncio
 import zlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import asyncpg
+import structlog
 
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.store.connecting import DEAD_AFTER
@@ -15,6 +17,12 @@ LOCK_CLASS = 0x4B414C53
 
 _QUIET_SECONDS = 2.0
 """A session that has done something within this time is alive."""
+
+_PATIENCE = 3.0
+"""Seconds to wait for a lock: the server needs a moment to notice that the process of a killed run is gone."""
+
+_DEAD_LOOK = 0.5
+"""Seconds between two looks at a session that may be dead."""
 
 _AGAIN_LOOK = 0.1
 """Seconds between two tries to lock again what a lost session held."""
@@ -39,10 +47,22 @@ select relation::regclass::text as name, {_SESSION}
 from pg_locks join pg_stat_activity as activity using (pid) join pg_class on pg_class.oid = relation
 where locktype = 'relation' and granted and pid <> pg_backend_pid()
   and database = (select oid from pg_database where datname = current_database())
-  and relkind in ('r', 'p', 'm') and relnamespace = any(array['public', 'wx']::regnamespace[])
+  and relkind in ('r', 'p', 'm')
+  and relnamespace in (select oid from pg_namespace where nspname in (current_schema(), 'wx'))
   and mode <> 'AccessShareLock' and mode <> 'RowShareLock'
 order by mode = 'RowExclusiveLock', activity.xact_start, 1 limit 1
 """  # noqa: S608
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class Repeat(Protocol):
+    """Does some work on a session."""
+
+    async def __call__(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """What the work gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +96,33 @@ class SeriesLocks:
 
     def __init__(self) -> None:
         self._held: list[str] = []
+
+    async def take_all(self, repeat: Repeat, series_tickers: Iterable[str]) -> Taken | None:
+        """Lock each series; returns the first that another living session holds, else None.
+
+        `repeat` does some work on the run's session, and again after a loss. Not in a transaction: of one that was
+        committed on a session now lost, only the rows are there.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, told = loop.time() + _PATIENCE, ""
+        for series_ticker in sorted(series_tickers):
+
+            async def lock(connection: asyncpg.Connection, wanted: str = series_ticker) -> bool:
+                return await self.take(connection, wanted)
+
+            async def look(connection: asyncpg.Connection, wanted: str = series_ticker) -> Holder | None:
+                return await holder_of(connection, wanted)
+
+            while not await repeat(lock):
+                await asyncio.sleep(0.05)
+                if loop.time() > deadline and (holder := await repeat(look)) is not None:
+                    if not holder.may_be_dead:
+                        return Taken(series_ticker, holder.said)
+                    if holder.said != told:
+                        told = holder.said
+                        log.info("waiting for a session that may be dead", series=series_ticker, holder=told)
+                    await asyncio.sleep(_DEAD_LOOK)
+        return None
 
     async def take(self, connection: asyncpg.Connection, series_ticker: str) -> bool:
         """Lock a series on the run's session unless the run has it; False: another session has it."""

@@ -1,9 +1,8 @@
 """The schema's history: numbered SQL files, each applied once, in order, whole or not at all.
 
-A file `NNNN_name.sql` runs in one transaction together with its row in `public.schema_migrations`, so
-the table always tells the truth, also after kill -9. An applied file never changes again: its SHA-256
-is compared, since two databases "at version 3" must be equal. There is no way back down; a mistake is
-corrected by the next file.
+A file `NNNN_name.sql` runs in one transaction together with its row in `schema_migrations`, so the table always tells
+the truth, also after kill -9. An applied file never changes again: its SHA-256 is compared, since two databases "at
+version 3" must be equal. There is no way back down; a mistake is corrected by the next file.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from pathlib import Path
 import asyncpg
 
 from kalshi_ingest.errors import DatabaseUnusable, Unusable
+from kalshi_ingest.settings import PUBLIC
+from kalshi_ingest.store import relations, rights
 from kalshi_ingest.store.sqlstate import Kind, kind_of
 
 LOCK_KEY = 7737584877727997804
@@ -26,24 +27,33 @@ LOCK_KEY = 7737584877727997804
 
 OLDEST_SERVER = 15
 
+
 LONGEST = 7 * 86400.0
 """Seconds that waiting for another program's migration, and a migration itself, may take."""
 
 _LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 """Server-side limits, often set for a role, that would cut a migration or the wait for another one."""
 
+_DENIED_SCHEMA = re.compile(r"for schema (\S+)")
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _TRANSACTION_WORD = re.compile(
     r"^\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK)(?:\s+(?:WORK|TRANSACTION))?\s*;", re.I | re.M
 )
 
 _CREATE_TABLE = """
-CREATE TABLE IF NOT EXISTS public.schema_migrations (
+CREATE TABLE IF NOT EXISTS schema_migrations (
     version integer CONSTRAINT schema_migrations_pkey PRIMARY KEY,
     name text NOT NULL,
     checksum text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )
+"""
+
+# Another program may keep a table of that name too: it is this one's where the weather's schema is there as well.
+_ELSEWHERE = """
+SELECT nspname FROM pg_class JOIN pg_namespace space ON space.oid = relnamespace
+WHERE relname = 'ingestion_log' AND nspname <> $1
+  AND EXISTS (SELECT FROM pg_namespace WHERE nspname = any($2::text[]))
 """
 
 
@@ -64,33 +74,40 @@ def migrations_dir() -> Path:
     return packaged if packaged.is_dir() else package.parent / "migrations"
 
 
-async def migrate(connection: asyncpg.Connection, directory: Path) -> list[str]:
+async def migrate(connection: asyncpg.Connection, directory: Path, schema: str = PUBLIC) -> list[str]:
     """Apply what the database lacks and return the names of the files applied now.
+
+    Names in the files belong to `schema`, which is made where it is missing and has to be the first of the session's
+    search path.
 
     Two at once are safe: the second waits for the first and then finds nothing to do. The connection
     must be a direct one, not through a pooler in transaction mode, which session locks do not survive.
     """
     migrations = await asyncio.to_thread(read, directory)
     async with _explained(connection), _only_one(connection):
-        async with connection.transaction():
-            if not await _has_table(connection):
-                await connection.execute(_CREATE_TABLE)
-        pending = _pending(migrations, await _applied(connection))
+        if not await _has_table(connection, schema):
+            await _begin(connection, schema, migrations)
+        applied = await _applied(connection, schema)
+        pending = _pending(migrations, applied)
+        if pending:
+            held = relations.made_by((each.sql for each in migrations[: len(applied)]), schema)
+            made = relations.schemas_made_by(each.sql for each in pending)
+            await rights.require_to_migrate(connection, schema, made, held)
         for migration in pending:
-            await _apply(connection, migration)
+            await _apply(connection, migration, schema)
     return [migration.name for migration in pending]
 
 
-async def require_current(connection: asyncpg.Connection, directory: Path) -> None:
+async def require_current(connection: asyncpg.Connection, directory: Path, schema: str = PUBLIC) -> None:
     """Raise `Unusable` unless the database's schema is exactly the one this program was written for."""
-    await require(connection, await asyncio.to_thread(read, directory))
+    await require(connection, await asyncio.to_thread(read, directory), schema)
 
 
-async def require(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> None:
+async def require(connection: asyncpg.Connection, migrations: Sequence[Migration], schema: str = PUBLIC) -> None:
     """The same for migrations that were read before; outside a transaction."""
     async with _explained(connection):
         try:
-            applied = await _applied(connection)
+            applied = await _applied(connection, schema)
         except asyncpg.UndefinedTableError:
             applied = []
         pending = _pending(migrations, applied)
@@ -149,12 +166,12 @@ def _pending(migrations: Sequence[Migration], applied: Sequence[asyncpg.Record])
     return list(migrations[len(applied) :])
 
 
-async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+async def _apply(connection: asyncpg.Connection, migration: Migration, schema: str) -> None:
     try:
         async with connection.transaction():
             await connection.execute(migration.sql, timeout=LONGEST)
             await connection.execute(
-                "INSERT INTO public.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+                f'INSERT INTO "{schema}".schema_migrations (version, name, checksum) VALUES ($1, $2, $3)',  # noqa: S608
                 migration.version,
                 migration.name,
                 migration.checksum,
@@ -172,12 +189,32 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
         ) from error
 
 
-async def _has_table(connection: asyncpg.Connection) -> bool:
-    return bool(await connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NOT NULL"))
+async def _has_table(connection: asyncpg.Connection, schema: str) -> bool:
+    return bool(await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{schema}".schema_migrations'))
 
 
-async def _applied(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-    return await connection.fetch("SELECT version, name, checksum FROM public.schema_migrations ORDER BY version")
+async def _begin(connection: asyncpg.Connection, schema: str, migrations: Sequence[Migration]) -> None:
+    """Make the schema, where it is missing, and the list of what was applied to it.
+
+    There is one schema for the weather, so a database holds the tables once.
+    """
+    made = relations.schemas_made_by(each.sql for each in migrations)
+    for other in await connection.fetch(_ELSEWHERE, schema, made):
+        raise DatabaseUnusable(
+            f"{await _database(connection)} holds kalshi-ingest's tables in the schema {other[0]} already: set "
+            f"KALSHI_INGEST_DATABASE_SCHEMA={other[0]}, or use another database"
+        )
+    exists = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema)
+    await rights.require_to_migrate(connection, schema, made if exists else [schema, *made], [])
+    async with connection.transaction():
+        if not exists:
+            await connection.execute(f'CREATE SCHEMA "{schema}"')
+        await connection.execute(_CREATE_TABLE)
+
+
+async def _applied(connection: asyncpg.Connection, schema: str) -> list[asyncpg.Record]:
+    query = f'SELECT version, name, checksum FROM "{schema}".schema_migrations ORDER BY version'  # noqa: S608
+    return await connection.fetch(query)
 
 
 async def _database(connection: asyncpg.Connection) -> str:
@@ -189,8 +226,8 @@ async def _missing_right(connection: asyncpg.Connection, error: asyncpg.Postgres
     row = await connection.fetchrow("SELECT quote_ident(current_user) AS me, current_database() AS database")
     me, database = (row["me"], row["database"]) if row else ("?", "?")
     said = str(error)
-    if "schema public" in said:
-        advice = f"let its owner run GRANT USAGE, CREATE ON SCHEMA public TO {me}"
+    if found := _DENIED_SCHEMA.search(said):
+        advice = f"let its owner run GRANT USAGE, CREATE ON SCHEMA {found[1]} TO {me}"
     elif "for database" in said:
         advice = f'let its owner run GRANT CREATE ON DATABASE "{database}" TO {me}'
     else:

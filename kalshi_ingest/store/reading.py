@@ -99,7 +99,7 @@ async def held_tickers(connection: asyncpg.Connection, series_tickers: Sequence[
 
 async def comments(connection: asyncpg.Connection, table: str) -> dict[str, str]:
     """Column → its description in the schema; columns without one are left out."""
-    rows = await connection.fetch(_COMMENTS, f"public.{table}")
+    rows = await connection.fetch(_COMMENTS, table)
     return {row["attname"]: row["comment"] for row in rows if row["comment"] is not None}
 
 

@@ -197,12 +197,14 @@ async def test_missing_rights_are_named(postgres_url: str, empty_database_url: s
     weak = await asyncpg.connect(postgres.with_database(empty_database_url, name, user))
     try:
         files = folder(tmp_path / "m", _0001_one="CREATE SCHEMA extra")
-        grant = f"{user} lacks .* denied for schema public; .*GRANT USAGE, CREATE ON SCHEMA public TO {user}"
-        with pytest.raises(Unusable, match=grant):
+        with pytest.raises(Unusable) as told:
             await migrate(weak, files)
-        await postgres.execute(empty_database_url, f"GRANT CREATE ON SCHEMA public TO {user}")
-        with pytest.raises(Unusable, match=rf'0001_one.sql: .*GRANT CREATE ON DATABASE "{name}" TO {user}'):
-            await migrate(weak, files)
+        grants = (f"GRANT CREATE ON DATABASE {name} TO {user}", f"GRANT USAGE, CREATE ON SCHEMA public TO {user}")
+        assert "lacks 2 rights" in str(told.value)
+        for grant in grants:
+            assert grant in str(told.value)
+            await postgres.execute(empty_database_url, grant)
+        assert await migrate(weak, files) == ["0001_one.sql"]
         await postgres.execute(empty_database_url, f"REVOKE ALL ON schema_migrations FROM {user}")
         with pytest.raises(Unusable, match="denied for table schema_migrations"):
             await require_current(weak, files)

@@ -92,11 +92,7 @@ async def test_in_session_mode_it_works_as_it_comes(database_url: str) -> None:
 async def test_in_session_mode_every_command_works(database_url: str, tmp_path: Path) -> None:
     async with tour.exchange() as (simulator, settings), pooler(database_url, "session") as url:
         settings["DATABASE_URL"] = url
-        await tour.succeeds("migrate", settings=settings)
-        await tour.succeeds(*tour.BACKFILL, settings=settings)
-        await tour.follows(settings)
-        await tour.succeeds(*tour.COVERAGE, settings=settings)
-        await tour.succeeds("export", "--output", str(tmp_path / "archive"), settings=settings)
+        await tour.everything(settings, tmp_path / "archive")
         assert isinstance(simulator.world, SyntheticWorld)
         await assert_holds_all(database_url, simulator.world)
 

@@ -21,6 +21,7 @@ from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
+from kalshi_ingest.store.rights import OBSERVE
 
 _USUAL = timedelta(days=10)
 """How far back an errand looks; once a day, and at the start, it looks back to the first day held."""
@@ -113,7 +114,7 @@ class Errands:
     ) -> str | None:
         now = clock()
         start = (now - _USUAL).date()
-        database = await with_database(self._database_url)
+        database = await with_database(self._database_url, OBSERVE)
         try:
             if whole:
                 start = min(start, await first_day(database, self._weather.cities, now))
