@@ -10,12 +10,13 @@ from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.domain.plausible import market_moments
 from kalshi_ingest.domain.tickers import event_date_of
+from kalshi_ingest.store.spread import Forms, form
 
 # The order is that of a hash of seed and ticker, which no database's collation touches. Rounds go over the series:
 # in each, every series gives one market, from the historical and the live tier in turn, and neighbouring series
 # begin with different tiers. So a sample as large as there are series meets every series and, where they have
 # both, both tiers; one twice as large meets both tiers of every series.
-_SAMPLE = """
+_SAMPLED = """
 with eligible as (
     select ticker, known.series_ticker, open_time, close_time,
            coalesce(settled_at < $5, close_time < $5, false) as archived,
@@ -34,11 +35,24 @@ with eligible as (
 ), sampled as (
     select *, count(*) over () as eligible from rounds order by round, turn limit $6
 )
+"""
+_SAMPLE = Forms(
+    one_node=f"""
+{_SAMPLED}
 select ticker, series_ticker, archived, eligible,
        least(open_time, (select min(period_start) from candles where ticker = sampled.ticker and period_minutes = 1)),
        greatest(close_time, (select max(period_end) from candles where ticker = sampled.ticker and period_minutes = 1))
 from sampled order by round, turn
-"""
+""",  # noqa: S608
+    spread=f"""
+{_SAMPLED}, spans as materialized (
+    select ticker, min(period_start) as first, max(period_end) as last
+    from candles where period_minutes = 1 and ticker in (select ticker from sampled) group by ticker
+)
+select ticker, series_ticker, archived, eligible, least(open_time, first), greatest(close_time, last)
+from sampled left join spans using (ticker) order by round, turn
+""",  # noqa: S608
+)
 
 _CANDLES = """
 select period_start, (open * 1000000)::bigint, (high * 1000000)::bigint, (low * 1000000)::bigint,
@@ -79,7 +93,13 @@ async def sample(
     markets count as live.
     """
     rows = await connection.fetch(
-        _SAMPLE, list(scope.series_tickers), f"{seed}:", scope.first, scope.last, cutoff, markets
+        await form(connection, _SAMPLE),
+        list(scope.series_tickers),
+        f"{seed}:",
+        scope.first,
+        scope.last,
+        cutoff,
+        markets,
     )
     return [_sampled(*row) for row in rows], rows[0][3] if rows else 0
 

@@ -9,7 +9,7 @@ import orjson
 
 from kalshi_ingest.domain.model import Event, Market, Series
 from kalshi_ingest.domain.strikes import Strike
-from kalshi_ingest.store.copy import staging
+from kalshi_ingest.store.copy import emptying, staging
 
 _SERIES = """
 insert into series as held (series_ticker, city, title, category, frequency, settlement_sources, raw, fetched_at)
@@ -20,8 +20,8 @@ on conflict (series_ticker) do update set
 where (held.city, held.raw) is distinct from (excluded.city, excluded.raw)
 """
 
-_EVENT_COLUMNS = ("event_ticker", "series_ticker", "city", "event_date", "title", "raw", "fetched_at")
-_MARKET_COLUMNS = (
+EVENT_COLUMNS = ("event_ticker", "series_ticker", "city", "event_date", "title", "raw", "fetched_at")
+MARKET_COLUMNS = (
     "ticker",
     "event_ticker",
     "series_ticker",
@@ -65,7 +65,7 @@ async def store_events(
     records = [
         (event.ticker, event.series_ticker, city, event.event_date, event.title, event.raw, now) for event in events
     ]
-    await _merge(connection, "events", _EVENT_COLUMNS, records)
+    await _merge(connection, "events", EVENT_COLUMNS, records)
 
 
 async def store_markets(
@@ -106,7 +106,7 @@ async def store_markets(
         )
         for market, strike in markets
     ]
-    await _merge(connection, "markets", _MARKET_COLUMNS, records)
+    await _merge(connection, "markets", MARKET_COLUMNS, records)
 
 
 async def _merge(
@@ -114,18 +114,23 @@ async def _merge(
 ) -> None:
     """COPY into a staging table, then insert or refresh by the first column; `fetched_at` marks a change only."""
     staged = f"staged_{table}"
-    content = [column for column in columns if column != "fetched_at"]
     await connection.execute(staging(table, columns, staged))
     await connection.copy_records_to_table(staged, records=records, columns=columns)
+    await connection.execute(merging(table, columns, staged))
+    await connection.execute(emptying(staged))
+
+
+def merging(table: str, columns: tuple[str, ...], staged: str) -> str:
+    """The statement that inserts or refreshes by the first column."""
     key = columns[0]
-    await connection.execute(
+    content = [column for column in columns if column != "fetched_at"]
+    return (
         f"insert into {table} as held ({', '.join(columns)}) "  # noqa: S608
         f"select {', '.join(columns)} from {staged} on conflict ({key}) do update set "
         + ", ".join(f"{column} = {_new(column)}" for column in columns if column != key)
         + f" where ({', '.join(f'held.{column}' for column in content)})"
         + f" is distinct from ({', '.join(_new(column) for column in content)})"
     )
-    await connection.execute(f"delete from {staged}")  # noqa: S608
 
 
 def _new(column: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from kalshi_ingest.store.copy import staging
+from kalshi_ingest.store.copy import emptying, staging
 
 _KEYS = {
     "series": ("series_ticker",),
@@ -25,7 +25,7 @@ async def stage(
     """COPY rows into `loaded_<table>`, an empty temporary table like `table`."""
     staged = f"loaded_{table}"
     await connection.execute(staging(table, columns, staged))
-    await connection.execute(f"delete from {staged}")  # noqa: S608
+    await connection.execute(emptying(staged))
     for some in rows:
         await connection.copy_records_to_table(staged, records=some, columns=columns)
 
@@ -35,14 +35,19 @@ async def merge_rows(
 ) -> int:
     """Insert rows, or refresh the held ones that are older and differ; how many were inserted or refreshed."""
     await stage(connection, table, columns, rows)
+    done = await connection.execute(merging(table, columns))
+    return int(done.split()[-1])
+
+
+def merging(table: str, columns: Sequence[str]) -> str:
+    """The statement that inserts from `loaded_<table>`, or refreshes what is older and differs."""
     key, stamp = _KEYS[table], _STAMPS[table]
     content = [name for name in columns if name not in _WITHOUT_CONTENT]
     selected = [f"trim_scale({name})" if name in _TRIMMED else name for name in columns]
-    done = await connection.execute(
+    return (
         f"insert into {table} as held ({', '.join(columns)}) "  # noqa: S608
         f"select {', '.join(selected)} from loaded_{table} on conflict ({', '.join(key)}) do update set "
         + ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
         + f" where held.{stamp} < excluded.{stamp} and ({', '.join(f'held.{name}' for name in content)})"
         + f" is distinct from ({', '.join(f'excluded.{name}' for name in content)})"
     )
-    return int(done.split()[-1])

@@ -6,6 +6,7 @@ from decimal import Decimal
 import asyncpg
 
 from kalshi_ingest.domain.city_facts import CandleSpan, CityFacts, Gap, Traded, Unproved
+from kalshi_ingest.store.spread import Forms, form
 
 _MOST_TRADED = 10
 
@@ -20,7 +21,8 @@ from (
 """
 
 # One look-up of each market, so that it takes its time from this city's rows and not from all that are stored.
-_TRADES = """
+_TRADES = Forms(
+    one_node="""
 select wanted.ticker, traded.trades, traded.contracts, traded.first, traded.last, known.verdict
 from unnest($1::text[]) as wanted(ticker)
 cross join lateral (
@@ -30,9 +32,20 @@ cross join lateral (
 left join checkpoints known on known.ticker = wanted.ticker
 where traded.trades > 0
 order by traded.trades desc, wanted.ticker collate "C"
-"""
+""",
+    spread="""
+select traded.ticker, traded.trades, traded.contracts, traded.first, traded.last, known.verdict
+from (
+    select ticker, count(*) as trades, sum(count) as contracts, min(created_time) as first, max(created_time) as last
+    from trades where ticker = any($1::text[]) group by ticker
+) as traded
+left join checkpoints known using (ticker)
+order by traded.trades desc, traded.ticker collate "C"
+""",
+)
 
-_CANDLES = """
+_CANDLES = Forms(
+    one_node="""
 select made.period_minutes, sum(made.candles)::bigint as candles, min(made.first) as first, max(made.last) as last
 from unnest($1::text[]) as wanted(ticker)
 cross join lateral (
@@ -40,7 +53,12 @@ cross join lateral (
     from candles where candles.ticker = wanted.ticker group by period_minutes
 ) as made
 group by made.period_minutes order by made.period_minutes
-"""
+""",
+    spread="""
+select period_minutes, count(*) as candles, min(period_start) as first, max(period_start) as last
+from candles where ticker = any($1::text[]) group by period_minutes order by period_minutes
+""",
+)
 
 _STATES = """
 select wanted.ticker, coalesce(known.state, 'never fetched') as state, known.verdict, known.error
@@ -87,7 +105,7 @@ async def city_facts(
     held = await connection.fetchrow(_DATES, series_tickers)
     if held is None:
         raise AssertionError("an aggregate without groups gives one row")
-    traded = await connection.fetch(_TRADES, tickers)
+    traded = await connection.fetch(await form(connection, _TRADES), tickers)
     states = await connection.fetch(_STATES, tickers)
     counted: dict[str, int] = {}
     for row in states:
@@ -105,7 +123,7 @@ async def city_facts(
         last_trade=max((row["last"] for row in traded), default=None),
         candles={
             row["period_minutes"]: CandleSpan(row["candles"], row["first"], row["last"])
-            for row in await connection.fetch(_CANDLES, tickers)
+            for row in await connection.fetch(await form(connection, _CANDLES), tickers)
         },
         states=counted,
         unproved=[Unproved(row["ticker"], row["state"], row["error"]) for row in states if row["state"] != "complete"],

@@ -154,6 +154,11 @@ def staging(table: str, columns: Sequence[str], name: str) -> str:
     return f"create temporary table if not exists {name} on commit delete rows as {selected}"
 
 
+def emptying(name: str) -> str:
+    """The statement that empties a staging table before the commit does."""
+    return f"delete from {name}"  # noqa: S608
+
+
 def _row_start(columns: int, ticker: str) -> bytes:
     text = ticker.encode()
     return _ROW_START.pack(columns, len(text)) + text

@@ -10,6 +10,7 @@ import asyncpg
 
 from kalshi_ingest.domain.evidence import Rows
 from kalshi_ingest.store.candle_faults import rows_of
+from kalshi_ingest.store.spread import Forms, form
 
 _TICKERS_PER_QUERY = 50
 """Few enough that what a query makes stays in the processor's cache, enough that its start costs little."""
@@ -20,8 +21,9 @@ set local enable_mergejoin = off; set local enable_material = off; set local ena
 set local max_parallel_workers_per_gather = 0; set local work_mem = '32MB'
 """
 
-# From one key to the next through the index, not row by row.
-_UNKNOWN = """
+# On one node from one key to the next through the index, not row by row.
+_UNKNOWN = Forms(
+    one_node="""
 with recursive traded as (
     (select ticker from trades order by ticker limit 1)
     union all
@@ -37,7 +39,17 @@ select ticker from (select ticker from traded union select ticker from drawn) as
 where ticker is not null
   and not exists (select from markets where markets.ticker = found.ticker)
   and not exists (select from checkpoints where checkpoints.ticker = found.ticker)
-"""
+""",
+    spread="""
+select ticker from trades
+where not exists (select from markets where markets.ticker = trades.ticker)
+  and not exists (select from checkpoints where checkpoints.ticker = trades.ticker) group by ticker
+union
+select ticker from candles
+where not exists (select from markets where markets.ticker = candles.ticker)
+  and not exists (select from checkpoints where checkpoints.ticker = candles.ticker) group by ticker
+""",
+)
 
 
 def _equal(minutes: int) -> str:
@@ -57,21 +69,19 @@ def _price(key: str) -> str:
     return f"abs(({key} + 2097152 & 4194303) - 2097152)"
 
 
-def _held(minutes: int) -> str:
+def _held(minutes: int, key: str, chosen: str) -> str:
     return f"""(
-            select period_start as start, period_end, open, high, low, close, volume, vwap, num_trades
-            from candles where candles.ticker = wanted.ticker and period_minutes = {minutes}
-        ) as held"""  # noqa: S608
+            select {key}period_start as start, period_end, open, high, low, close, volume, vwap, num_trades
+            from candles where candles.ticker {chosen} and period_minutes = {minutes}
+        ) as held using ({key}start)"""  # noqa: S608
 
 
 # Of each period: n trades, v contracts (hundredths), w their worth, lowest, highest, first and last price (o, c).
 # A first or last is found as one number that sorts in execution order: microseconds (above them, in a longer candle,
 # the minute) times 2^22, plus the price, negative for a taker of no.
-_ROWS = f"""
-select wanted.ticker, made.*
-from unnest($1::text[]) as wanted(ticker)
-cross join lateral (
-    select coalesce(sum(n), 0)::bigint as trades, coalesce(sum(v), 0)::bigint as contracts,
+def _counted(key: str, chosen: str, places: str, once: str) -> str:
+    return f"""
+    select {key}coalesce(sum(n), 0)::bigint as trades, coalesce(sum(v), 0)::bigint as contracts,
            min(first) as first, max(last) as last,
            coalesce(sum(held_1m), 0)::bigint as held_1m, count(open) as held_5m,
            coalesce((sum(volume_1m) * 100)::bigint, 0) as contracts_1m,
@@ -79,7 +89,7 @@ cross join lateral (
            coalesce(sum(made_1m), 0)::bigint + count(n) as made,
            coalesce(sum(equal_1m), 0)::bigint + count(*) filter (where {_equal(5)}) as equal
     from (
-        select date_bin('5 minutes', start, '2000-01-01 00:00Z') as start, sum(n) as n,
+        select {key}date_bin('5 minutes', start, '2000-01-01 00:00Z') as start, sum(n) as n,
                sum(v)::bigint as v, sum(w)::bigint as w,
                min(l) as l, max(h) as h,
                min((date_part('minute', start)::bigint << 48) + o) as o,
@@ -87,27 +97,38 @@ cross join lateral (
                min(first) as first, max(last) as last, count(n) as made_1m, count(open) as held_1m,
                sum(volume) as volume_1m, count(*) filter (where {_equal(1)}) as equal_1m
         from (
-            select start, count(*)::int as n, sum(size)::bigint as v, sum(price * size)::bigint as w,
+            select {key}start, count(*)::int as n, sum(size)::bigint as v, sum(price * size)::bigint as w,
                    min(price) as l, max(price) as h, min(us + side * price) as o, max(us + side * price) as c,
                    min(created_time) as first, max(created_time) as last
             from (
-                select created_time, date_bin('1 minute', created_time, '2000-01-01 00:00Z') as start,
+                select {key}created_time, date_bin('1 minute', created_time, '2000-01-01 00:00Z') as start,
                        (yes_price * 1000000)::bigint as price, (count * 100)::bigint as size,
                        case taker_side when 'yes' then 1 else -1 end as side,
                        date_part('microseconds', created_time)::bigint * 4194304 as us
-                from trades where trades.ticker = wanted.ticker
-                offset 0 -- so that each is worked out once, not wherever it is used
+                from trades where trades.ticker {chosen}
+                {once}
             ) as traded
-            group by start
+            group by {key}start
         ) as made
-        full join {_held(1)} using (start)
-        group by 1
+        full join {_held(1, key, chosen)}
+        group by {places}
     ) as made
-    full join {_held(5)} using (start)
-) as made
+    full join {_held(5, key, chosen)}
 """  # noqa: S608
 
-_OTHER_LENGTHS = """
+
+# "offset 0": each expression is worked out once, not wherever it is used.
+_ROWS = Forms(
+    one_node=f"""
+select wanted.ticker, made.*
+from unnest($1::text[]) as wanted(ticker)
+cross join lateral ({_counted("", "= wanted.ticker", "1", "offset 0")}) as made
+""",  # noqa: S608
+    spread=f"{_counted('ticker, ', '= any($1::text[])', '1, 2', '')} group by ticker",
+)
+
+_OTHER_LENGTHS = Forms(
+    one_node="""
 select distinct wanted.ticker
 from unnest($1::text[]) as wanted(ticker)
 cross join lateral (
@@ -117,12 +138,18 @@ cross join lateral (
     union all
     (select 1 from candles where candles.ticker = wanted.ticker and period_minutes > 5 limit 1)
 ) as found
-"""
+""",
+    spread="""
+select ticker from candles where ticker = any($1::text[]) and period_minutes < 1
+union select ticker from candles where ticker = any($1::text[]) and period_minutes > 1 and period_minutes < 5
+union select ticker from candles where ticker = any($1::text[]) and period_minutes > 5
+""",
+)
 
 
 async def unknown_tickers(connection: asyncpg.Connection) -> list[str]:
     """Tickers of trades and candles that have neither a row in markets nor a checkpoint."""
-    return [row[0] for row in await connection.fetch(_UNKNOWN)]
+    return [row[0] for row in await connection.fetch(await form(connection, _UNKNOWN))]
 
 
 class RowsCheck:
@@ -151,8 +178,9 @@ class RowsCheck:
 
     async def doubtful(self, connection: asyncpg.Connection, tickers: list[str]) -> list[str]:
         """Take the rows of markets whose candles are right; returns those whose candles have to be looked at."""
-        doubtful = {row[0] for row in await connection.fetch(_OTHER_LENGTHS, tickers)}
-        for ticker, trades, contracts, first, last, held_1m, held_5m, *sums in await connection.fetch(_ROWS, tickers):
+        others, counts = await form(connection, _OTHER_LENGTHS), await form(connection, _ROWS)
+        doubtful = {row[0] for row in await connection.fetch(others, tickers)}
+        for ticker, trades, contracts, first, last, held_1m, held_5m, *sums in await connection.fetch(counts, tickers):
             contracts_1m, contracts_5m, made, equal = sums
             if not made == equal == held_1m + held_5m:
                 doubtful.add(ticker)

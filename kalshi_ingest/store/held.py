@@ -9,17 +9,27 @@ from uuid import UUID
 import asyncpg
 
 from kalshi_ingest.store.checkpoints import COLUMNS, UPSERT
-from kalshi_ingest.store.copy import TRADE_COLUMNS, staging
+from kalshi_ingest.store.copy import TRADE_COLUMNS, emptying, staging
+from kalshi_ingest.store.spread import Forms, form
 
 STAGED = "loaded_trades"
 
-_KNOWN = """
+_KNOWN = Forms(
+    one_node="""
 with archived as (select ticker from loaded_markets union select ticker from loaded_checkpoints)
 select ticker from archived
 where $1 or exists (select from checkpoints known where known.ticker = archived.ticker)
       or exists (select from trades where trades.ticker = archived.ticker)
       or exists (select from candles where candles.ticker = archived.ticker)
-"""
+""",
+    spread="""
+with archived as materialized (select ticker from loaded_markets union select ticker from loaded_checkpoints)
+select ticker from archived where $1
+union select ticker from checkpoints where ticker in (select ticker from archived)
+union select ticker from trades where ticker in (select ticker from archived)
+union select ticker from candles where ticker in (select ticker from archived)
+""",
+)
 _MARKETS = """
 select count(*) from (select ticker from loaded_markets union select ticker from loaded_checkpoints) as archived
 """
@@ -59,12 +69,22 @@ from (select unnest($1::text[]) as ticker, true as held
       union all select ticker, false from loaded_checkpoints where state <> 'complete') as either
 group by ticker
 """
-_COUNTED = """
+_COUNTED = Forms(
+    one_node="""
 update counted_trades wanted set trades = found.trades, contracts = found.contracts
 from (select ticker, count(*) as trades, sum(count) as contracts
       from trades where ticker in (select ticker from counted_trades) group by ticker) as found
 where found.ticker = wanted.ticker
-"""
+""",
+    spread="""
+with found as materialized (
+    select ticker, count(*) as trades, sum(count) as contracts
+    from trades where ticker in (select ticker from counted_trades) group by ticker
+)
+update counted_trades wanted set trades = found.trades, contracts = found.contracts
+from found where found.ticker = wanted.ticker
+""",
+)
 _AS_COUNTED = """
 update loaded_checkpoints loaded set trades_stored = counted.trades, contracts_stored = counted.contracts
 from counted_trades counted where counted.ticker = loaded.ticker
@@ -109,7 +129,7 @@ select ticker from checkpoints where state = 'complete' and ticker in (select ti
 
 async def known_tickers(connection: asyncpg.Connection, *, everything: bool) -> frozenset[str]:
     """The archive's markets of which the database holds a checkpoint or rows; with `everything` all of them."""
-    return frozenset(row[0] for row in await connection.fetch(_KNOWN, everything))
+    return frozenset(row[0] for row in await connection.fetch(await form(connection, _KNOWN), everything))
 
 
 async def archived_markets(connection: asyncpg.Connection) -> int:
@@ -119,9 +139,7 @@ async def archived_markets(connection: asyncpg.Connection) -> int:
 
 async def create_staging(connection: asyncpg.Connection) -> None:
     """An empty `STAGED` table like trades, without its key."""
-    await connection.execute(
-        f"{staging('trades', TRADE_COLUMNS, STAGED)}; delete from {STAGED}"  # noqa: S608
-    )
+    await connection.execute(f"{staging('trades', TRADE_COLUMNS, STAGED)}; {emptying(STAGED)}")
 
 
 async def merge_staged(connection: asyncpg.Connection) -> tuple[dict[str, int], dict[str, UUID]]:
@@ -165,7 +183,7 @@ async def settle_checkpoints(
     await connection.execute(_COUNT)
     if (await connection.execute(_TO_COUNT, tickers)) != "INSERT 0 0":
         await connection.execute("analyze trades; analyze counted_trades")
-        await connection.execute(_COUNTED)
+        await connection.execute(await form(connection, _COUNTED))
     if counted:
         await connection.execute(_AS_COUNTED)
     await connection.execute(_TAKE, counted)

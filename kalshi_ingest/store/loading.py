@@ -27,6 +27,7 @@ from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, bin
 from kalshi_ingest.store.moments import EVER_US
 
 _BATCH_ROWS = 20_000
+_HIGHEST = {"trades": "select max(ticker) from trades", "candles": "select max(ticker) from candles"}
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ class _Sink:
 
     async def _copy_file(self, file: str, table: str, *, known: bool) -> int:
         """Copy the rows of markets that are, or are not, among those that the database knows; how many."""
-        highest = "" if known else await self._connection.fetchval(f"select max(ticker) from {table}") or ""  # noqa: S608
+        highest = "" if known else await self._connection.fetchval(_HIGHEST[table]) or ""
         columns = CANDLE_COLUMNS if table == "candles" else TRADE_COLUMNS
         copied = 0
 

@@ -13,6 +13,7 @@ import asyncpg
 from kalshi_ingest.domain.evidence import Evidence
 from kalshi_ingest.store.connecting import READING, UNLIMITED, open_session
 from kalshi_ingest.store.evidence import catalog, expected_dates
+from kalshi_ingest.store.spread import Forms, form
 
 _STATEMENT_SECONDS = 5
 
@@ -51,7 +52,17 @@ left join lateral (
 ) as last on true
 """
 
-_BINS = f"""
+_SHOWN = f"""
+{_MARKET}
+from chosen join markets market using (series_ticker, event_date)
+{_WITH_LAST_TRADE}
+order by market.event_date desc, market.event_ticker collate "C", coalesce(market.floor_strike, market.cap_strike - 1),
+         market.ticker collate "C"
+limit {_MOST_BINS}
+"""
+
+_BINS = Forms(
+    one_node=f"""
 with chosen as (
     select wanted.series_ticker, dated.event_date
     from unnest($1::text[]) as wanted (series_ticker)
@@ -63,13 +74,20 @@ with chosen as (
         limit {_EVENTS_A_SERIES}
     ) as dated
 )
-{_MARKET}
-from chosen join markets market using (series_ticker, event_date)
-{_WITH_LAST_TRADE}
-order by market.event_date desc, market.event_ticker collate "C", coalesce(market.floor_strike, market.cap_strike - 1),
-         market.ticker collate "C"
-limit {_MOST_BINS}
-"""  # noqa: S608
+{_SHOWN}
+""",  # noqa: S608
+    spread=f"""
+with dated as materialized (
+    select series_ticker, event_date, bool_or(status <> 'settled') as open from markets
+    where series_ticker = any($1::text[]) and event_date between $2 and $3 group by series_ticker, event_date
+), chosen as materialized (
+    select series_ticker, event_date from (
+        select *, row_number() over (partition by series_ticker order by open desc, event_date desc) as place from dated
+    ) as placed where place <= {_EVENTS_A_SERIES}
+)
+{_SHOWN}
+""",  # noqa: S608
+)
 
 _ONE_MARKET = f"""
 {_MARKET}
@@ -151,7 +169,10 @@ async def bins(connection: asyncpg.Connection, series_tickers: Sequence[str], fi
     Dates with a market that has not settled come before others, newer before older. Ordered by event date, newest
     first, then by event and strike.
     """
-    return [HeldBin(**dict(row)) for row in await connection.fetch(_BINS, list(series_tickers), first, last)]
+    return [
+        HeldBin(**dict(row))
+        for row in await connection.fetch(await form(connection, _BINS), list(series_tickers), first, last)
+    ]
 
 
 async def market(connection: asyncpg.Connection, ticker: str) -> HeldBin | None:

@@ -8,6 +8,7 @@ from datetime import date
 import asyncpg
 
 from kalshi_ingest.errors import IngestError
+from kalshi_ingest.store.spread import Forms, form
 
 Take = Callable[[bytes], Awaitable[None]]
 """Gets whole CSV rows, some megabytes at a time: no header, NULL is an empty field, an empty text is ""."""
@@ -105,13 +106,17 @@ async def comments(connection: asyncpg.Connection, table: str) -> dict[str, str]
 
 async def copy_of_series(connection: asyncpg.Connection, rows: Rows, series_tickers: Sequence[str], take: Take) -> None:
     """The rows of a table that names the series itself."""
+    await _copy(connection, of_series(rows), (list(series_tickers),), take)
+
+
+def of_series(rows: Rows) -> str:
+    """The query of `copy_of_series`: $1 the series."""
     order = [f'{name} collate "C"' if name in _TEXT else name for name in rows.key]
     dated = ["event_date"] if rows.by_date else []
-    query = (
+    return (
         f"select {_listed([*dated, *rows.columns])} from {rows.table} "  # noqa: S608
         f"where series_ticker = any($1::text[]) order by {', '.join(dated + order)}"
     )
-    await _copy(connection, query, (list(series_tickers),), take)
 
 
 async def copy_of_tickers(
@@ -119,20 +124,30 @@ async def copy_of_tickers(
 ) -> None:
     """The rows of trades or candles, some tickers at a time: the key's index serves each, so nothing big is sorted."""
     place = (lambda held: (held.event_date, held.ticker)) if rows.by_date else (lambda held: (date.min, held.ticker))
-    period = "" if rows.period_minutes is None else "and period_minutes = $3 "
     length = () if rows.period_minutes is None else (rows.period_minutes,)
-    within = ", ".join(name for name in rows.key if name != "ticker")
-    dated = "wanted.event_date, " if rows.by_date else ""
-    query = (
-        f"select {dated}{_listed(rows.columns, 'found.')} "  # noqa: S608
-        "from unnest($1::text[], $2::date[]) with ordinality as wanted(ticker, event_date, place) "
-        # "offset 0" keeps the planner from joining the whole table where its statistics are old
-        f"cross join lateral (select * from {rows.table} where {rows.table}.ticker = wanted.ticker {period}offset 0) "
-        f"as found order by wanted.place, {within}"
-    )
+    query = await form(connection, of_tickers(rows))
     for some in _portions(sorted(tickers, key=place)):
         values = ([held.ticker for held in some], [held.event_date for held in some], *length)
         await _copy(connection, query, values, take)
+
+
+def of_tickers(rows: Rows) -> Forms:
+    """The query of `copy_of_tickers`: $1 the tickers in order, $2 their event dates, $3 the length of candles."""
+    period = "" if rows.period_minutes is None else "and period_minutes = $3 "
+    within = ", ".join(name for name in rows.key if name != "ticker")
+    dated = "wanted.event_date, " if rows.by_date else ""
+    selected = f"select {dated}{_listed(rows.columns, 'found.')}"
+    wanted = "unnest($1::text[], $2::date[]) with ordinality as wanted(ticker, event_date, place)"
+    ordered = f"order by wanted.place, {within}"
+    return Forms(
+        # "offset 0" keeps the planner from joining the whole table where its statistics are old
+        one_node=f"{selected} from {wanted} "  # noqa: S608
+        f"cross join lateral (select * from {rows.table} where {rows.table}.ticker = wanted.ticker {period}offset 0) "
+        f"as found {ordered}",
+        spread=f"with found as materialized "  # noqa: S608
+        f"(select * from {rows.table} where ticker = any($1::text[]) {period}) "
+        f"{selected} from {wanted} join found on found.ticker = wanted.ticker {ordered}",
+    )
 
 
 async def _copy(connection: asyncpg.Connection, query: str, values: Sequence[object], take: Take) -> None:

@@ -1,60 +1,124 @@
 """Every statement is prepared on the migrated schema, on every PostgreSQL at hand: a misspelt column fails here."""
 
-import importlib
-import pkgutil
-from collections.abc import Iterator
-from types import ModuleType
-
 import asyncpg
 
-import kalshi_ingest
+from kalshi_ingest.archive.schema import TABLES
+from kalshi_ingest.store import catalog, catalog_merge, copy, reading
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from tests import postgres
+from tests.store import statements
 
-_VERBS = ("select", "insert", "update", "delete", "with", "refresh")
-_LOADED = ("series", "events", "markets", "listings", "checkpoints", "trades")
-"""Tables of an archive that a load copies to temporary ones."""
+_LOADED = {
+    "series": ("series_ticker", "city", "title", "fetched_at"),
+    "events": ("event_ticker", "series_ticker", "event_date", "fetched_at"),
+    "markets": ("ticker", "event_ticker", "series_ticker", "event_date", "floor_strike", "fetched_at"),
+    "listings": ("series_ticker", "event_date", "events", "markets", "run_id", "listed_at"),
+}
+"""Tables of an archive that a load merges, and some of their columns."""
+
+_READ = [
+    reading.Rows(table.source, ["ticker"], table.key, by_date, table.period_minutes)
+    for table in TABLES
+    for by_date in (False, True)
+    if table.source in ("trades", "candles")
+]
+
+MADE = {
+    "catalog.merging": [
+        catalog.merging("events", catalog.EVENT_COLUMNS, "staged_events"),
+        catalog.merging("markets", catalog.MARKET_COLUMNS, "staged_markets"),
+    ],
+    "catalog_merge.merging": [catalog_merge.merging(table, columns) for table, columns in _LOADED.items()],
+    "copy.staging": [copy.staging("markets", ["ticker", "series_ticker"], "staged_here")],
+    "copy.emptying": [copy.emptying("staged_events"), copy.emptying("loaded_series")],
+    "reading.of_series": [reading.of_series(reading.Rows("markets", ["ticker", "title"], ["ticker"], by_date=True))],
+    "reading.of_tickers": [text for rows in _READ for text in statements.texts(reading.of_tickers(rows))],
+    "evidence_rows._counted": [],  # the constant _ROWS is made of it
+}
+"""What functions make of their arguments: every function that the source shows to make a statement has to be here."""
+
+_UTILITY = ("set", "create", "drop", "analyze", "refresh")
+"""The server checks these when they run, so they run, and are undone."""
+
+_NOT_HERE = ("create database",)
+"""What no transaction can undo; each test with a cluster of its own runs it."""
+
+_STAND_INS = f"""
+create temporary table pg_dist_partition (logicalrelid regclass);
+{copy.staging("events", catalog.EVENT_COLUMNS, "staged_events")};
+{copy.staging("markets", catalog.MARKET_COLUMNS, "staged_markets")};
+"""
 
 
-def modules() -> Iterator[ModuleType]:
-    """Every module of the package but the simulator, which knows no database, and the entry, which runs."""
-    for found in pkgutil.walk_packages(kalshi_ingest.__path__, "kalshi_ingest."):
-        if ".simulator" not in found.name and not found.name.endswith("__main__"):
-            yield importlib.import_module(found.name)
-
-
-def constants(*beginnings: str) -> dict[str, str]:
-    """Strings at the top of a module that begin with one of these words, by name."""
-    return {
-        f"{module.__name__}.{name}": value
-        for module in modules()
-        for name, value in list(vars(module).items())
-        if isinstance(value, str) and value.lower().split(maxsplit=1)[:1] and value.lower().split()[0] in beginnings
-    }
+def every_statement() -> dict[str, str]:
+    """Every statement of the package by module and name."""
+    every: dict[str, str] = {}
+    for number, one in enumerate(statements.found()):
+        short = one.name.removeprefix("kalshi_ingest.").removeprefix("store.")
+        made = [one.text] if one.text is not None else MADE[short]
+        every |= {f"{short} {number}.{at}": text for at, text in enumerate(made)}
+    return every
 
 
 async def test_every_statement_can_be_prepared(any_postgres: str) -> None:
-    found = constants(*_VERBS)
-    # What others are built from is prepared as a part of them.
-    statements = {
-        name: text for name, text in found.items() if not any(text in other != text for other in found.values())
-    }
-    assert len(statements) >= 70
+    every = every_statement()
+    assert len(every) >= 140
     async with postgres.fresh_database(any_postgres) as url:
         connection = await asyncpg.connect(url)
         try:
             await migrate(connection, migrations_dir())
-            for table in _LOADED:
+            await connection.execute("refresh materialized view wx.minute_obs_1m")
+            for table in (*_LOADED, "checkpoints", "trades"):
                 await connection.execute(f"create temporary table loaded_{table} (like public.{table})")
-            for statement in constants("create").values():
-                await connection.execute(statement)
-            for name, statement in statements.items():
-                try:
-                    await connection.prepare(statement)
-                except asyncpg.PostgresError as error:
-                    raise AssertionError(f"{name}: {error}") from error
+            await connection.execute(_STAND_INS)
+            for text in every.values():
+                if text.strip().lower().startswith("create temporary"):
+                    await connection.execute(text)
+            refused = {name: await _refusal(connection, text) for name, text in every.items()}
         finally:
             await connection.close()
+    prepared = [every[name] for name, error in refused.items() if not error]
+    faults = {
+        name: error
+        for name, error in refused.items()
+        if error and not any(every[name].strip() in text for text in prepared)  # a part of what was prepared whole
+    }
+    assert faults == {}
+
+
+async def _refusal(connection: asyncpg.Connection, text: str) -> str:
+    if text.lower().startswith(_NOT_HERE):
+        return ""
+    try:
+        if text.split(maxsplit=1)[0].lower() in _UTILITY:
+            undone = connection.transaction()
+            await undone.start()
+            try:
+                await connection.execute(text)
+            finally:
+                await undone.rollback()
+        else:
+            await connection.prepare(text)
+    except asyncpg.PostgresError as error:
+        return str(error)
+    return ""
+
+
+def test_a_statement_is_found_wherever_it_stands() -> None:
+    """In constants, tuples, tables, objects, and inside functions, also when it is put together there."""
+    found = {one.name.removeprefix("kalshi_ingest.store."): one.text for one in statements.found()}
+    for name in ("staging._CLEAR[1]", "spread._IS_SPREAD", "loading._HIGHEST[trades]", "evidence_rows._ROWS.spread"):
+        assert name in found
+    assert found["checkpoints.of_tickers"].endswith("where ticker = any($1::text[])")
+    assert "analyze checkpoints" in {one.text for one in statements.found()}
+    assert {name for name, text in found.items() if text is None} == set(MADE)
+    for sentence in (
+        "with --fix: do not ask first",
+        "Fetch markets, trades and candles",
+        "UPDATE 1",
+        "set X to a place",
+    ):
+        assert not statements.is_sql(sentence)
 
 
 async def test_every_column_says_what_it_is(database_url: str) -> None:
