@@ -59,11 +59,6 @@ def _constants(module: ModuleType) -> Iterator[Found]:
                     yield Found(f"{module.__name__}.{name}{place}", text)
 
 
-def texts(value: object) -> list[str]:
-    """The texts in a value."""
-    return [text for _, text in named_texts(value)]
-
-
 def named_texts(value: object) -> Iterator[tuple[str, str]]:
     """The texts in a value, each with its place there."""
     if isinstance(value, str):

@@ -23,7 +23,7 @@ _READ = [
     if table.source in ("trades", "candles")
 ]
 
-MADE = {
+MADE: dict[str, list[object]] = {
     "catalog.merging": [
         catalog.merging("events", catalog.EVENT_COLUMNS, "staged_events"),
         catalog.merging("markets", catalog.MARKET_COLUMNS, "staged_markets"),
@@ -32,7 +32,7 @@ MADE = {
     "copy.staging": [copy.staging("markets", ["ticker", "series_ticker"], "staged_here")],
     "copy.emptying": [copy.emptying("staged_events"), copy.emptying("loaded_series")],
     "reading.of_series": [reading.of_series(reading.Rows("markets", ["ticker", "title"], ["ticker"], by_date=True))],
-    "reading.of_tickers": [text for rows in _READ for text in statements.texts(reading.of_tickers(rows))],
+    "reading.of_tickers": [reading.of_tickers(rows) for rows in _READ],
     "evidence_rows._counted": [],  # the constant _ROWS is made of it
 }
 """What functions make of their arguments: every function that the source shows to make a statement has to be here."""
@@ -55,8 +55,10 @@ def every_statement() -> dict[str, str]:
     every: dict[str, str] = {}
     for number, one in enumerate(statements.found()):
         short = one.name.removeprefix("kalshi_ingest.").removeprefix("store.")
-        made = [one.text] if one.text is not None else MADE[short]
-        every |= {f"{short} {number}.{at}": text for at, text in enumerate(made)}
+        if one.text is not None:
+            every[f"{number} {short}"] = one.text
+        else:
+            every |= {f"{number} {short}{place}": text for place, text in statements.named_texts(MADE[short])}
     return every
 
 
