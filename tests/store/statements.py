@@ -113,9 +113,9 @@ def _made(module: ModuleType, node: ast.expr) -> str | None:
         return known if isinstance(known, str) else None
     if isinstance(node, ast.FormattedValue):
         return _made(module, node.value)
-    parts = node.values if isinstance(node, ast.JoinedStr) else ()
+    parts: list[ast.expr] = node.values if isinstance(node, ast.JoinedStr) else []
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        parts = (node.left, node.right)
+        parts = [node.left, node.right]
     made = [_made(module, part) for part in parts]
     return None if not made or None in made else "".join(part for part in made if part is not None)
 

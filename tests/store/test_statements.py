@@ -111,7 +111,7 @@ def test_a_statement_is_found_wherever_it_stands() -> None:
     found = {one.name.removeprefix("kalshi_ingest.store."): one.text for one in statements.found()}
     for name in ("staging._CLEAR[1]", "spread._IS_SPREAD", "loading._HIGHEST[trades]", "evidence_rows._ROWS.spread"):
         assert name in found
-    assert found["checkpoints.of_tickers"].endswith("where ticker = any($1::text[])")
+    assert (found["checkpoints.of_tickers"] or "").endswith("where ticker = any($1::text[])")
     assert "analyze checkpoints" in {one.text for one in statements.found()}
     assert {name for name, text in found.items() if text is None} == set(MADE)
     for sentence in (
