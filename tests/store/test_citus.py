@@ -10,7 +10,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from benchmarks.filled import fill
+from kalshi_ingest.domain.evidence import Evidence
+from kalshi_ingest.store import audit, held, page, reading
+from kalshi_ingest.store.city_facts import city_facts
+from kalshi_ingest.store.evidence import read
 from kalshi_ingest.store.spread import Forms, form, is_spread
+from tests import postgres
 from tests.store.test_statements import every_statement
 
 _OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -122,3 +128,81 @@ async def test_the_form_is_chosen_by_where_the_trades_are(database_url: str) -> 
         finally:
             await connection.close()
     assert chosen == ["one", "one", "one", "many"]
+
+
+_DAMAGE = """
+delete from trades where ticker = (select min(ticker) from trades) and trade_id::text < '4';
+update candles set high = high + 0.01 where ticker = (select max(ticker) from candles) and period_minutes = 5;
+delete from candles where ticker = (select max(ticker) from markets where series_ticker = 'KXHIGHCHI');
+insert into candles (ticker, period_minutes, period_start, period_end, open, high, low, close, volume, vwap, num_trades)
+select ticker, 15, period_start, period_start + interval '15 minutes', open, high, low, close, volume, vwap, num_trades
+from candles where period_minutes = 5 order by ticker, period_start offset 40 limit 1;
+insert into trades (ticker, created_time, trade_id, yes_price, count, taker_side, is_block_trade)
+select 'KXHIGHAUS-26MAY01-T99', created_time, trade_id, yes_price, count, taker_side, is_block_trade
+from trades order by ticker, created_time limit 3;
+"""
+
+
+async def test_both_forms_say_the_same(database_url: str) -> None:
+    """Of whole rows and damaged ones, on one node, which plans either form."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await fill(connection, 200, 4_000)
+        await connection.execute(_DAMAGE)
+    finally:
+        await connection.close()
+    on_one = await _answers(database_url)
+    await postgres.execute(database_url, "create table pg_dist_partition as select 'trades'::regclass as logicalrelid")
+    assert await _answers(database_url) == on_one
+    evidence, *_, spans = on_one
+    assert isinstance(evidence, Evidence)
+    assert len(evidence.rows) > 190
+    assert sum(rows.first_fault is not None for rows in evidence.rows.values()) >= 3
+    assert spans
+
+
+async def _answers(url: str) -> list[object]:
+    """What the functions with two forms answer."""
+    evidence = await read(url)
+    series = sorted(evidence.series)
+    connection = await asyncpg.connect(url)
+    try:
+        tickers = await reading.held_tickers(connection, series)
+        names = [held.ticker for held in tickers]
+        days = [held.event_date for held in tickers]
+        copies: list[bytes] = []
+
+        async def take(rows: bytes) -> None:
+            copies.append(rows)
+
+        for rows in (
+            reading.Rows("trades", ["ticker", "trade_id"], ["ticker", "created_time", "trade_id"], by_date=True),
+            reading.Rows("candles", ["ticker", "high"], ["ticker", "period_start"], period_minutes=5),
+        ):
+            async with reading.snapshot(connection):
+                await reading.copy_of_tickers(connection, rows, tickers, take)
+        facts = await city_facts(connection, dict.fromkeys(series, "a city"), names, daily=True)
+        bins = await page.bins(connection, series, min(days), max(days))
+        spans = await audit.sample(connection, audit.Scope(series), 12, 1, None)
+        loaded = [await _loaded(connection, everything) for everything in (False, True)]
+        return [evidence, copies, facts, bins, loaded, spans]
+    finally:
+        await connection.close()
+
+
+async def _loaded(connection: asyncpg.Connection, everything: bool) -> object:
+    """What a load of half of the checkpoints would find and do, undone."""
+    undone = connection.transaction()
+    await undone.start()
+    try:
+        for table in ("markets", "checkpoints"):
+            await connection.execute(
+                f"create temporary table loaded_{table} as select * from {table} where hashtext(ticker) % 2 = 0"
+            )
+        await connection.execute("insert into loaded_markets (ticker) values ('KXHIGHNY-30JAN01-T1')")
+        await connection.execute("delete from checkpoints where hashtext(ticker) % 3 = 0")
+        known = await held.known_tickers(connection, everything=everything)
+        settled = await held.settle_checkpoints(connection, known, [], counted=everything)
+        return known, settled, await connection.fetch("select * from checkpoints order by ticker")
+    finally:
+        await undone.rollback()
