@@ -11,9 +11,12 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from kalshi_ingest.errors import Disconnected, IngestError, OutOfReach, ServiceUnusable
+from kalshi_ingest.proxies import Proxy
 
 MOVED = frozenset({301, 302, 303, 307, 308})
 """Answers that point elsewhere. They are never followed: who may have a key is for the user to say."""
+
+PROXY_WANTS_PASSWORD = 407
 
 _UNKNOWN_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _CLOCK = {9: "not valid yet", 10: "expired"}
@@ -30,6 +33,13 @@ class Address:
     url: str
     setting: str
     """The environment variable that holds `url`."""
+    proxy: Proxy | None = None
+    """What stands between."""
+
+    @property
+    def proxy_url(self) -> str | None:
+        """The proxy's address for aiohttp."""
+        return None if self.proxy is None else self.proxy.url
 
     @property
     def host(self) -> str:
@@ -58,16 +68,45 @@ class Unreached(Disconnected):
         self.obstacle = obstacle
 
 
+def described(error: aiohttp.ClientError, address: Address) -> str:
+    """What failed, in a few words; the proxy is named when it did."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"{address.proxy} does not connect to {address.host}: status {error.status}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"{address.proxy} does not answer: {error.os_error.strerror or error.os_error}"
+    return str(error) or type(error).__name__
+
+
 def in_connecting(error: aiohttp.ClientError, address: Address) -> Obstacle | None:
     """What a failed connection shows; None for what another attempt may mend."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return in_proxy(error.status, address)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _of_certificate(error.certificate_error, address)
     if isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.errno in _UNKNOWN_NAME:
+        if address.proxy is not None:
+            return Obstacle(f"{address.proxy} cannot be found: check {address.proxy.variable}", passing=True)
         advice = f"check {address.setting} and this machine's name resolution (DNS)"
         return Obstacle(f"{address.name} cannot be found: no host is named {address.host}: {advice}", passing=True)
     if isinstance(error, aiohttp.ClientConnectorSSLError) and "WRONG_VERSION_NUMBER" in str(error):
         return Obstacle(f"{address.name} at {address.host} does not speak TLS: {_check(address)}", passing=False)
     return None
+
+
+def in_proxy(status: int, address: Address) -> Obstacle | None:
+    """What a proxy's answer to the wish for a connection shows; None for what another attempt may mend."""
+    proxy = address.proxy
+    if proxy is None or not 400 <= status < 500 or status in (408, 425, 429):
+        return None
+    if status == PROXY_WANTS_PASSWORD:
+        said = "refuses its user or password: check them in" if proxy.has_user else "wants a user and password: set"
+        form = "" if proxy.has_user else " to http://USER:PASSWORD@HOST:PORT"
+        return Obstacle(f"{proxy} {said} {proxy.variable}{form}", passing=False)
+    return Obstacle(
+        f"{proxy} refuses to connect to {address.host} (status {status}): let it allow this host, or name the host in"
+        " NO_PROXY if it is reached directly",
+        passing=False,
+    )
 
 
 def in_moving(status: int, location: str | None, asked: str, address: Address) -> Obstacle:

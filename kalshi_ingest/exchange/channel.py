@@ -21,6 +21,7 @@ from kalshi_ingest.exchange.channel_messages import Event, Gap, decoded
 from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk, error_code
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.obstacles import MOVED
+from kalshi_ingest.proxies import proxy_for
 
 MAX_MESSAGE_BYTES = 2**20
 """A trade is 400 bytes; the longest honest message lists every market of the subscription."""
@@ -79,7 +80,8 @@ class Channel:
         """Messages heard so far, of any kind."""
         self._clock = clock or ServerClock()
         self._http = http
-        self._url = url
+        self._url = "http" + url.removeprefix("ws")  # the same to aiohttp, and what a proxy understands
+        self._proxy = proxy_for(self._url)
         self._signer = signer
         self._listener = listener
         self._random = random or Random()
@@ -135,13 +137,16 @@ class Channel:
                     headers=headers,
                     timeout=aiohttp.ClientWSTimeout(ws_receive=SILENCE_SECONDS, ws_close=_CLOSE_SECONDS),
                     max_msg_size=MAX_MESSAGE_BYTES,
+                    proxy=None if self._proxy is None else self._proxy.url,
                 )
         except aiohttp.WSServerHandshakeError as error:  # its text may hold the signed headers
             if error.status in (401, 403):
                 raise Rejected(f"handshake: status {error.status}", error.status) from None
             return f"handshake: status {error.status}"
         except (aiohttp.ClientError, OSError) as error:
-            return f"handshake: {type(error).__name__}"
+            through = "" if self._proxy is None else f" through {self._proxy}"
+            status = f" {error.status}" if isinstance(error, aiohttp.ClientHttpProxyError) else ""
+            return f"handshake: {type(error).__name__}{status}{through}"
         self.connections += 1
         try:
             return await self._until_the_end(socket, Talk(tickers, self._delay))

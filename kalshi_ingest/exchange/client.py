@@ -33,7 +33,19 @@ from kalshi_ingest.exchange.answers import (
 from kalshi_ingest.exchange.caching import Made, copy_of
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.obstacles import MOVED, Address, Obstacle, Unreached, in_connecting, in_moving, web_page
+from kalshi_ingest.obstacles import (
+    MOVED,
+    PROXY_WANTS_PASSWORD,
+    Address,
+    Obstacle,
+    Unreached,
+    described,
+    in_connecting,
+    in_moving,
+    in_proxy,
+    web_page,
+)
+from kalshi_ingest.proxies import proxy_for
 
 STATUS_PATH = "/exchange/status"
 
@@ -117,7 +129,7 @@ class Client:
             sock_connect=self._retry.connect_timeout,
             sock_read=self._retry.read_timeout,
         )
-        self._address = Address("the exchange", self._base_url, "KALSHI_INGEST_API_URL")
+        self._address = Address("the exchange", self._base_url, "KALSHI_INGEST_API_URL", proxy_for(base_url))
         self._answered_at = float("-inf")
 
     @property
@@ -248,13 +260,20 @@ class Client:
             headers = self._signer.headers("GET", self._base_path + path, int(self.clock().timestamp() * 1000))
         try:
             async with self._session.get(
-                self._base_url + path, params=params, headers=headers, timeout=self._timeout, allow_redirects=False
+                self._base_url + path,
+                params=params,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+                proxy=self._address.proxy_url,
             ) as response:
                 body = await bounded(response, path)
                 if response.status == 200:
                     return decoded(body, path), self._made(response.headers, asked_at)
                 if path == STATUS_PATH and (told := told_while_closed(body)) is not None:
                     return told, Made(to_microseconds(self.clock.earliest(asked_at)))
+                if response.status == PROXY_WANTS_PASSWORD and self._address.proxy is not None:
+                    raise Unreached(f"GET {path}: status {response.status}", in_proxy(response.status, self._address))
                 error = refusal(response, body, path)
                 if response.status in MOVED:
                     location = response.headers.get("Location")
@@ -265,7 +284,7 @@ class Client:
             raise Disconnected(f"GET {path}: no complete answer within the time allowed") from None
         except aiohttp.ClientError as failure:
             raise Unreached(
-                f"GET {path}: {str(failure) or type(failure).__name__}", in_connecting(failure, self._address)
+                f"GET {path}: {described(failure, self._address)}", in_connecting(failure, self._address)
             ) from None
         if isinstance(error, RateLimited):
             self.rate_limited += 1

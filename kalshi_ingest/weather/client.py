@@ -15,6 +15,7 @@ import structlog
 from kalshi_ingest import obstacles
 from kalshi_ingest.clocks import AGREEING, ServerClock, told_age
 from kalshi_ingest.errors import BadPayload, Disconnected, OutOfReach, Permanent, RateLimited, ServerFailed, Transient
+from kalshi_ingest.proxies import proxy_for
 
 MAX_BODY_BYTES = 64 * 2**20
 """The largest honest answer is some years of one-minute readings of six stations, a few dozen megabytes."""
@@ -100,7 +101,7 @@ class Service:
         """Requests sent again so far."""
         self._http = http
         self._base_url = address.base_url.rstrip("/")
-        self._address = obstacles.Address(address.name, self._base_url, address.setting)
+        self._address = obstacles.Address(address.name, self._base_url, address.setting, proxy_for(self._base_url))
         self._has_answered = False
         """Whether it was there once: then it gets the patience of passing trouble, whatever the trouble looks like."""
         self._interval = 1 / requests_per_second
@@ -187,6 +188,7 @@ class Service:
                 headers={"User-Agent": USER_AGENT},
                 timeout=self._timeout,
                 allow_redirects=False,
+                proxy=self._address.proxy_url,
             ) as response:
                 body = await self._bounded(response, what)
                 status, headers = response.status, response.headers
@@ -194,8 +196,10 @@ class Service:
         except TimeoutError:
             raise Disconnected(self._blotted(f"{what}: no complete answer within the time allowed")) from None
         except aiohttp.ClientError as failure:
-            text = self._blotted(f"{what}: {str(failure) or type(failure).__name__}")
+            text = self._blotted(f"{what}: {obstacles.described(failure, self._address)}")
             raise obstacles.Unreached(text, obstacles.in_connecting(failure, self._address)) from None
+        if status == obstacles.PROXY_WANTS_PASSWORD and self._address.proxy is not None:
+            raise obstacles.Unreached(f"{what}: status {status}", obstacles.in_proxy(status, self._address))
         if status == 200:
             self._has_answered = True
             return body
@@ -236,8 +240,11 @@ async def learn_time(clock: ServerClock, base_url: str) -> None:
     Any answer tells it, a refusal too. A service that does not answer leaves the clock as it is: the requests to follow
     say so.
     """
+    proxy = proxy_for(base_url)
     async with aiohttp.ClientSession(
-        headers={"User-Agent": USER_AGENT}, timeout=aiohttp.ClientTimeout(_TIME_SECONDS)
+        proxy=None if proxy is None else proxy.url,
+        headers={"User-Agent": USER_AGENT},
+        timeout=aiohttp.ClientTimeout(_TIME_SECONDS),
     ) as http:
         for _ in range(2 * AGREEING):
             asked_at = clock.steady()
