@@ -36,9 +36,9 @@ class ForwardProxy:
                     there, onward = await asyncio.open_connection("127.0.0.1", self._hosts[url.hostname or ""])
                     if method == "CONNECT":
                         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                    back = asyncio.create_task(_pass_on(there, writer))
+                    back = asyncio.create_task(pass_on(there, writer))
                 if method == "CONNECT":
-                    await _pass_on(reader, onward)
+                    await pass_on(reader, onward)
                     return
                 path = (url.path or "/") + (f"?{url.query}" if url.query else "")
                 onward.write(f"{method} {path} HTTP/1.1\r\n{rest}".encode("latin-1"))
@@ -60,7 +60,8 @@ class ForwardProxy:
         return None
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Everything that comes, to the end."""
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()

@@ -15,7 +15,7 @@ from random import Random
 import asyncpg
 
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
-from kalshi_ingest.store import moments
+from kalshi_ingest.store import libpq, moments
 from kalshi_ingest.store.address import place_of, require_user, split_schema
 from kalshi_ingest.store.sqlstate import POOLED, Kind, first_line, kind_of, translated
 
@@ -133,7 +133,7 @@ async def _connected(url: str, name: str, lock_seconds: float, *, first: bool) -
         connection = await open_session(url, settings, _TIMEOUT, first=first)
     except OverflowError:
         raise DatabaseUnusable("the database's address names a port that does not exist: 1 to 65535") from None
-    except asyncpg.ClientConfigurationError:
+    except (asyncpg.ClientConfigurationError, ssl.SSLError):  # values that are wrong too, to Python
         raise
     except ValueError:  # its text may quote the password
         raise DatabaseUnusable(
@@ -162,7 +162,7 @@ async def open_session(
     cannot hold every text.
     """
     address, schema = split_schema(url)
-    connection = await asyncpg.connect(address, timeout=seconds)
+    connection = await libpq.connect(address, seconds)
     try:
         encoding = connection.get_settings().server_encoding
         if encoding not in ("UTF8", "SQL_ASCII"):
@@ -217,7 +217,7 @@ async def _require_sessions(connection: asyncpg.Connection, url: str) -> None:
         return
     other = None
     try:
-        other = await asyncpg.connect(url, timeout=_TIMEOUT)
+        other = await libpq.connect(url, _TIMEOUT)
         seen = [(await _pid(connection), await _pid(other)) for _ in range(_PROBES)]
     except TimeoutError:
         raise DatabaseAway(
@@ -237,6 +237,8 @@ def _reason(error: Exception) -> str:
     said = first_line(error)
     if "startup parameter" in said:
         said += "; drop it from the address, or add it to ignore_startup_parameters of the pooler"
+    if "unrecognized configuration parameter" in said:
+        said += "; drop it from the address"
     return said
 
 
