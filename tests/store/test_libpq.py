@@ -1,4 +1,4 @@
-"""Addresses as hosted services hand them out: each works, or the word to drop is named."""
+"""Parameters of libpq in a database's address, in forms like those of hosted services: each works or is named."""
 
 import asyncio
 import ssl
@@ -36,8 +36,8 @@ _FORMS = [
     ("Crunchy Bridge", "sslmode=prefer&client_encoding=UTF8", None),
     ("Timescale", "sslmode=prefer&fallback_application_name=tsdb", None),
     ("DigitalOcean", "keepalives_interval=10&keepalives_count=5&tcp_user_timeout=20000", None),
-    ("Render", "connect_timeout=soon", "connect_timeout"),
-    ("CockroachDB's form", "load_balance_hosts=random", "load_balance_hosts"),
+    ("a timeout that is not a number", "connect_timeout=soon", "connect_timeout"),
+    ("hosts in random order", "load_balance_hosts=random", "load_balance_hosts"),
     ("password method", "require_auth=scram-sha-256", "require_auth"),
     ("TLS name", "sslmode=prefer&sslsni=1&sslcertmode=allow&ssl_min_protocol_version=TLSv1.2", None),
     ("negotiation", "sslnegotiation=postgres&sslmode=prefer", None),
