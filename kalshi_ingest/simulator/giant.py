@@ -13,7 +13,8 @@ from kalshi_ingest.simulator.fragments import Blank, Fragments, Gaps
 from kalshi_ingest.simulator.lifecycle import TIME_PREFIXED_IDS
 from kalshi_ingest.simulator.plan import MarketPlan
 from kalshi_ingest.simulator.seeds import digest, stream
-from kalshi_ingest.simulator.sweeps import Stroke, draw_strokes
+from kalshi_ingest.simulator.sizes import LENGTH, size_roll
+from kalshi_ingest.simulator.sweeps import Digits, Stroke, draw_strokes
 from kalshi_ingest.simulator.tapes import Key, day_code
 from kalshi_ingest.simulator.templates import day_fraction
 from kalshi_ingest.simulator.wire import DAY, SECOND, fraction_text, from_micros
@@ -33,7 +34,7 @@ class _Stage:
         made = draw_strokes(size, [[belief]] * 128, 0, rng)
         timed = plan.event.day >= TIME_PREFIXED_IDS
         self._micros: list[int] = []
-        self.volumes = [0]
+        self._enters = rng.randrange(LENGTH)
         blanks: list[Blank] = []
         groups = [list(group) for _, group in groupby(made, key=lambda stroke: stroke.offset)]
         instants = sorted(rng.sample(range(1, SECOND), len(groups)), reverse=True)
@@ -43,9 +44,16 @@ class _Stage:
             ids = sorted((f"{rng.getrandbits(80):020x}" for _ in group), reverse=True)
             for stroke, digits in zip(group, ids, strict=True):
                 self._micros.append(micros)
-                self.volumes.append(self.volumes[-1] + stroke.count)
                 blanks.append(_blank(stroke, micros, digits, timed=timed))
         self.rows = Fragments(blanks)
+
+    def volume(self, trades: int) -> int:
+        """Sum of the counts of the newest `trades`, hundredths of a contract."""
+        return size_roll().volume(self._enters, self._enters + trades)
+
+    def fill(self, start: int, stop: int, gaps: Gaps) -> bytes:
+        """Some of its rows as JSON joined by commas."""
+        return self.rows.fill(start, stop, size_roll().texts(self._enters + start, self._enters + stop), gaps)
 
     def micros(self, place: int) -> int:
         """Microseconds within the block's second."""
@@ -57,7 +65,7 @@ def _blank(stroke: Stroke, micros: int, digits: str, *, timed: bool) -> Blank:
         middle_id = f"-{digits[:4]}-{digits[4:8]}-{digits[8:12]}-"
     else:
         middle_id = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) % 4]}{digits[17:]}-"
-    return Blank(fraction_text(micros), stroke.count, stroke.price, stroke.takes_yes, stroke.block, middle_id)
+    return Blank(fraction_text(micros), Digits.NONE, stroke.price, stroke.takes_yes, stroke.block, middle_id)
 
 
 class GiantTape:
@@ -81,9 +89,9 @@ class GiantTape:
     def volume(self) -> int:
         """Sum of all counts, hundredths of a contract."""
         whole, rest = divmod(self._total, self._size)
-        volume = self._stage(whole).volumes[rest] if rest else 0
+        volume = self._stage(whole).volume(rest) if rest else 0
         for number, stage in enumerate(self._stages):
-            volume += stage.volumes[-1] * self._blocks_in_stage(number, whole)
+            volume += stage.volume(self._size) * self._blocks_in_stage(number, whole)
         return volume
 
     def volume_since(self, moment: int) -> int:
@@ -127,8 +135,8 @@ class GiantTape:
             block, place = divmod(start, self._size)
             end = min(self._size, place + stop - start)
             stamp = from_micros(self._second(block) * SECOND).strftime("%Y-%m-%dT%H:%M:%S")
-            gaps = Gaps.of(stamp, self._plan.ticker, self._prefix(block), self._tail(block))
-            parts.append(self._stage(block).rows.fill(place, end, gaps))
+            gaps = Gaps.of(stamp, (b"", b"", b""), self._plan.ticker, self._prefix(block), self._tail(block))
+            parts.append(self._stage(block).fill(place, end, gaps))
             start += end - place
         return b",".join(parts)
 

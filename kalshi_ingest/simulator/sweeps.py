@@ -11,10 +11,11 @@ from __future__ import annotations
 import random
 from bisect import bisect_left
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import accumulate
 
 from kalshi_ingest.simulator.beliefs import STEPS
-from kalshi_ingest.simulator.wire import DAY, HOUR, MINUTE, SECOND
+from kalshi_ingest.simulator.wire import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 
 TAPE_START = 14 * HOUR
 """First possible trade of a template, counted from UTC midnight of the day before the event date."""
@@ -35,12 +36,23 @@ _NEXT_LEVEL = 0.55
 """Chance that a sweep goes on to the next price with its next trade."""
 
 
+class Digits(IntEnum):
+    """How many digits of a time below the millisecond are the market's own."""
+
+    NONE = 0
+    TWO = 1
+    THREE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """One trade. `offset` in microseconds from UTC midnight of the day before the event date."""
+    """One trade without its count. `offset` in microseconds from UTC midnight of the day before the event date.
+
+    `offset` is a whole millisecond: what lies below it belongs to the market (see `Digits`).
+    """
 
     offset: int
-    count: int
+    digits: Digits
     price: int
     takes_yes: bool
     block: bool
@@ -55,28 +67,29 @@ def draw_strokes(total: int, path: list[list[float]], bin_index: int, rng: rando
         sizes.append(size)
         left -= size
     strokes: list[Stroke] = []
-    for offset, size in zip(_times(len(sizes), rng), sizes, strict=True):
+    for (offset, digits), size in zip(_times(len(sizes), rng), sizes, strict=True):
         step = (offset - TAPE_START) * STEPS // (TAPE_END - TAPE_START)
-        strokes += _sweep(offset, size, path[step][bin_index], rng)
+        strokes += _sweep((offset, digits), size, path[step][bin_index], rng)
     return strokes
 
 
-def _times(count: int, rng: random.Random) -> list[int]:
+def _times(count: int, rng: random.Random) -> list[tuple[int, Digits]]:
     """Distinct offsets, ascending. None lies on a minute's first instant: no recorded trade does."""
-    found: set[int] = set()
+    found: dict[int, Digits] = {}
     while len(found) < count:
         place = rng.random() * _CUMULATIVE_HOURS[-1]
         hour = bisect_left(_CUMULATIVE_HOURS, place)
         offset = TAPE_START + hour * HOUR + int(rng.random() * HOUR)
+        grain, digits = MILLISECOND, Digits.TWO if rng.random() < 0.1 else Digits.THREE
         if rng.random() < 0.004:  # times with a short fraction, or none at all, are rare but real
-            grain = rng.choice((SECOND, SECOND // 10, SECOND // 100, SECOND // 1000))
-            offset -= offset % grain
+            grain, digits = rng.choice((SECOND, SECOND // 10, SECOND // 100, MILLISECOND)), Digits.NONE
+        offset -= offset % grain
         if offset % MINUTE:
-            found.add(offset)
-    return sorted(found)
+            found.setdefault(offset, digits)
+    return sorted(found.items())
 
 
-def _sweep(offset: int, size: int, belief: float, rng: random.Random) -> list[Stroke]:
+def _sweep(moment: tuple[int, Digits], size: int, belief: float, rng: random.Random) -> list[Stroke]:
     takes_yes = rng.random() < 0.55
     climbs = [0]
     for _ in range(size - 1):
@@ -90,7 +103,7 @@ def _sweep(offset: int, size: int, belief: float, rng: random.Random) -> list[St
     for climb in climbs:
         level = min(climb, reach)
         price = tenths or 10 * (first + level if takes_yes else first - level)
-        strokes.append(Stroke(offset, _count(rng), price, takes_yes, block))
+        strokes.append(Stroke(*moment, price, takes_yes, block))
     return strokes
 
 
@@ -99,9 +112,3 @@ def _sub_cent(belief: float, size: int, rng: random.Random) -> int:
     if size > 1 or 0.02 < belief < 0.98 or rng.random() > 0.02:
         return 0
     return rng.choice((1, 2, 5)) if belief < 0.5 else rng.choice((999, 998, 995))
-
-
-def _count(rng: random.Random) -> int:
-    """Hundredths of a contract: median about 22 contracts, long tail, about half with a fraction."""
-    count = max(1, int(100 * rng.lognormvariate(3.1, 1.5)))
-    return count if rng.random() < 0.49 else max(100, count - count % 100)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Protocol
 
 from kalshi_ingest.simulator.fragments import Fragments, Gaps
 from kalshi_ingest.simulator.lifecycle import TIME_PREFIXED_IDS
 from kalshi_ingest.simulator.plan import MarketPlan
 from kalshi_ingest.simulator.seeds import digest
+from kalshi_ingest.simulator.sizes import LENGTH, size_roll
 from kalshi_ingest.simulator.templates import TemplateTape
 from kalshi_ingest.simulator.wire import DAY, day_start
 
@@ -55,8 +57,9 @@ def day_code(day: date) -> str:
 class CutTape:
     """The part of a template tape that one market shows at one moment.
 
-    Trades at or after the close, before the open or not yet made are left out, and the oldest ones too
-    where the plan keeps only a share; so markets that share a template still differ.
+    Trades at or after the close, before the open or not yet made are left out, and the oldest ones too,
+    since the plan keeps only a share. The counts and the last digits of the times are the market's own, so
+    that no two markets list the same trades though they share a template.
     """
 
     def __init__(self, plan: MarketPlan, template: TemplateTape, seed: int, now: int) -> None:
@@ -65,6 +68,9 @@ class CutTape:
         self._seed = seed
         event = plan.event
         self._base = day_start(event.day) - DAY
+        salt = int(digest(12, seed, "counts", plan.ticker), 16)
+        self._enters = salt % LENGTH
+        self._below = _below_the_millisecond(salt // LENGTH % 810)
         newest = self._count_since(event.closes)
         oldest = self._count_since(event.opens)
         if plan.quiet:
@@ -83,12 +89,12 @@ class CutTape:
     @property
     def volume(self) -> int:
         """Sum of all counts, hundredths of a contract."""
-        return self._template.volumes[self._stop] - self._template.volumes[self._start]
+        return size_roll().volume(self._enters + self._start, self._enters + self._stop)
 
     def volume_since(self, moment: int) -> int:
         """Sum of the counts of trades at or after `moment`."""
-        stop = self._start + self.since(moment)
-        return self._template.volumes[stop] - self._template.volumes[self._start]
+        first = self._enters + self._start
+        return size_roll().volume(first, first + self.since(moment))
 
     def last_price(self, index: int = 0) -> int | None:
         """Yes price (tenths of a cent) of the latest execution among rows `index` and older.
@@ -115,18 +121,14 @@ class CutTape:
         place = self._start + index
         offset = -self._template.falling[place]
         prefix = day_code(self._day(offset)) if self._timed else ""
-        return self._base + offset, f"{prefix}{self._rows.middle_id(place)}{self._tail}"
+        return self._moment(place), f"{prefix}{self._rows.middle_id(place)}{self._tail}"
 
     def after(self, key: Key) -> int:
         """Index of the first row that follows `key` in listing order."""
-        moment, trade_id = key
-        target = self._base - moment
-        place = bisect_left(self._template.falling, target)
-        stop = bisect_right(self._template.falling, target)
-        place = min(max(place, self._start), self._stop)
-        while place < min(stop, self._stop) and self.key(place - self._start)[1] >= trade_id:
+        place = max(self._count_since(key[0] + 1), self._start)
+        while place < self._stop and self.key(place - self._start) >= key:
             place += 1
-        return place - self._start
+        return min(place, self._stop) - self._start
 
     def rows(self, start: int, stop: int) -> bytes:
         """Rows as JSON joined by commas; each UTC date in between is filled on its own."""
@@ -135,7 +137,8 @@ class CutTape:
         while place < end:
             day_number = -self._template.falling[place] // DAY
             border = min(end, bisect_right(self._template.falling, -day_number * DAY))
-            parts.append(self._rows.fill(place, border, self._gaps(day_number)))
+            counts = size_roll().texts(self._enters + place, self._enters + border)
+            parts.append(self._rows.fill(place, border, counts, self._gaps(day_number)))
             place = border
         return b",".join(parts)
 
@@ -160,7 +163,31 @@ class CutTape:
 
     def _gaps(self, day_number: int) -> Gaps:
         day = self._day(day_number * DAY)
-        return Gaps.of(day.isoformat(), self._plan.ticker, day_code(day) if self._timed else "", self._tail)
+        digits = self._below[0].text, self._below[1].text, self._below[2].text
+        return Gaps.of(day.isoformat(), digits, self._plan.ticker, day_code(day) if self._timed else "", self._tail)
+
+    def _moment(self, place: int) -> int:
+        """When a trade of the template happened here, Unix microseconds."""
+        return self._base - self._template.falling[place] + self._below[self._template.stroke(place).digits].micros
 
     def _count_since(self, moment: int) -> int:
-        return bisect_right(self._template.falling, self._base - moment)
+        falling = self._template.falling
+        count = bisect_right(falling, self._base - moment)
+        if count < len(falling) and self._moment(count) >= moment:  # the trades of one millisecond share their time
+            count = bisect_right(falling, falling[count])
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """What follows the millisecond of a time: the digits, and the microseconds that they mean."""
+
+    text: bytes
+    micros: int
+
+
+@cache
+def _below_the_millisecond(salt: int) -> tuple[_Below, _Below, _Below]:
+    """A market's digits below the millisecond, by `Digits`. The last one written is never 0, as on the exchange."""
+    tens, units = 10 * (salt % 10) + salt // 10 % 9 + 1, salt // 90 % 9 + 1
+    return _Below(b"", 0), _Below(b"%02d" % tens, 10 * tens), _Below(b"%02d%d" % (tens, units), 10 * tens + units)

@@ -1,7 +1,7 @@
 """A few dozen template events, from which every market of a synthetic world takes its tape.
 
 A template belongs to a number of bins and a winner. It is built on first use and then only filled with
-ticker, date and id digits, so that millions of different trades cost little memory and little time.
+ticker, date, counts and digits, so that millions of different trades cost little memory and little time.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from itertools import groupby
 from kalshi_ingest.simulator.beliefs import belief_path
 from kalshi_ingest.simulator.fragments import Blank, Fragments
 from kalshi_ingest.simulator.seeds import stream
-from kalshi_ingest.simulator.sweeps import Stroke, draw_strokes
-from kalshi_ingest.simulator.wire import DAY, SECOND, fraction_text
+from kalshi_ingest.simulator.sweeps import Digits, Stroke, draw_strokes
+from kalshi_ingest.simulator.wire import DAY, MILLISECOND, SECOND, fraction_text
 
 _VARIANTS = {0: 3, 1: 5, 2: 5, 3: 5, 4: 5, 5: 3}
 """Templates per winner of a six-bin day; end bins win seldom."""
 _LONGEST = 2_650
 """The largest recorded market has 2,682 trades."""
-_UNCUT = 0.86
+_UNCUT = 0.78
 """Share of template trades an average market keeps, after quiet markets, cuts and early closes."""
 
 
 class TemplateTape:
-    """The trades of one bin of a template event, newest first. Sums and prices are kept for all of them."""
+    """The trades of one bin of a template event, newest first, without their counts."""
 
     def __init__(self, strokes: list[Stroke], rng: random.Random) -> None:
         self._random_starts: list[str] = []
@@ -35,10 +35,6 @@ class TemplateTape:
         self._listed = listed
         self.falling = array("q", (-stroke.offset for stroke in listed))
         """Negated offsets: ascending, so that bisection finds a moment in newest-first order."""
-        self.volumes = array("q", [0])
-        """`volumes[i]` is the sum of the first i counts, hundredths of a contract."""
-        for stroke in listed:
-            self.volumes.append(self.volumes[-1] + stroke.count)
         self.blocks = [index for index, stroke in enumerate(listed) if stroke.block]
 
     def __len__(self) -> int:
@@ -66,8 +62,8 @@ class TemplateTape:
         third = version + middle[5:8] if version else middle[4:8]
         fourth = middle[8:12] if not version else "89ab"[int(middle[8], 16) % 4] + middle[9:12]
         return Blank(
-            clock=f"T{clock_text(stroke.offset)}",
-            count=stroke.count,
+            clock=f"T{clock_text(stroke.offset, stroke.digits)}",
+            digits=stroke.digits,
             price=stroke.price,
             takes_yes=stroke.takes_yes,
             block=stroke.block,
@@ -80,10 +76,11 @@ def day_fraction(offset: int) -> int:
     return (offset % DAY) * 65_536 // DAY
 
 
-def clock_text(offset: int) -> str:
-    """The time of day with its trimmed fraction, without `Z`."""
+def clock_text(offset: int, digits: Digits) -> str:
+    """The time of day down to the millisecond, without `Z`; trimmed where no digits of the market's follow."""
     seconds, micros = divmod(offset % DAY, SECOND)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{fraction_text(micros)}"
+    fraction = fraction_text(micros) if digits is Digits.NONE else f".{micros // MILLISECOND:03d}"
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{fraction}"
 
 
 def _list_order(strokes: list[Stroke], rng: random.Random, starts: list[str], middles: list[str]) -> list[Stroke]:

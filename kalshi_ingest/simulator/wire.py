@@ -16,6 +16,7 @@ import orjson
 Row = dict[str, Any]
 """One JSON object as the exchange sends it."""
 
+MILLISECOND = 1_000
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 3600 * SECOND

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
@@ -140,7 +140,8 @@ def test_prices_of_an_event_sum_to_one_and_converge(world: SyntheticWorld) -> No
         for market in markets:
             trades = [trade for trade in world.trades(market["ticker"]) if moment(trade) < day]
             prices.append(Decimal(trades[0]["yes_price_dollars"]) if trades else None)
-            if world.trade_count(market["ticker"]) > 20:
+            closes = datetime.fromisoformat(market["close_time"])
+            if trades and closes - moment(world.trades(market["ticker"])[0]) < timedelta(hours=4):
                 last = Decimal(market["last_price_dollars"])
                 assert (
                     last > Decimal("0.9")
@@ -163,3 +164,24 @@ def test_sizes_are_skewed_and_some_markets_never_traded() -> None:
     assert 0.005 < sum(count > 1000 for count in counts) / len(counts) < 0.15
     assert sum(count > 2000 for count in counts) / len(counts) < 0.01
     assert counts[len(counts) // 2] < sum(counts) / len(counts)
+
+
+def test_no_two_markets_list_the_same_trades() -> None:
+    """Else a client that takes one city or one day for another passes its tests."""
+    world = small_world(start=date(2025, 11, 1), trades_per_market=80)
+    tapes = {ticker: world.trades(ticker) for ticker in world.market_tickers()}
+    long = [trades for trades in tapes.values() if len(trades) >= 10]
+    assert len(long) > 300
+    for start in (0, 11):  # the moments, and the times of day
+        assert len({tuple((row["created_time"][start:], row["count_fp"]) for row in rows) for rows in long}) == len(
+            long
+        )
+    volumes = {(len(trades), sum(Decimal(trade["count_fp"]) for trade in trades)) for trades in long}
+    assert len(volumes) == len(long)
+
+    owners: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for ticker, trades in tapes.items():
+        for trade in trades:
+            owners[trade["created_time"], trade["count_fp"], trade["yes_price_dollars"]].add(ticker)
+    assert len(owners) > 20_000
+    assert sum(len(tickers) > 1 for tickers in owners.values()) <= 2, "a rare coincidence"
