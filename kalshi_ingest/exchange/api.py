@@ -15,10 +15,8 @@ from kalshi_ingest.exchange import parse_candles
 from kalshi_ingest.exchange import parse_markets as parse
 from kalshi_ingest.exchange.caching import KnownCache, Made
 from kalshi_ingest.exchange.client import STATUS_PATH, Client, Tally, Told
+from kalshi_ingest.exchange.costs import TOKENS_PER_REQUEST, costs
 from kalshi_ingest.exchange.parse_trades import TradeParser, check_moments
-
-TOKENS_PER_REQUEST = 10
-"""The default cost of a request in the exchange's token bucket."""
 
 TRADES_PER_PAGE = 1000
 MARKETS_PER_PAGE = 500
@@ -31,8 +29,10 @@ CANDLES_PER_REQUEST = 5_000
 PULSES_PER_REQUEST = 100
 """Tickers in one address, which stays far below what servers take."""
 _LONGEST_LIST = 10_000
+_EMPTY_PAGES = 100
+"""So many pages of trades in a row that hold none and promise more are not a list but a fault."""
 _TOKENS = 0.01, 1_000_000
-"""The least and the most of what an account can get a second; the most that a request can cost."""
+"""The least and the most of what an account can get a second."""
 
 _TRADE_PATHS: Mapping[Tier, str] = {Tier.LIVE: "/markets/trades", Tier.HISTORICAL: "/historical/trades"}
 _MARKET_PATHS: Mapping[Tier, str] = {Tier.LIVE: "/markets", Tier.HISTORICAL: "/historical/markets"}
@@ -135,7 +135,7 @@ class Api:
                         found[ticker] = parse.pulse(row)
                     except BadPayload:
                         found[ticker] = Pulse("", None)
-            pages += 1
+            pages += bool(told.value)  # an empty page that names a next one says nothing
             if len(found) == len(asked) or pages == 2:  # an exchange that ignores the filter lists all it has
                 break
         if made is None:
@@ -154,30 +154,34 @@ class Api:
 
         A trade that cannot have been made then, because its market did not live or it is still to come, is refused.
         `since_us` spares the exchange what was created before that second. Its bound is not relied on: rows before it
-        are passed on like any others.
+        are passed on like any others. An empty page that names a next one is followed.
         """
         path, ticker = _TRADE_PATHS[tier], unit.ticker
         earliest, latest = trade_moments(unit.event_date, unit.open_time, unit.close_time)
-        params = {"ticker": ticker, "limit": str(TRADES_PER_PAGE)}
+        filters = {"ticker": ticker, "limit": str(TRADES_PER_PAGE)}
         if since_us is not None:
-            params["min_ts"] = str(since_us // 1_000_000)
-        if cursor is not None:
-            params["cursor"] = cursor
+            filters["min_ts"] = str(since_us // 1_000_000)
+        asked = [cursor]
+        made: Made | None = None
 
         def read(answer: Any) -> TradePage:
             trades = self._trades.page(parse.rows_of(answer, "trades", path), ticker)
             check_moments(trades, ticker, earliest, min(latest, self._client.clock.latest() + SLACK))
             following = parse.cursor_of(answer, path)
-            if following is not None and not trades:
-                raise ServerFailed(f"GET {path} {ticker}: an empty page that promises more")
-            if following is not None and following == cursor:
+            if following is not None and following in asked:
                 raise BadPayload(f"GET {path} {ticker}: the next page's cursor is this page's: a loop")
             return TradePage(trades, following)
 
-        told = await self._client.ask(path, params, read, tally)
-        if tier is Tier.LIVE:
-            self._cache.shown(told.made)
-        return replace(told.value, made=told.made)
+        while len(asked) <= _EMPTY_PAGES:
+            params = filters if asked[-1] is None else {**filters, "cursor": asked[-1]}
+            told = await self._client.ask(path, params, read, tally)
+            made = told.made if made is None else made.and_(told.made)
+            if tier is Tier.LIVE:
+                self._cache.shown(told.made)
+            if told.value.trades or told.value.cursor is None:
+                return replace(told.value, made=made)
+            asked.append(told.value.cursor)
+        raise ServerFailed(f"GET {path} {ticker}: {_EMPTY_PAGES} empty pages in a row, and the last promises more")
 
     async def candles(
         self, ticker: str, series_ticker: str, tier: Tier, start: datetime, end: datetime, tally: Tally
@@ -205,8 +209,8 @@ class Api:
         return await self._client.get("/account/limits", {}, _budget)
 
     async def learn_costs(self) -> None:
-        """Ask what a request costs, in general and on single paths, and tell the client."""
-        self._client.default_cost, self._client.costs = await self._client.get("/account/endpoint_costs", {}, _costs)
+        """Ask what a request costs, in general and on single routes, and tell the client."""
+        self._client.costs = await self._client.get("/account/endpoint_costs", {}, costs)
 
     async def _pages(
         self, path: str, key: str, filters: Mapping[str, str], limits: tuple[int, int], tally: Tally
@@ -255,20 +259,3 @@ def _budget(answer: Any) -> float:
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not _TOKENS[0] <= rate <= _TOKENS[1]:
         raise BadPayload(f"GET /account/limits: read.refill_rate is {rate!r:.60}, not a number of tokens a second")
     return rate / TOKENS_PER_REQUEST
-
-
-def _costs(answer: Any) -> tuple[float, dict[str, float]]:
-    """The default cost and the costs of single paths, in requests of `TOKENS_PER_REQUEST`."""
-    path = "/account/endpoint_costs"
-    default = _cost(answer.get("default_cost") if isinstance(answer, dict) else None, "default_cost")
-    if not default:
-        raise BadPayload(f"GET {path}: default_cost is 0")
-    listed = [row for row in parse.rows_of(answer, "endpoint_costs", path) if isinstance(row, dict)]
-    paths = {str(row.get("path")).removeprefix("/trade-api/v2"): row for row in listed if row.get("method") == "GET"}
-    return default, {name: _cost(row.get("cost"), f"cost of {name:.60}") for name, row in paths.items()}
-
-
-def _cost(tokens: object, what: str) -> float:
-    if not isinstance(tokens, int | float) or isinstance(tokens, bool) or not 0 <= tokens <= _TOKENS[1]:
-        raise BadPayload(f"GET /account/endpoint_costs: {what} is {tokens!r:.60}, not a number of tokens")
-    return tokens / TOKENS_PER_REQUEST

@@ -31,6 +31,7 @@ from kalshi_ingest.exchange.answers import (
     told_while_closed,
 )
 from kalshi_ingest.exchange.caching import Made, copy_of
+from kalshi_ingest.exchange.costs import Costs
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.obstacles import (
@@ -109,10 +110,8 @@ class Client:
         self.pacer = pacer
         self.clock = clock or ServerClock()
         """The time at the exchange, by its answers so far."""
-        self.default_cost = 1.0
-        """Cost of a path that `costs` does not name."""
-        self.costs: Mapping[str, float] = {}
-        """Cost of single paths, in the unit that the pacer's rate counts."""
+        self.costs = Costs()
+        """What a request costs, in the unit that the pacer's rate counts."""
         self.sent = 0
         """Requests sent so far, retries included."""
         self.rate_limited = 0
@@ -252,7 +251,7 @@ class Client:
         return None
 
     async def _once(self, path: str, params: Mapping[str, str], tally: Tally) -> tuple[Any, Made]:
-        sent_at = await self.pacer.turn(self.costs.get(path, self.default_cost))
+        sent_at = await self.pacer.turn(self.costs.of(path))
         tally.requests += 1
         self.sent += 1
         asked_at, headers = self.clock.steady(), None

@@ -37,7 +37,7 @@ def spoil(kind: str, page: TradePage, ticker: str, cursor: str | None, limit: in
         return None if cursor is not None else TradePage(b"", trade_cursor(_FAR_FUTURE), page.left)
     if name == "short_answer":
         return _cut_short(page, cursor, limit)
-    if not page.rows or not (name in _DAMAGES or name == "unknown_extra_field"):
+    if not page.rows or name not in {*_DAMAGES, *_HARMLESS}:
         return None
     return replace(page, rows=_damage(name, page.rows, ticker, argument))
 
@@ -63,8 +63,8 @@ def _cut_short(page: TradePage, cursor: str | None, limit: int) -> TradePage | N
 
 def _damage(name: str, rows: bytes, ticker: str, argument: str) -> bytes:
     loaded = _load(rows)
-    if name == "unknown_extra_field":
-        loaded = [row | {"brand_new_field": {"nested": [1, None]}, "zone": "x"} for row in loaded]
+    if name in _HARMLESS:
+        loaded = list(map(_HARMLESS[name], loaded))
     else:
         middle = len(loaded) // 2
         loaded[middle] = _DAMAGES[name](loaded[middle], argument)
@@ -74,6 +74,16 @@ def _damage(name: str, rows: bytes, ticker: str, argument: str) -> bytes:
 def _load(rows: bytes) -> list[Row]:
     loaded: list[Row] = orjson.loads(b"[" + rows + b"]")
     return loaded
+
+
+def _extended(row: Row) -> Row:
+    return row | {"brand_new_field": {"nested": [1, None]}, "zone": "x"}
+
+
+def _nine_digits(row: Row) -> Row:
+    """A time as Go's RFC3339Nano writes one that is finer than a microsecond."""
+    second, _, fraction = row["created_time"].removesuffix("Z").partition(".")
+    return row | {"created_time": f"{second}.{fraction:0<6}789Z"}
 
 
 def _foreign(row: Row, _: str) -> Row:
@@ -104,3 +114,5 @@ _DAMAGES: dict[str, Callable[[Row, str], Row]] = {
     "zero_count": _zero_count,
     "bad_sum": _bad_sum,
 }
+
+_HARMLESS: dict[str, Callable[[Row], Row]] = {"unknown_extra_field": _extended, "nine_digits": _nine_digits}

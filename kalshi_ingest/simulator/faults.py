@@ -26,6 +26,7 @@ TARGETED = frozenset(
         "http_400",
         "short_answer",
         "unknown_extra_field",
+        "nine_digits",
         "forever_500",
     }
 )

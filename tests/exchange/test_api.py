@@ -103,14 +103,40 @@ def test_the_end_has_three_spellings(end: dict[str, Any]) -> None:
     assert talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally())).cursor is None
 
 
-def test_an_empty_page_that_promises_more_is_asked_for_again_and_then_fails() -> None:
-    empty = json({"trades": [], "cursor": "next"})
-    script = Script(markets__trades=[empty, empty, json({"trades": [TRADE]})])
-    assert len(talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally())).trades) == 1
-    script = Script(markets__trades=[empty], exchange__status=[json({})])
-    with pytest.raises(ServerFailed, match=f"{TICKER}: an empty page that promises more"):
-        talk(script, lambda api: api.trades(UNIT, Tier.LIVE, None, Tally()))
-    assert len(script.seen_at("/markets/trades")) == 7
+def empty(*cursors: str) -> list[Reply]:
+    return [json({"trades": [], "cursor": cursor}) for cursor in cursors]
+
+
+def test_an_empty_page_that_promises_more_is_followed() -> None:
+    script = Script(markets__trades=[*empty("one", "two"), json({"trades": [TRADE], "cursor": "three"})])
+    page = talk(script, lambda api: api.trades(UNIT, Tier.LIVE, "here", Tally(), 1_700_000_000_000_000))
+    assert (len(page.trades), page.cursor) == (1, "three")
+    queries = [request.query for request in script.seen]
+    assert [query["cursor"] for query in queries] == ["here", "one", "two"]
+    assert all(query["ticker"] == TICKER and query["min_ts"] == "1700000000" for query in queries)
+
+
+@pytest.mark.parametrize(
+    ("cursors", "failure", "words"),
+    [
+        (["one", "here", "two"], BadPayload, "a loop"),
+        (["one", "two", "one"], BadPayload, "a loop"),
+        ([f"page {number}" for number in range(101)], ServerFailed, "100 empty pages in a row"),
+    ],
+)
+def test_empty_pages_without_end_are_noticed(cursors: list[str], failure: type[IngestError], words: str) -> None:
+    script = Script(markets__trades=empty(*cursors))
+    with pytest.raises(failure, match=f"{TICKER}: .*{words}"):
+        talk(script, lambda api: api.trades(UNIT, Tier.LIVE, "here", Tally()))
+    assert len(script.seen) <= 100
+
+
+def test_an_empty_page_says_nothing_about_the_markets_behind_it() -> None:
+    pages = [json({"markets": [], "cursor": cursor}) for cursor in ("one", "two")]
+    row = {"ticker": TICKER, "status": "active", "volume_fp": "3.00"}
+    script = Script(markets=[*pages, json({"markets": [row], "cursor": ""})])
+    found, _ = talk(script, lambda api: api.pulses([TICKER], Tally()))
+    assert list(found) == [TICKER]
 
 
 def test_a_page_whose_cursor_is_its_own_is_a_loop() -> None:
@@ -239,6 +265,51 @@ def test_costs_are_learned_and_paced_by() -> None:
         assert times[-1] - times[0] == pytest.approx(10 * cost / 20, abs=0.16), path
 
 
+def test_costs_of_routes_are_those_of_their_paths() -> None:
+    """The exchange lists `/markets/{ticker}`, not each market."""
+    listed = {
+        "/trade-api/v2/historical/markets/{ticker}": 50,
+        "/historical/markets/{ticker}/candlesticks": 100,
+        "/{anything}/trades": 1,
+        "/markets/{ticker}": 30,
+        "/markets/trades": 40,
+    }
+    rows = [{"method": "GET", "path": path, "cost": cost} for path, cost in listed.items()]
+    script = Script(account__endpoint_costs=[json({"default_cost": 20, "endpoint_costs": rows})])
+
+    async def ask(api: Api) -> list[float]:
+        await api.learn_costs()
+        of = api._client.costs.of
+        return [
+            of(f"/historical/markets/{TICKER}"),
+            of(f"/historical/markets/{TICKER}/candlesticks"),
+            of("/historical/trades"),
+            of(f"/markets/{TICKER}"),
+            of("/markets/trades"),
+            of("/markets"),
+            of(f"/series/KXHIGHCHI/markets/{TICKER}/candlesticks"),
+        ]
+
+    assert talk(script, ask) == [5, 10, 0.1, 3, 4, 2, 2]
+
+
+def test_the_pace_follows_the_cost_of_a_route() -> None:
+    row = {"method": "GET", "path": "/trade-api/v2/series/{series_ticker}", "cost": 50}
+    script = Script(account__endpoint_costs=[json({"default_cost": 10, "endpoint_costs": [row]})])
+
+    async def scenario() -> None:
+        async with serving(script.answer) as url, asking(url, rate=20) as client:
+            api = Api(client)
+            await api.learn_costs()
+            for _ in range(11):
+                with pytest.raises(Rejected):
+                    await api.series("KXHIGHCHI", Tally())
+
+    virtual_clock.run(scenario(), grace=GRACE)
+    times = [request.at for request in script.seen_at("/series/KXHIGHCHI")]
+    assert times[-1] - times[0] == pytest.approx(10 * 5 / 20, abs=0.16)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -310,7 +381,6 @@ WRONG: dict[str, tuple[type[IngestError], str]] = {
     "zero_count": (BadPayload, "count_fp"),
     "bad_sum": (BadPayload, "no_price_dollars"),
     "huge_body": (BadPayload, "larger than"),
-    "empty_page_with_cursor": (ServerFailed, "promises more"),
     "truncated_json": (ServerFailed, "not JSON"),
     "html_200": (ServerFailed, "not JSON"),
     "forever_500": (ServerFailed, "internal server error"),
@@ -338,16 +408,20 @@ def test_each_fault_of_one_market_is_that_markets_own(fault: str) -> None:
     assert words in str(error)
 
 
-def test_unknown_fields_are_no_fault() -> None:
+@pytest.mark.parametrize("kind", ["unknown_extra_field", "nine_digits", "empty_page_with_cursor"])
+def test_what_is_new_or_odd_is_no_fault(kind: str) -> None:
     exchange = world()
     ticker = max(exchange.market_tickers(), key=exchange.trade_count)
 
-    async def scenario() -> int:
-        simulator = Simulator(exchange, faults=Faults(targeted={ticker: "unknown_extra_field"}))
+    async def scenario() -> set[Trade]:
+        simulator = Simulator(exchange, faults=Faults(targeted={ticker: kind}))
         async with simulator, asking(simulator.url) as client:
-            return len(await every_trade(Api(client), ticker))
+            found = await every_trade(Api(client), ticker)
+            assert simulator.stats.faults[kind] >= 1
+            return found
 
-    assert virtual_clock.run(scenario(), grace=GRACE) == exchange.trade_count(ticker)
+    found = virtual_clock.run(scenario(), grace=GRACE)
+    assert found == set(TradeParser().page(exchange.trades(ticker), ticker))
 
 
 def test_the_simulated_lists_and_account() -> None:

@@ -21,6 +21,7 @@ from kalshi_ingest.errors import (
 )
 from kalshi_ingest.exchange.answers import MAX_BODY_BYTES
 from kalshi_ingest.exchange.client import Client, RetryPolicy, Tally
+from kalshi_ingest.exchange.costs import Costs
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Handler, Reply, Script, asking, raw_serving, serving
 
@@ -528,7 +529,7 @@ def test_dear_paths_are_paced_by_their_cost() -> None:
     script = Script(thing=[GOOD], other=[GOOD])
 
     async def ask(client: Client) -> None:
-        client.costs = {"/thing": 5.0}
+        client.costs = Costs(routes={"/thing": 5.0})
         for path in ("/thing", "/other"):
             for _ in range(20):
                 await client.get(path, {}, identity)

@@ -129,7 +129,7 @@ def test_null_and_missing_say_the_same_and_never_zero(field: str) -> None:
 
 NO_TEXT: tuple[Any, ...] = (5, 1.5, True, [], {}, ["x"])
 NO_TIME: tuple[Any, ...] = ("", "soon", 5, True, [], {}, "2026-09-04T14:00:00", "2026-09-04T14:00:00+00:00")
-NO_TIME += ("2026-09-04T14:00:00.1234567Z",)
+NO_TIME += ("2026-09-04T14:00:00.1234567890Z",)
 NO_PRICE: tuple[Any, ...] = ("", "1.01", "-0.1", 0.5, 41, True, [], {}, "0.1234567", "NaN")
 NO_COUNT: tuple[Any, ...] = ("", "-1", 5, 5.5, True, [], {}, "1e2", "1.234")
 NO_NUMBER: tuple[Any, ...] = ("", "x", True, [], {}, [80], "NaN", "Infinity", float("inf"), float("nan"))

@@ -78,6 +78,8 @@ def test_a_trade_of_today() -> None:
         ({"count_fp": "100000000.00"}, EXPECTED._replace(size=10_000_000_000)),
         ({"created_time": "2026-09-04T20:51:07Z"}, EXPECTED._replace(created_us=1_788_555_067_000_000)),
         ({"created_time": "2026-09-04T20:51:07.000001Z"}, EXPECTED._replace(created_us=1_788_555_067_000_001)),
+        ({"created_time": "2026-09-04T20:51:07.000001999Z"}, EXPECTED._replace(created_us=1_788_555_067_000_001)),
+        ({"created_time": "2026-09-04T20:51:59.999999999Z"}, EXPECTED._replace(created_us=1_788_555_119_999_999)),
     ],
 )
 def test_what_is_fine(changes: Row, expected: Trade) -> None:
@@ -170,8 +172,7 @@ NO_TIME: tuple[Any, ...] = (
     ["2026-09-04T20:51:07Z"],
 )
 NO_TIME += (
-    "2026-09-04T20:51:07.1234567Z",
-    "2026-09-04T20:51:07.123456789Z",
+    "2026-09-04T20:51:07.1234567890Z",
     "2026-09-04T20:51:07",
     "2026-09-04T20:51:07.84776",
     "2026-09-04T20:51:07+00:00",
@@ -393,7 +394,7 @@ def test_a_flipped_byte_is_refused_or_changes_a_legal_value(rows: list[Row], pla
     assert all(0 <= trade.price <= 1_000_000 and trade.size > 0 and len(trade.trade_id) == 16 for trade in trades)
 
 
-RFC3339 = st.from_regex(r"\A\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,7})?Z?\Z")
+RFC3339 = st.from_regex(r"\A\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,10})?Z?\Z")
 
 
 @given(st.datetimes(), st.integers(0, 6))
@@ -407,12 +408,12 @@ def test_a_time_is_read_to_the_microsecond(when: datetime, digits: int) -> None:
 
 
 @given(RFC3339)
-def test_a_time_is_read_exactly_or_refused(text: str) -> None:
+def test_a_time_is_read_to_the_microsecond_or_refused(text: str) -> None:
     try:
         read = moment(text)
     except BadPayload:
         return
-    assert read.isoformat(timespec="microseconds")[:26] == text[:-1].ljust(20, ".").ljust(26, "0")
+    assert read.isoformat(timespec="microseconds")[:26] == text[:-1].ljust(20, ".").ljust(26, "0")[:26]
 
 
 @recorded.needs_recorded

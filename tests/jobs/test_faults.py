@@ -13,6 +13,7 @@ OVERCOME_ONCE = (
     "empty_page_with_cursor",
     "forever_500",
     "html_200",
+    "nine_digits",
     "short_answer",
     "stall",
     "truncated_json",
@@ -22,7 +23,6 @@ OVERCOME_ONCE = (
 
 FATAL = {
     "bad_sum": "no_price_dollars",
-    "empty_page_with_cursor": "an empty page that promises more",
     "foreign_row": "belongs to another market: ticker is 'KXHIGHNY-99JAN01-B70.5'",
     "forever_500": "status 500",
     "html_200": "a body that is not JSON",
