@@ -112,7 +112,7 @@ def check_simulation(arguments: argparse.Namespace, start: date, end: date) -> N
     trades = arguments.trades_per_market
     for option, value, fits, allowed in (  # NaN fits nowhere
         ("--port", arguments.port, 0 <= arguments.port <= 65535, "0 to 65535"),
-        ("--trades-per-market", trades, 0 < trades <= 1500, "above 0, 1500 at most"),
+        ("--trades-per-market", trades, 0 < trades <= 3000, "above 0, 3000 at most"),
         ("--giant", arguments.giant, arguments.giant >= 0, "0 or more"),
         ("--speed", arguments.speed, 0 <= arguments.speed < math.inf, "0 or more"),
         ("--archive-age", arguments.archive_age, 0 <= (arguments.archive_age or 0) <= 3650, "0 to 3650"),

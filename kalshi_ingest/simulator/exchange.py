@@ -13,6 +13,9 @@ from kalshi_ingest.simulator.refusals import bad_request
 from kalshi_ingest.simulator.wire import SECOND
 from kalshi_ingest.simulator.world import MarketEntry, Tier, World, in_tier
 
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -41,13 +44,13 @@ class Call:
         return self.query.get(name) or None
 
     def flag(self, name: str) -> bool | None:
-        """A boolean parameter, or None where it is absent."""
+        """A boolean parameter in any spelling that Go's `ParseBool` takes, or None where it is absent."""
         text = self.text(name)
         if text is None:
             return None
-        if text not in ("true", "false"):
+        if text not in _TRUE | _FALSE:
             raise bad_request(f"invalid boolean for {name}")
-        return text == "true"
+        return text in _TRUE
 
     def limit(self, default: int, highest: int, lowest: int = 0) -> int:
         """The page size; too large is refused in the words of the exchange. 0 counts as left out."""

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from kalshi_ingest.simulator.budget import COST
 from kalshi_ingest.simulator.exchange import Call, Exchange
 from kalshi_ingest.simulator.refusals import unauthorized
-from kalshi_ingest.simulator.wire import Row, dump, time_text, to_micros
+from kalshi_ingest.simulator.wire import DAY, Row, day_start, dump, time_text, to_micros
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
+_ORDERS_APART = day_start(date(2026, 9, 24))
+_ORDERS_AGE = 14 * DAY
+
 
 def get_cutoff(exchange: Exchange, _: Call) -> bytes:
-    """`GET /historical/cutoff`: RFC 3339 values, midnight UTC so far."""
-    moment = time_text(to_micros(exchange.world.cutoff))
+    """`GET /historical/cutoff`: RFC 3339 values, midnight UTC so far. The one of orders left the others in 2026."""
+    world = exchange.world
+    moment = orders = time_text(to_micros(world.cutoff))
+    if world.clock.micros >= _ORDERS_APART:
+        orders = time_text(world.clock.micros // DAY * DAY - _ORDERS_AGE)
     return dump(
         {
             "market_positions_last_updated_ts": moment,
             "market_settled_ts": moment,
-            "orders_updated_ts": moment,
+            "orders_updated_ts": orders,
             "trades_created_ts": moment,
         }
     )

@@ -55,17 +55,18 @@ def list_events(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_event(exchange: Exchange, call: Call) -> bytes:
-    """`GET /events/{event_ticker}`: markets beside the event, or inside it on request."""
+    """`GET /events/{event_ticker}`: its markets beside it (deprecated, yet required), and inside it on request."""
     event = exchange.world.event(call.path["ticker"])
     if event is None:
         raise not_found()
-    markets = {} if call.flag("exclude_markets") else _markets_of(exchange, event)
-    if call.flag("with_nested_markets"):
-        return dump({"event": event.row() | markets})
-    return dump({"event": event.row(), **markets})
+    if call.flag("exclude_markets"):
+        return dump({"event": event.row()})
+    nested = _markets_of(exchange, event)
+    inside = nested if call.flag("with_nested_markets") else {}
+    return dump({"event": event.row() | inside, "markets": nested.get("markets", [])})
 
 
 def _markets_of(exchange: Exchange, event: EventEntry) -> Row:
-    """The live markets under their key; past the cutoff the key is absent, not an empty list."""
+    """The live markets as they are nested: past the cutoff the key is absent, not an empty list."""
     rows = [market.row() for market in event.markets if exchange.serves(market, Tier.LIVE)]
     return {"markets": rows} if rows else {}

@@ -20,7 +20,7 @@ from kalshi_ingest.simulator.wire import DAY, MILLISECOND, SECOND, fraction_text
 _VARIANTS = {0: 3, 1: 5, 2: 5, 3: 5, 4: 5, 5: 3}
 """Templates per winner of a six-bin day; end bins win seldom."""
 _LONGEST = 2_650
-"""The largest recorded market has 2,682 trades."""
+"""The largest recorded market has 2,682 trades, where the mean is about 270; busier worlds have larger ones."""
 _UNCUT = 0.78
 """Share of template trades an average market keeps, after quiet markets, cuts and early closes."""
 
@@ -138,6 +138,7 @@ def _plan_sizes(seed: int, trades_per_market: float) -> dict[tuple[int, int, int
     six = [size for (bins, _, _), sizes in raw.items() if bins == 6 for size in sizes]
     wanted = trades_per_market / _UNCUT
     scale = wanted * len(six) / sum(six)
+    longest = max(_LONGEST, 10 * round(trades_per_market))
     for _ in range(3):  # cutting the longest takes trades away, so raise the rest
-        scale *= wanted * len(six) / sum(min(_LONGEST, size * scale) for size in six)
-    return {key: [max(1, min(_LONGEST, round(size * scale))) for size in sizes] for key, sizes in raw.items()}
+        scale *= wanted * len(six) / sum(min(longest, size * scale) for size in six)
+    return {key: [max(1, min(longest, round(size * scale))) for size in sizes] for key, sizes in raw.items()}

@@ -66,6 +66,14 @@ async def test_what_is_refused(api: Api, path: str, query: dict[str, Any]) -> No
     assert body["error"]["code"] == "bad_request"
 
 
+@pytest.mark.parametrize(("words", "nested"), [("1 t T true TRUE True", True), ("0 f F false FALSE False", False)])
+async def test_the_spellings_of_a_flag(api: Api, words: str, nested: bool) -> None:
+    """Some clients send Python's own."""
+    for word in words.split():
+        body = await api.get("/events/KXHIGHCHI-25NOV14", with_nested_markets=word)
+        assert ("markets" in body["event"]) is nested
+
+
 async def test_the_words_of_a_limit_that_is_too_large(api: Api) -> None:
     _, body = await api.ask("/markets", limit=1001)
     assert body["error"]["details"] == "Field validation for 'Limit' failed on the 'lte' tag"

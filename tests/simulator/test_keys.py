@@ -117,6 +117,13 @@ async def test_cutoff(api: Api) -> None:
     assert body == dict.fromkeys(CUTOFF_KEYS, "2026-07-10T00:00:00Z")
 
 
+async def test_since_september_2026_orders_have_a_cutoff_of_their_own() -> None:
+    world = small_world(now=datetime(2026, 9, 30, 15, tzinfo=UTC), cutoff=datetime(2026, 8, 1, tzinfo=UTC))
+    async with served(Simulator(world)) as api:
+        body = await api.get("/historical/cutoff")
+    assert body == dict.fromkeys(CUTOFF_KEYS, "2026-08-01T00:00:00Z") | {"orders_updated_ts": "2026-09-16T00:00:00Z"}
+
+
 async def test_candles_of_both_tiers(api: Api) -> None:
     names = {"open", "high", "low", "close"}
     live = (await api.get("/markets", status="settled", series_ticker="KXHIGHCHI", limit=60))["markets"]
