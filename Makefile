@@ -44,5 +44,5 @@ $(VENV)/run: pyproject.toml constraints.txt
 $(VENV)/dev: pyproject.toml constraints.txt
 	@echo "Making a virtual environment in $(VENV) and installing what the checks and tests need; this can take some minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients]'
 	touch $(VENV)/run $@
