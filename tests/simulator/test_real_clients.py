@@ -10,6 +10,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,13 +138,18 @@ async def test_the_official_client(stage: Stage) -> None:
         "costs": account.get_account_endpoint_costs,
     }
     for status in ("unopened", "open", "closed", "settled"):
-        reads[status] = lambda status=status: paged(market.get_markets, "markets", status=status, limit=100)
+        reads[status] = partial(paged, market.get_markets, "markets", status=status, limit=100)
     for minutes in (1, 60, 1440):
-        reads[f"candles {minutes}"] = lambda minutes=minutes: market.get_market_candlesticks(
-            CITY, stage.open, period_interval=minutes, include_latest_before_start=True, **HOURS
+        reads[f"candles {minutes}"] = partial(
+            market.get_market_candlesticks,
+            CITY,
+            stage.open,
+            period_interval=minutes,
+            include_latest_before_start=True,
+            **HOURS,
         )
-        reads[f"old candles {minutes}"] = lambda minutes=minutes: old.get_market_candlesticks_historical(
-            stage.archived, period_interval=minutes, **stage.old_hours
+        reads[f"old candles {minutes}"] = partial(
+            old.get_market_candlesticks_historical, stage.archived, period_interval=minutes, **stage.old_hours
         )
     try:
         found = await check(stage, reads, frozenset())
@@ -181,11 +187,11 @@ async def test_kalshi_sdk(stage: Stage) -> None:
         "costs": client.account.endpoint_costs,
     }
     for minutes in (1, 60, 1440):
-        reads[f"candles {minutes}"] = lambda minutes=minutes: markets.candlesticks(
-            CITY, stage.open, period_interval=minutes, include_latest_before_start=True, **HOURS
+        reads[f"candles {minutes}"] = partial(
+            markets.candlesticks, CITY, stage.open, period_interval=minutes, include_latest_before_start=True, **HOURS
         )
-        reads[f"old candles {minutes}"] = lambda minutes=minutes: old.candlesticks(
-            stage.archived, period_interval=minutes, **stage.old_hours
+        reads[f"old candles {minutes}"] = partial(
+            old.candlesticks, stage.archived, period_interval=minutes, **stage.old_hours
         )
     with client:
         found = await check(stage, reads, frozenset())
@@ -197,6 +203,10 @@ async def test_pykalshi(stage: Stage) -> None:
     kalshi = library("pykalshi", "pykalshi", "3.9")
     client = kalshi.KalshiClient(api_key_id="key", private_key_path=str(stage.key), api_base=stage.url)
     old, every = client.history, {"fetch_all": True}
+
+    def candles(period: Any) -> Any:
+        return client.get_market(stage.open).get_candlesticks(period=period, **HOURS)
+
     reads: dict[str, Read] = {
         "series list": lambda: client.get_all_series(category="Climate and Weather"),
         "series": lambda: client.get_series(CITY),
@@ -217,12 +227,8 @@ async def test_pykalshi(stage: Stage) -> None:
         "limits": client.api_keys.get_limits,
     }
     for period in kalshi.CandlestickPeriod:
-        reads[f"candles {period}"] = lambda period=period: client.get_market(stage.open).get_candlesticks(
-            period=period, **HOURS
-        )
-        reads[f"old candles {period}"] = lambda period=period: old.get_candlesticks(
-            stage.archived, period=period, **stage.old_hours
-        )
+        reads[f"candles {period}"] = partial(candles, period)
+        reads[f"old candles {period}"] = partial(old.get_candlesticks, stage.archived, period=period, **stage.old_hours)
     with client:
         found = await check(stage, reads, frozenset({"historical_trades", "endpoint_costs"}))
     whole(stage, *(found[name] for name in ("markets", "old markets", "trades")))
