@@ -115,6 +115,23 @@ def of_size(world: SyntheticWorld, low: int, high: int) -> list[str]:
     )
 
 
+def fewest_pages(world: SyntheticWorld, ticker: str) -> int:
+    """A page per tier that can hold trades and one per further 1,000; twice where the sum stays short."""
+    market = plain(world, ticker)
+    cutoff = world.cutoff.timestamp() * 1e6
+    event = market.plan.event
+    old = sum(row["created_time"] < f"{world.cutoff:%Y-%m-%dT%H:%M:%S}" for row in world.trades(ticker))
+    live = 1 + (world.trade_count(ticker) - old) // 1_000
+    historical = 1 + old // 1_000
+    first = (live if event.closes >= cutoff else 0) + (historical if event.opens < cutoff else 0)
+    return first + (live + historical if market.plan.short else 0)
+
+
+def pages_of_all(world: SyntheticWorld) -> int:
+    """How many pages of trades a backfill of the world asks for."""
+    return sum(fewest_pages(world, ticker) for ticker in world.market_tickers() if world.trade_count(ticker))
+
+
 async def fetch(url: str, query: str, *values: object) -> list[asyncpg.Record]:
     """Rows of one query, on a connection of its own."""
     connection = await asyncpg.connect(url)

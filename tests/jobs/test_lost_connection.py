@@ -9,7 +9,7 @@ from kalshi_ingest.simulator import Limits, Simulator
 from tests import postgres
 from tests.jobs.dropping import cut_at_commits
 from tests.jobs.dumps import digests
-from tests.jobs.harness import Run, assert_holds_all, fetch, log_statuses, varied_world
+from tests.jobs.harness import Run, assert_holds_all, fetch, log_statuses, pages_of_all, varied_world
 
 _WRITTEN = "select coalesce(sum(pages), 0)::int from checkpoints"
 
@@ -34,7 +34,7 @@ async def test_commits_whose_outcome_is_unknown(postgres_url: str, template_data
                 assert await digests(url) == unbroken
                 assert await log_statuses(url) == ["success"]
                 assert job.progress["KXHIGHCHI"].trades == (await fetch(url, "select count(*) from trades"))[0][0]
-                assert simulator.stats.trade_pages.total() == 40
+                assert simulator.stats.trade_pages.total() == pages_of_all(world)
                 cut += wire.cut
     assert cut >= 20
 

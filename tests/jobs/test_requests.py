@@ -1,26 +1,14 @@
 """The request budget: nothing is asked that is not needed, and nothing proved is asked again."""
 
-from kalshi_ingest.simulator import Simulator, SyntheticWorld
-from tests.jobs.harness import WORKERS, Run, plain, varied_world
+from kalshi_ingest.simulator import Simulator
+from tests.jobs.harness import WORKERS, Run, fewest_pages, pages_of_all, varied_world
 
 _LISTS = {"series": 1, "markets": 1, "historical_markets": 1, "events": 1, "historical_cutoff": 1}
 
 
-def _fewest_pages(world: SyntheticWorld, ticker: str) -> int:
-    """A page per tier that can hold trades and one per further 1,000; twice where the sum stays short."""
-    market = plain(world, ticker)
-    cutoff = world.cutoff.timestamp() * 1e6
-    event = market.plan.event
-    old = sum(row["created_time"] < f"{world.cutoff:%Y-%m-%dT%H:%M:%S}" for row in world.trades(ticker))
-    live = 1 + (world.trade_count(ticker) - old) // 1_000
-    historical = 1 + old // 1_000
-    first = (live if event.closes >= cutoff else 0) + (historical if event.opens < cutoff else 0)
-    return first + (live + historical if market.plan.short else 0)
-
-
 async def test_a_backfill_asks_for_each_page_once_and_a_second_one_for_none(database_url: str) -> None:
     world = varied_world()
-    wanted = {ticker: _fewest_pages(world, ticker) for ticker in world.market_tickers() if world.trade_count(ticker)}
+    wanted = {ticker: fewest_pages(world, ticker) for ticker in world.market_tickers() if world.trade_count(ticker)}
     assert 0 < len(wanted) < len(world.market_tickers())
     assert max(wanted.values()) >= 6
     async with Simulator(world) as simulator:
@@ -42,6 +30,7 @@ async def test_a_backfill_asks_for_each_page_once_and_a_second_one_for_none(data
 
 async def test_the_same_pages_at_any_number_of_workers(database_url: str, empty_database_url: str) -> None:
     assert WORKERS not in (1, 24)
-    async with Simulator(varied_world()) as simulator:
+    world = varied_world()
+    async with Simulator(world) as simulator:
         await Run(simulator.url, database_url, workers=24)()
-        assert simulator.stats.trade_pages.total() == 40
+        assert simulator.stats.trade_pages.total() == pages_of_all(world)

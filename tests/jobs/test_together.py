@@ -17,7 +17,7 @@ from kalshi_ingest.simulator import Limits, Simulator
 from tests import postgres
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import CHICAGO, WORKERS, Run, fetch, log_statuses, varied_world
+from tests.jobs.harness import CHICAGO, WORKERS, Run, fetch, log_statuses, pages_of_all, varied_world
 from tests.jobs.killing import warm_forker
 from tests.patience import ENDS
 
@@ -96,7 +96,7 @@ async def test_an_orderly_stop_keeps_what_was_handed_over(seed: int, database_ur
         assert logged["error_message"] == "stopped by the user"
         assert logged["trades_fetched"] <= (await fetch(database_url, "select count(*) from trades"))[0][0]
         await Run(simulator.url, database_url)()
-        assert simulator.stats.trade_pages.total() - 40 <= WORKERS
+        assert simulator.stats.trade_pages.total() - pages_of_all(world) <= WORKERS
     assert await log_statuses(database_url) == ["interrupted", "success"]
     assert await digests(database_url, checkpoints=PROOF) == await clean(world)
 
