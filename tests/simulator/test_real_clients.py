@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld
 from kalshi_ingest.simulator.routes import ROUTES
+from tests.patience import COMES
 from tests.simulator.support import small_world
 
 CITY = "KXHIGHCHI"
@@ -161,7 +162,7 @@ async def test_the_official_client(stage: Stage) -> None:
 
 async def test_kalshi_sdk(stage: Stage) -> None:
     kalshi = library("kalshi", "kalshi-sdk", "3.12")
-    config = kalshi.KalshiConfig(base_url=stage.url)
+    config = kalshi.KalshiConfig(base_url=stage.url, timeout=COMES)
     client = kalshi.KalshiClient(key_id="key", private_key_path=stage.key, config=config)
     markets, old = client.markets, client.historical
     reads: dict[str, Read] = {
@@ -201,7 +202,7 @@ async def test_kalshi_sdk(stage: Stage) -> None:
 async def test_pykalshi(stage: Stage) -> None:
     """It sends Python's own `True`."""
     kalshi = library("pykalshi", "pykalshi", "3.9")
-    client = kalshi.KalshiClient(api_key_id="key", private_key_path=str(stage.key), api_base=stage.url)
+    client = kalshi.KalshiClient(api_key_id="key", private_key_path=str(stage.key), api_base=stage.url, timeout=COMES)
     old, every = client.history, {"fetch_all": True}
 
     def candles(period: Any) -> Any:
