@@ -1,8 +1,10 @@
 """The candle chart of one market as SVG, with its axes as text beside it, so that it stays legible at any width."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from kalshi_ingest.service.scales import PriceScale, TimeScale
@@ -16,16 +18,26 @@ _VOLUME_FROM = 325
 _EDGE = Decimal("0.025")
 """Left free above the highest and below the lowest price named."""
 _ROWS = 10
+_LEAST_WIDE, _LEAST_HIGH = Decimal("1.2"), Decimal("2.5")
+"""Of a body, so that a candle with one price, as most are, and one of a minute among days are seen."""
+_WIDE, _FIELD = Decimal(4), Decimal(12)
+"""Of a body and of its field, where the neighbours leave room."""
+_TAG = 24
+"""As high as the last price's tag on the smallest screen: no other price is named under it."""
 
 
 def chart(candles: Sequence[HeldCandle], last_price: Decimal | None, zone: ZoneInfo) -> str:
     """The drawing and, for those who do not see it, its newest candles as a table. Needs at least one candle."""
     prices, times = PriceScale.of(candles), TimeScale.of(candles)
     named = times.ticks(zone)
+    most = max(each.volume for each in candles)
     drawing = "".join(
         [
             *_lines(prices, times, [when for when, _ in named]),
-            *(_drawn(each, prices, times, zone, max(each.volume for each in candles)) for each in candles),
+            *(
+                _drawn(each, place, prices, zone, most)
+                for each, place in zip(candles, _places(candles, times), strict=True)
+            ),
             _last_line(prices, last_price),
         ]
     )
@@ -52,19 +64,41 @@ def _last_line(prices: PriceScale, last: Decimal | None) -> str:
     return f'<path class="last" d="M0 {_y(prices, last):.1f}H{_WIDTH}"/>'
 
 
-def _drawn(each: HeldCandle, prices: PriceScale, times: TimeScale, zone: ZoneInfo, most: Decimal) -> str:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a candle stands on the chart from left to right: its middle, how wide its body and its field are."""
+
+    middle: Decimal
+    wide: Decimal
+    field: Decimal
+
+
+def _places(candles: Sequence[HeldCandle], times: TimeScale) -> Iterator[_Place]:
+    """As wide as the period; wider where nobody stands near."""
+    edges = [(times.share(each.period_start) * _WIDTH, times.share(each.period_end) * _WIDTH) for each in candles]
+    middles = [(left + right) / 2 for left, right in edges]
+    apart = [Decimal(_WIDTH), *(later - earlier for earlier, later in pairwise(middles)), Decimal(_WIDTH)]
+    for number, (left, right) in enumerate(edges):
+        room, period = min(apart[number : number + 2]), right - left
+        wide = max(period * Decimal("0.7"), min(_WIDE, room * Decimal("0.7")), _LEAST_WIDE)
+        yield _Place(middles[number], wide, max(period, min(_FIELD, room)))
+
+
+def _drawn(each: HeldCandle, place: _Place, prices: PriceScale, zone: ZoneInfo, most: Decimal) -> str:
     """Wick, body and volume, and over them a field as high as the chart that tells the numbers."""
-    left, right = times.share(each.period_start) * _WIDTH, times.share(each.period_end) * _WIDTH
-    wide = (right - left) * Decimal("0.7")
-    body, middle = left + (right - left - wide) / 2, (left + right) / 2
-    top, bottom = _y(prices, max(each.open, each.close)), _y(prices, min(each.open, each.close))
-    high = each.volume / most * (_HEIGHT - _VOLUME_FROM) if most else Decimal(0)
+    kind = "up" if each.close > each.open else "down" if each.close < each.open else "same"
+    open_y, close_y = _y(prices, each.open), _y(prices, each.close)
+    high = max(abs(open_y - close_y), _LEAST_HIGH)
+    top = (open_y + close_y - high) / 2
+    volume = max(each.volume / most * (_HEIGHT - _VOLUME_FROM), _LEAST_HIGH) if each.volume else Decimal(0)
+    body = f'x="{place.middle - place.wide / 2:.2f}" width="{place.wide:.2f}"'
     return (
-        f'<g class="{"up" if each.close >= each.open else "down"}"><title>{_told(each, zone)}</title>'
-        f'<rect class="field" x="{left:.1f}" y="0" width="{max(right - left, Decimal(3)):.1f}" height="{_HEIGHT}"/>'
-        f'<path d="M{middle:.1f} {_y(prices, each.high):.1f}V{_y(prices, each.low):.1f}"/>'
-        f'<rect x="{body:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{bottom - top:.1f}"/>'
-        f'<rect class="volume" x="{body:.1f}" y="{_HEIGHT - high:.1f}" width="{wide:.1f}" height="{high:.1f}"/></g>'
+        f'<g class="{kind}"><title>{_told(each, zone)}</title>'
+        f'<rect class="field" x="{place.middle - place.field / 2:.2f}" y="0" width="{place.field:.2f}" '
+        f'height="{_HEIGHT}"/>'
+        f'<path d="M{place.middle:.2f} {_y(prices, each.high):.1f}V{_y(prices, each.low):.1f}"/>'
+        f'<rect class="body" {body} y="{top:.1f}" height="{high:.1f}"/>'
+        f'<rect class="volume" {body} y="{_HEIGHT - volume:.1f}" height="{volume:.1f}"/></g>'
     )
 
 
@@ -95,10 +129,12 @@ def _labels(
     def height(dollars: Decimal) -> str:
         return f"{_y(prices, dollars) / _HEIGHT * 100:.2f}%"
 
+    tag = last if last is not None and prices.low <= last * 100 <= prices.high else None
     for price in prices.ticks():
-        yield f'<span class="price" aria-hidden="true" style="top:{height(price / 100)}">{plain(price)} ¢</span>'
-    if last is not None and prices.low <= last * 100 <= prices.high:
-        yield f'<span class="price tag" aria-hidden="true" style="top:{height(last)}">{cents(last)}</span>'
+        if tag is None or abs(_y(prices, price / 100) - _y(prices, tag)) > _TAG:
+            yield f'<span class="price" aria-hidden="true" style="top:{height(price / 100)}">{plain(price)} ¢</span>'
+    if tag is not None:
+        yield f'<span class="price tag" aria-hidden="true" style="top:{height(tag)}">{cents(tag)}</span>'
     for when, name in named:
         share = times.share(when) * 100
         yield f'<span class="time" aria-hidden="true" style="left:calc((100% - 52px)*{share / 100:.4f})">{name}</span>'

@@ -73,7 +73,8 @@ def _market(view: View, held: Held) -> Iterator[str]:
         yield (
             f'<p class="note">{count(len(held.candles), "candle")} of {count(view.choice.period, "minute")}{more}, '
             f"{text(span(held.candles, zone))}. "
-            '<span class="key up">■</span> up <span class="key down">■</span> down. Price of yes, in cents; '
+            '<span class="key up">■</span> up <span class="key down">■</span> down '
+            '<span class="key same">■</span> unchanged. Price of yes, in cents; '
             "bars below: contracts. No candle: no trade in that time. "
             f"Times in {text(zone.key)} ({view.now.astimezone(zone):%Z}).</p>"
         )

@@ -8,7 +8,7 @@ ICON = (
 STYLE = """
 :root{color-scheme:light dark;--paper:#fbfaf8;--card:#fff;--text:#1d2125;--soft:#5b636b;--line:#e2dfd9;--well:#f2f0ec;
 --good:#1f7a4d;--bad:#b3261e;--c:#cfe8da;--ink-c:#135c38;--w:#f4c95d;--ink-w:#3a2a00;--h:#c4352b;--ink-h:#fff;
---o:#2f6db8;--up:#2f6db8;--down:#d9792b;--bar:#bcd3ee;--yes:#135c38}
+--o:#2f6db8;--up:#2f6db8;--down:#b3560e;--bar:#bcd3ee;--yes:#135c38}
 @media(prefers-color-scheme:dark){:root{--paper:#14171a;--card:#1c2024;--text:#e6e8ea;--soft:#a3abb3;--line:#30363c;
 --well:#23282d;--good:#63c796;--bad:#ff8a80;--c:#214a38;--ink-c:#a5e3c4;--w:#d9a431;--ink-w:#221800;--h:#c9463b;
 --o:#6ea8ee;--up:#6ea8ee;--down:#f0a060;--bar:#2f4d70;--yes:#63c796}}
@@ -74,7 +74,6 @@ font-size:.75rem;border:1px solid transparent}
 .day.h{background:var(--h);color:var(--ink-h);font-weight:700}.day.o{border-color:var(--o);color:var(--o)}
 .day.f{border:1px dashed var(--line);color:var(--soft)}.day.n{color:var(--soft)}
 .days .day[aria-current]{box-shadow:0 0 0 2px var(--text)}
-.number{opacity:.85}
 .why{list-style:none;margin:8px 0 0;padding:0;font-size:.85rem}.why li{display:flex;margin-top:3px}
 .why .day{flex:none;justify-content:center;width:20px;height:18px;margin:2px 7px 0 0;padding:0}
 form{display:flex;flex-wrap:wrap;gap:8px 14px;align-items:center;margin-bottom:14px;font-size:.9rem}
@@ -89,13 +88,14 @@ padding:5px 8px;max-width:100%}
 .grid{stroke:var(--line);fill:none}.last{stroke:var(--text);stroke-dasharray:3 3;fill:none;pointer-events:none}
 .chart .field{fill:transparent;stroke:none}.chart g:hover .field{fill:var(--well)}
 .up{fill:var(--up);stroke:var(--up)}.down{fill:var(--down);stroke:var(--down)}
+.same{fill:var(--soft);stroke:var(--soft)}.chart .body{stroke:none}
 .chart .volume{opacity:.55;stroke:none}
 .price,.time{position:absolute;font-size:.75rem;color:var(--soft);line-height:1;white-space:nowrap}
 .price{right:0;width:46px;transform:translateY(-50%);font-variant-numeric:tabular-nums}
 .tag{background:var(--text);color:var(--card);padding:3px 0 3px 4px;border-radius:3px;right:2px;z-index:1}
 .time{top:calc(100% + 8px);transform:translateX(-50%)}
 .note{color:var(--soft);font-size:.85rem;margin:10px 0 0}
-.key.up{color:var(--up)}.key.down{color:var(--down)}
+.key.up{color:var(--up)}.key.down{color:var(--down)}.key.same{color:var(--soft)}
 .newest{font-size:.85rem;max-width:560px}.newest th:first-child{text-align:left}
 .newest td,.newest th{padding:2px 0 2px 8px}
 #newest summary{font-size:.9rem}
@@ -105,6 +105,7 @@ background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1
 main{padding-bottom:48px}
 :focus-visible{outline:2px solid var(--o);outline-offset:2px}
 @media(max-width:520px){header,main{padding-left:12px;padding-right:12px}article,.panel{padding:12px}
-.day{padding:0 4px}.chart{height:280px}.time:nth-of-type(even){visibility:hidden}.facts{gap:2px 16px;font-size:.9rem}}
+.day{padding:0 4px}.chart{height:280px}.time:nth-of-type(even){visibility:hidden}.facts{gap:2px 16px;font-size:.9rem}
+.chart .up .body{stroke:var(--up)}.chart .down .body{stroke:var(--down)}.chart .same .body{stroke:var(--soft)}}
 """
 """Colours are variables with a light and a dark value; contrast of text is above 4.5 to 1 in both."""

@@ -15,9 +15,9 @@ header p{color:var(--soft);margin:.4em 0}
 h1{font-size:clamp(1.3rem,3.6vw,1.9rem);line-height:1.25;margin:.2em 0;text-wrap:balance}
 .good .mark{color:var(--good)}.bad .mark{color:var(--bad)}
 h2{font-size:1.1rem;margin:36px 0 12px}
-h3{font-size:1rem;margin:0 0 8px}
+h3{font-size:1rem;margin:0 0 8px;display:flex;flex-wrap:wrap;align-items:baseline;gap:0 8px}
 .ticker,.said{font-weight:400;color:var(--soft);font-size:.85rem}
-.said{float:right}
+.said{margin-left:auto}
 .count{font-weight:400;color:var(--soft);font-size:.85em;margin-left:.3em}
 .legend{display:flex;flex-wrap:wrap;gap:4px 20px;list-style:none;padding:0;margin:0 0 14px;font-size:.9rem}
 .legend svg{width:15px;height:15px;vertical-align:-2px;margin-right:6px}
@@ -53,7 +53,7 @@ pre{background:var(--card);border:1px solid var(--line);border-radius:10px;paddi
 main{padding-bottom:48px}
 :focus-visible{outline:2px solid var(--o);outline-offset:2px}
 @media(max-width:480px){header,main{padding-left:12px;padding-right:12px}article{padding:12px 10px}
-.said{float:none;display:block}th,td{padding:6px 10px}}
+th,td{padding:6px 10px}}
 @media print{details{break-inside:avoid}}
 """
 """Colours are variables with a light and a dark value; contrast of text is above 4.5 to 1 in both."""
