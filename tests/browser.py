@@ -49,7 +49,10 @@ axe.configure({checks: [{id: 'color-contrast', options: {
 """
 _JUDGE = """
 axe.run({exclude: [['svg text']]}, %s).then(found => found.violations.concat(found.incomplete).flatMap(
-  rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 150)}: ${(node.any[0] || node.all[0] || node.none[0]).message}`)))
+  rule => rule.nodes.map(node => {
+    const [why] = [...node.any, ...node.all, ...node.none];
+    return `${rule.id}: ${node.html.slice(0, 150)}: ${why.message}`;
+  })))
 """
 _PIXELS = """
 (async () => {
@@ -138,7 +141,8 @@ class Tab:
         await self.evaluate(f"{_AXE.read_text()};{_STRICT}")
         found: list[str] = await self.evaluate(_JUDGE % "{rules: {'color-contrast': {enabled: false}}}")
         await self.evaluate(_SHOW_TO_ALL)
-        return found + await self.evaluate(_JUDGE % "{runOnly: ['color-contrast']}")
+        found += await self.evaluate(_JUDGE % "{runOnly: ['color-contrast']}")
+        return found
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Programs that a few tests use and that nobody has to have: without one its tests are skipped, and say so.
 
-`.ci/run` installs them where it can, and there REQUIRED_PROGRAMS names those without which a test fails.
+Where `.ci/run` installs them, REQUIRED_PROGRAMS names those without which the tests fail instead.
 """
 
 import os

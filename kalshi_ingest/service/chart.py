@@ -18,9 +18,9 @@ _VOLUME_FROM = 325
 _EDGE = Decimal("0.025")
 """Left free above the highest and below the lowest price named."""
 _ROWS = 10
-_LEAST_WIDE, _LEAST_HIGH = Decimal("1.2"), Decimal("2.5")
+_LEAST_WIDE, _LEAST_HIGH = Decimal("1.2"), Decimal(3)
 """Of a body, so that a candle with one price, as most are, and one of a minute among days are seen."""
-_WIDE, _FIELD = Decimal(4), Decimal(12)
+_WIDE, _FIELD = Decimal(6), Decimal(12)
 """Of a body and of its field, where the neighbours leave room."""
 _TAG = 24
 """As high as the last price's tag on the smallest screen: no other price is named under it."""
@@ -137,7 +137,7 @@ def _labels(
         yield f'<span class="price tag" aria-hidden="true" style="top:{height(tag)}">{cents(tag)}</span>'
     for when, name in named:
         share = times.share(when) * 100
-        yield f'<span class="time" aria-hidden="true" style="left:calc((100% - 52px)*{share / 100:.4f})">{name}</span>'
+        yield f'<span class="time" aria-hidden="true" style="left:max(18px,(100% - 52px)*{share / 100:.4f})">{name}</span>'
 
 
 def _table(candles: Sequence[HeldCandle], zone: ZoneInfo) -> str:
