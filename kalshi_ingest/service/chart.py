@@ -136,8 +136,8 @@ def _labels(
     if tag is not None:
         yield f'<span class="price tag" aria-hidden="true" style="top:{height(tag)}">{cents(tag)}</span>'
     for when, name in named:
-        share = times.share(when) * 100
-        yield f'<span class="time" aria-hidden="true" style="left:max(18px,(100% - 52px)*{share / 100:.4f})">{name}</span>'
+        left = f"max(18px,(100% - 52px)*{times.share(when):.4f})"
+        yield f'<span class="time" aria-hidden="true" style="left:{left}">{name}</span>'
 
 
 def _table(candles: Sequence[HeldCandle], zone: ZoneInfo) -> str:
