@@ -135,9 +135,11 @@ def _labels(
             yield f'<span class="price" aria-hidden="true" style="top:{height(price / 100)}">{plain(price)} ¢</span>'
     if tag is not None:
         yield f'<span class="price tag" aria-hidden="true" style="top:{height(tag)}">{cents(tag)}</span>'
-    for when, name in named:
+    dates = [number for number, (_, name) in enumerate(named) if ":" not in name]
+    for number, (when, name) in enumerate(named):
+        kind = "time minor" if (number - min(dates, default=0)) % 2 else "time"
         left = f"max(18px,(100% - 52px)*{times.share(when):.4f})"
-        yield f'<span class="time" aria-hidden="true" style="left:{left}">{name}</span>'
+        yield f'<span class="{kind}" aria-hidden="true" style="left:{left}">{name}</span>'
 
 
 def _table(candles: Sequence[HeldCandle], zone: ZoneInfo) -> str:

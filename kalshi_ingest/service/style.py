@@ -105,7 +105,7 @@ background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1
 main{padding-bottom:48px}
 :focus-visible{outline:2px solid var(--o);outline-offset:2px}
 @media(max-width:520px){header,main{padding-left:12px;padding-right:12px}article,.panel{padding:12px}
-.day{padding:0 4px}.chart{height:280px}.time:nth-of-type(even){visibility:hidden}.facts{gap:2px 16px;font-size:.9rem}
+.day{padding:0 4px}.chart{height:280px}.minor{visibility:hidden}.facts{gap:2px 16px;font-size:.9rem}
 .chart .up .body{stroke:var(--up)}.chart .down .body{stroke:var(--down)}.chart .same .body{stroke:var(--soft)}}
 """
 """Colours are variables with a light and a dark value; contrast of text is above 4.5 to 1 in both."""

@@ -38,6 +38,10 @@ for (let x = Math.floor(bodies[0].left) - 1; x < Math.ceil(bodies.at(-1).right);
   runs += !seen(x, row) && seen(x + 1, row);
 return runs;
 """
+_TIMES = """
+[...document.querySelectorAll('.chart .time')].filter(each => each.checkVisibility({visibilityProperty: true})).map(
+  each => each.textContent)
+"""
 _FLAT = """
 insert into candles
 select $1, 1, start, start + interval '1 minute', 0.42, 0.42, 0.42, 0.42, 12.5, 0.42, 3
@@ -63,6 +67,7 @@ async def test_every_candle_is_seen(database_url: str, period: int) -> None:
         for look in LOOKS:
             await tab.show(f"{url}/?{query}", look)
             assert await tab.pixels(_VISIBLE) == candles, look
+            assert any(":" not in name for name in await tab.evaluate(_TIMES)), "midnight is named by its date"
 
 
 async def test_as_many_candles_as_are_drawn_at_most_can_be_told_apart(database_url: str) -> None:
