@@ -134,6 +134,8 @@ _DAMAGE = """
 delete from trades where ticker = (select min(ticker) from trades) and trade_id::text < '4';
 update candles set high = high + 0.01 where ticker = (select max(ticker) from candles) and period_minutes = 5;
 delete from candles where ticker = (select max(ticker) from markets where series_ticker = 'KXHIGHCHI');
+update candles set period_start = period_start - interval '3 days', period_end = period_end - interval '3 days'
+where period_minutes = 1 and ticker like 'KXHIGHMIA%';
 insert into candles (ticker, period_minutes, period_start, period_end, open, high, low, close, volume, vwap, num_trades)
 select ticker, 15, period_start, period_start + interval '15 minutes', open, high, low, close, volume, vwap, num_trades
 from candles where period_minutes = 5 order by ticker, period_start offset 40 limit 1;
@@ -199,7 +201,9 @@ async def _loaded(connection: asyncpg.Connection, everything: bool) -> object:
             await connection.execute(
                 f"create temporary table loaded_{table} as select * from {table} where hashtext(ticker) % 2 = 0"
             )
-        await connection.execute("insert into loaded_markets (ticker) values ('KXHIGHNY-30JAN01-T1')")
+        await connection.execute(
+            "insert into loaded_markets (ticker) values ('KXHIGHNY-30JAN01-T1'), ('KXHIGHAUS-26MAY01-T99')"
+        )
         await connection.execute("delete from checkpoints where hashtext(ticker) % 3 = 0")
         known = await held.known_tickers(connection, everything=everything)
         settled = await held.settle_checkpoints(connection, known, [], counted=everything)
