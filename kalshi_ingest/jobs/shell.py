@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from urllib.parse import SplitResult, unquote, unquote_plus, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
@@ -17,7 +17,8 @@ _SECRET = re.compile("password|passwd|secret|token|scram")
 _KNOWN = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 """Parameters with a secret that libpq knows, whose names it compares as they are written."""
 _UNREADABLE = (
-    "the database's address cannot be read: write :, /, @, ? and # inside a password as %3A, %2F, %40, %3F and %23"
+    "the database's address cannot be read: write :, /, @, [, ? and # inside a name or password as %3A, %2F, %40, %5B, "
+    "%3F and %23"
 )
 _UNKNOWN = f"psql does not know one of the secrets in the database's address: it knows {', '.join(_KNOWN)}"
 _SERVICE = "kalshi-ingest"
@@ -57,11 +58,11 @@ def without_secrets(url: str) -> tuple[str, dict[str, str]]:
     kept: list[str] = []
     for pair in parts.query.split("&") if parts.query else []:
         name, _, value = pair.partition("=")
-        name = unquote_plus(name)
+        name = unquote(name)
         if _SECRET.search(name.lower()):
             if name not in _KNOWN:
                 raise Unusable(_UNKNOWN)  # not the name itself, which may be half a password
-            secrets[name] = unquote_plus(value)
+            secrets[name] = unquote(value)
         else:
             kept.append(pair)
     if parts.password:  # it counts more than one in the query, as everywhere in this program

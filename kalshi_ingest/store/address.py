@@ -38,7 +38,7 @@ def split_schema(url: str) -> tuple[str, str]:
 def place_of(url: str) -> str:
     """Where the database is, without user and password: its hosts, of which there may be several, and its name."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(one_place(url))
         path = parts.path
         # A /, # or ? in a password ends the part of the address that it stands in.
         if "@" in path or parts.fragment or ("=" not in parts.query and parts.query):
@@ -57,6 +57,18 @@ def with_search_path(url: str) -> str:
     if asked := re.search(r"[?&]options=[^&#]*", plain):
         return f"{plain[: asked.end()]}%20{option}{plain[asked.end() :]}"
     return f"{plain}{'&' if '?' in plain else '?'}options={option}"
+
+
+def one_place(url: str) -> str:
+    """The address with its hosts in one place: libpq prefers those in its query, and uses the port before as theirs."""
+    parts = urlsplit(url)
+    user, at, named = parts.netloc.rpartition("@")
+    asked = parse_qs(parts.query)
+    if not named or not asked.get("host"):
+        return url
+    _, colon, port = named.rpartition("]")[2].rpartition(":")
+    rest = f"&port={port}" if colon and port and "port" not in asked else ""
+    return f"{parts.scheme}://{user}{at}{parts.path}?{parts.query}{rest}"
 
 
 def _hosts(parts: SplitResult) -> list[tuple[str, str]]:

@@ -112,7 +112,7 @@ async def connected_in_time(
         try:
             return await _connected(url, name, lock_seconds, first=first), name
         except FAILURES as error:
-            kind = _kind_of_refusal(error, url)
+            kind = _kind_of_refusal(error)
             if kind is Kind.FULL:
                 raise translated(error) from None
             if kind is Kind.REFUSED:
@@ -137,7 +137,8 @@ async def _connected(url: str, name: str, lock_seconds: float, *, first: bool) -
         raise
     except ValueError:  # its text may quote the password
         raise DatabaseUnusable(
-            "the database's address cannot be read: write :, / and @ inside a password as %3A, %2F and %40"
+            "the database's address cannot be read: write :, /, @ and [ inside a name or password as %3A, %2F, %40 and"
+            " %5B"
         ) from None
     try:
         await _end_given_up(connection, url)
@@ -193,7 +194,7 @@ def give_up(connection: asyncpg.Connection, url: str, name: str) -> None:
     _given_up.setdefault(url, set()).add(name)
 
 
-def _kind_of_refusal(error: Exception, url: str) -> Kind:
+def _kind_of_refusal(error: Exception) -> Kind:
     """What a failure to connect means."""
     if isinstance(error, asyncpg.PostgresError):
         kind = kind_of(error)
@@ -201,8 +202,6 @@ def _kind_of_refusal(error: Exception, url: str) -> Kind:
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return Kind.MOVED  # no primary among these hosts: a failover
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Kind.REFUSED
-    if isinstance(error, FileNotFoundError) and "sslrootcert=" in url:
         return Kind.REFUSED
     return Kind.LOST if isinstance(error, OSError | TimeoutError) else Kind.REFUSED
 
@@ -219,9 +218,9 @@ async def _require_sessions(connection: asyncpg.Connection, url: str) -> None:
     try:
         other = await libpq.connect(url, _TIMEOUT)
         seen = [(await _pid(connection), await _pid(other)) for _ in range(_PROBES)]
-    except TimeoutError:
+    except TimeoutError as error:
         raise DatabaseAway(
-            f"the pooler at {place_of(url)} gives no second session within {_TIMEOUT:.0f} s: kalshi-ingest needs "
+            f"the pooler at {place_of(url)} gives no second session ({_reason(error)}): kalshi-ingest needs "
             f"{SESSIONS}; raise the pool's size (default_pool_size of PgBouncer), or end what uses it"
         ) from None
     finally:
@@ -232,13 +231,15 @@ async def _require_sessions(connection: asyncpg.Connection, url: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and not str(error):
         return f"no answer within {_TIMEOUT:.0f} s"
     said = first_line(error)
     if "startup parameter" in said:
         said += "; drop it from the address, or add it to ignore_startup_parameters of the pooler"
-    if "unrecognized configuration parameter" in said:
+    if "unrecognized configuration parameter" in said or "cannot be changed" in said:
         said += "; drop it from the address"
+    if "command-line argument" in said:
+        said += "; drop options from the address"
     return said
 
 

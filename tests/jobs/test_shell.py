@@ -21,7 +21,7 @@ SECRET = "hunter2"
         ("postgresql://u@h/d?password=hunter2", "postgresql://u@h/d", {"password": SECRET}),
         ("postgresql://h/d?user=u&password=hunter2&sslmode=require", "postgresql://h/d?user=u&sslmode=require", None),
         ("postgresql://u@h/d?pass%77ord=hunter%32", "postgresql://u@h/d", {"password": SECRET}),
-        ("postgresql://u@h/d?password=a+b", "postgresql://u@h/d", {"password": "a b"}),
+        ("postgresql://u@h/d?password=a+b", "postgresql://u@h/d", {"password": "a+b"}),
         ("postgresql://u:hunter2@h/d?password=other", "postgresql://u@h/d", {"password": SECRET}),
         ("postgresql://u:hunter2@h1:1,h2:2/d", "postgresql://u@h1:1,h2:2/d", {"password": SECRET}),
         ("postgresql://u:hunter2@[::1]:5/d", "postgresql://u@[::1]:5/d", {"password": SECRET}),
