@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
+from kalshi_ingest.store.address import on_a_network
 
 _SECRET = re.compile("password|passwd|secret|token|scram")
 """In the name of a parameter: every user of the machine can read command lines, so its value does not go there."""
@@ -22,6 +24,7 @@ _UNREADABLE = (
 )
 _UNKNOWN = f"psql does not know one of the secrets in the database's address: it knows {', '.join(_KNOWN)}"
 _SERVICE = "kalshi-ingest"
+_WANTS_TLS = re.compile("[?&](sslmode=(require|verify-ca|verify-full)|ssl=true|sslrootcert=system)(&|$)")
 
 
 def psql(url: str, words: Sequence[str]) -> int:
@@ -33,7 +36,7 @@ def psql(url: str, words: Sequence[str]) -> int:
     shown, secrets = without_secrets(url)
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        command = [str(embedded.psql_path()), shown, *words]
+        command = [_program(url), shown, *words]
         with (
             _environment(secrets) as environment,
             subprocess.Popen(command, env=environment) as running,  # noqa: S603 - psql takes what the user wrote
@@ -45,6 +48,19 @@ def psql(url: str, words: Sequence[str]) -> int:
                 raise
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _program(url: str) -> str:
+    """This machine's psql for a database on a network: the one that comes with the program speaks no TLS."""
+    if not on_a_network(url):
+        return str(embedded.psql_path())
+    found = shutil.which("psql")
+    if found is None and _WANTS_TLS.search(url):
+        raise Unusable(
+            "the database's address asks for TLS, which the psql that comes with kalshi-ingest does not speak: install "
+            "PostgreSQL's own client (on Debian the package postgresql-client)"
+        )
+    return found or str(embedded.psql_path())
 
 
 def without_secrets(url: str) -> tuple[str, dict[str, str]]:

@@ -14,6 +14,7 @@ from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.settings import PUBLIC, is_schema_name
 
 _UNREADABLE = "an unreadable address"
+_SOCKET = "a local socket"
 _HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]*)(?::(\d*))?")
 _LAST_PORT = 65_535
 
@@ -71,6 +72,14 @@ def one_place(url: str) -> str:
     return f"{parts.scheme}://{user}{at}{parts.path}?{parts.query}{rest}"
 
 
+def on_a_network(url: str) -> bool:
+    """Whether one of its hosts is more than a socket of this machine."""
+    try:
+        return any(_named(host, port) != _SOCKET for host, port in _hosts(urlsplit(one_place(url))))
+    except ValueError:
+        return True
+
+
 def _hosts(parts: SplitResult) -> list[tuple[str, str]]:
     """Each host with its port, either of which may be empty. Raises `ValueError` for what may be half a password."""
     _, user, named = parts.netloc.rpartition("@")
@@ -92,7 +101,7 @@ def _host(text: str) -> tuple[str, str]:
 
 def _named(host: str, port: str) -> str:
     if not host or host.startswith(("/", "@")):
-        return "a local socket"
+        return _SOCKET
     return f"{host}:{port}" if port else host
 
 

@@ -1,6 +1,7 @@
 """psql gets its secrets where no other user can read them."""
 
 import asyncio
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -8,7 +9,7 @@ import psutil
 import pytest
 
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.shell import without_secrets
+from kalshi_ingest.jobs.shell import psql, without_secrets
 from tests import processes
 
 SECRET = "hunter2"
@@ -59,6 +60,22 @@ def test_a_secret_that_psql_does_not_know_is_refused(name: str) -> None:
     with pytest.raises(Unusable, match=r"does not know one of the secrets .*: it knows password") as refused:
         without_secrets(f"postgresql://u@h/d?{name}={SECRET}")
     assert SECRET not in str(refused.value)
+
+
+def test_a_database_on_a_network_gets_the_psql_that_speaks_tls(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The machine's own, where it has one."""
+    hosted = "postgresql://u@db.example/d?sslmode=require"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unusable, match="install PostgreSQL's own client"):
+        psql(hosted, [])
+    own = tmp_path / "psql"
+    own.write_text("#!/bin/sh\necho own $*\n")
+    own.chmod(0o755)
+    assert psql(hosted, ["-c", "x"]) == 0
+    assert psql(database_url, ["-Atc", "select 'ours'"]) == 0
+    assert capfd.readouterr().out == f"own {hosted} -c x\nours\n"
 
 
 async def test_no_process_shows_it(database_url: str) -> None:
