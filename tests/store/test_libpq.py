@@ -73,7 +73,7 @@ _FORMS = [
         "?sslmode=verify-full&sslrootcert=/nowhere/global-bundle.pem",
         "sslrootcert",
     ),
-    (  # learn.microsoft.com/azure/postgresql
+    (  # learn.microsoft.com/training/modules/build-query-azure-database-postgresql/3-connect-to-postgresql
         "Azure",
         "postgresql://myadmin:secret@mydemoserver.postgres.database.azure.com:5432/postgres?sslmode=require",
         None,
@@ -113,9 +113,9 @@ _FORMS = [
         "postgres://avnadmin:secret@demo-pg-dev-project.aivencloud.com:13039/defaultdb?sslmode=require",
         None,
     ),
-    (  # docs.crunchybridge.com
+    (  # docs.crunchybridge.com/how-to/pgbouncer, /getting-started/connect-to-your-database
         "Crunchy Bridge",
-        "postgres://application:secret@p.vbjrfujvlw725gvi3i.db.postgresbridge.com:5432/postgres?sslmode=require",
+        "postgres://my_application_user:secret@p.43lmodgbqvdmlpbjirv22dfciu.db.postgresbridge.com:5432/mydb?sslmode=require",
         None,
     ),
     (  # docs.timescale.com
@@ -123,7 +123,7 @@ _FORMS = [
         "postgres://tsdbadmin:secret@abc123.def456.tsdb.cloud.timescale.com:34840/tsdb?sslmode=require",
         None,
     ),
-    (  # docs.digitalocean.com/products/databases/postgresql
+    (  # the form that DigitalOcean's control panel shows, as docs.flitch.io/integrations/digitalocean quotes it
         "DigitalOcean",
         "postgresql://doadmin:secret@db-postgresql-nyc1-do-user-1.db.ondigitalocean.com:25060/defaultdb"
         "?sslmode=require",
@@ -150,7 +150,12 @@ _FORMS = [
         "postgresql://user:secret@host.example:5432/dbname?uselibpqcompat=true&sslmode=require",
         "uselibpqcompat",
     ),
-    (  # fly.io/docs/postgres/connecting
+    (  # fly.io/docs/mpg/client-configuration
+        "Fly, managed",
+        "postgresql://fly-user:secret@direct.cluster.flympg.net/fly-db",
+        None,
+    ),
+    (  # fly.io/docs/postgres/connecting/app-connection-examples
         "Fly",
         "postgres://postgres:secret@postgresapp.internal:5432/yourdb?sslmode=disable",
         None,

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,19 +16,19 @@ from kalshi_ingest.simulator import Simulator, SyntheticWorld
 from kalshi_ingest.store import connecting
 from kalshi_ingest.store.accounts import account_for
 from kalshi_ingest.store.database import Database
-from tests import postgres, tour
+from tests import postgres, programs, tour
 from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
 from tests.store.test_sessions import setting
 from tests.test_cli import NOWHERE, one_line, run
 
-PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+PROGRAM = programs.find("pgbouncer")
 # PgBouncer sets the name of the application itself.
 _STATE = """
 select name, setting from pg_settings where source = 'session' and name <> 'application_name'
 union all select 'prepared', statement from pg_prepared_statements where statement not like '%pg_settings%'
 order by 1
 """
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+pytestmark = programs.needs("pgbouncer")
 
 
 def _free_port() -> int:
@@ -41,39 +40,42 @@ def _free_port() -> int:
 @asynccontextmanager
 async def pooler(url: str, mode: str, size: int = 20) -> AsyncIterator[str]:
     """The address of a PgBouncer before the server, for a `with` block; `size`: sessions that it opens there."""
-    parts, port = urlsplit(url), _free_port()
+    parts = urlsplit(url)
     folder = Path(parse_qs(parts.query)["host"][0])
-    account = account_for(folder)  # the server's socket is for its own account alone
     with postgres.scratch_dir() as place:
-        settings = place / "pgbouncer.ini"
-        settings.write_text(
-            f"[databases]\n* = host={folder} port=5432 user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-            f"listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n"
-            f"default_pool_size = {size}\n"
-        )
-        settings.chmod(0o644)
-        assert PROGRAM is not None
-        log = place / "pgbouncer.log"
-        with log.open("wb") as said:
-            process = await asyncio.create_subprocess_exec(
-                PROGRAM, str(settings), user=account.uid if os.geteuid() == 0 else None, stdout=said, stderr=said
-            )
-        try:
-            while process.returncode is None:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    await asyncio.sleep(0.02)
-                    continue
-                writer.close()
+        for _ in range(5):  # somebody else may take the port first
+            port = _free_port()
+            process = await _started(place, port, folder, f"pool_mode = {mode}\ndefault_pool_size = {size}\n")
+            if process.returncode is None:
                 break
-            else:
-                pytest.fail(f"PgBouncer ended with {process.returncode}: {log.read_text()}")
+        else:
+            pytest.fail((place / "pgbouncer.log").read_text())
+        try:
             yield f"postgresql://postgres@127.0.0.1:{port}{parts.path}"
         finally:
             if process.returncode is None:
                 process.terminate()
             await process.wait()
+
+
+async def _started(place: Path, port: int, folder: Path, more: str) -> asyncio.subprocess.Process:
+    """A PgBouncer that listens before the server whose socket is in `folder`, or one that has ended."""
+    settings = place / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n* = host={folder} port=5432 user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nunix_socket_dir =\nauth_type = any\n{more}"
+    )
+    settings.chmod(0o644)
+    assert PROGRAM is not None
+    account = account_for(folder)  # the server's socket is for its own account alone
+    with (place / "pgbouncer.log").open("wb") as said:
+        process = await asyncio.create_subprocess_exec(
+            PROGRAM, str(settings), user=account.uid if os.geteuid() == 0 else None, stdout=said, stderr=said
+        )
+    listens = b"process up"
+    while process.returncode is None and listens not in (place / "pgbouncer.log").read_bytes():
+        await asyncio.sleep(0.02)
+    return process
 
 
 async def test_in_session_mode_it_works_as_it_comes(database_url: str) -> None:
