@@ -48,7 +48,7 @@ async def _kill_often(admin_url: str, template: str, kills: int, random: Random)
         pytest.fail(f"only {done} runs of {_HIGHEST_ROUNDS} rounds were still alive when they should be killed")
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
 async def test_killed_a_few_times_on_every_version(kills: int, any_postgres: str) -> None:
     template = "kalshi_kill_template"
     await postgres.execute(any_postgres, f"CREATE DATABASE {template}")
@@ -60,6 +60,6 @@ async def test_killed_a_few_times_on_every_version(kills: int, any_postgres: str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [40, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.long)])
 async def test_killed_often(kills: int, postgres_url: str, template_database: str) -> None:
     await _kill_often(postgres_url, template_database, kills, Random(1))

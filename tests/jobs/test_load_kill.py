@@ -15,7 +15,7 @@ from tests.jobs.loads import counts, held
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [8, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.long)])
 async def test_killed_often(kills: int, postgres_url: str, template_database: str, tmp_path: Path) -> None:
     async with (
         Simulator(varied_world(giant=2_500, trades_per_market=300.0)) as simulator,

@@ -4,6 +4,7 @@ import asyncio
 from random import Random
 
 import asyncpg
+import pytest
 
 from kalshi_ingest.simulator import Limits, Simulator
 from tests import postgres
@@ -20,11 +21,12 @@ async def _unbroken(admin_url: str, template: str, simulator: Simulator) -> dict
         return await digests(url)
 
 
-async def test_commits_whose_outcome_is_unknown(postgres_url: str, template_database: str, database_url: str) -> None:
+@pytest.mark.parametrize("runs", [1, pytest.param(10, marks=pytest.mark.long)])
+async def test_commits_whose_outcome_is_unknown(runs: int, postgres_url: str, template_database: str) -> None:
     world, cut = varied_world(), 0
     async with Simulator(world) as simulator:
         unbroken = await _unbroken(postgres_url, template_database, simulator)
-        for seed in range(3):
+        for seed in range(runs):
             async with (
                 postgres.fresh_database(postgres_url, template_database) as url,
                 cut_at_commits(url, Random(seed), 0.5) as (cut_url, wire),
@@ -36,14 +38,15 @@ async def test_commits_whose_outcome_is_unknown(postgres_url: str, template_data
                 assert job.progress["KXHIGHCHI"].trades == (await fetch(url, "select count(*) from trades"))[0][0]
                 assert simulator.stats.trade_pages.total() == pages_of_all(world)
                 cut += wire.cut
-    assert cut >= 20
+    assert cut >= 7 * runs
 
 
-async def test_sessions_ended_by_the_server(postgres_url: str, template_database: str, database_url: str) -> None:
+@pytest.mark.parametrize("runs", [2, pytest.param(10, marks=pytest.mark.long)])
+async def test_sessions_ended_by_the_server(runs: int, postgres_url: str, template_database: str) -> None:
     random, ended = Random(3), 0
     async with Simulator(varied_world(), Limits(latency=0.01)) as simulator:
         unbroken = await _unbroken(postgres_url, template_database, simulator)
-        for _ in range(4):
+        for _ in range(runs):
             async with postgres.fresh_database(postgres_url, template_database) as url:
                 connection = await asyncpg.connect(url)
                 running = asyncio.create_task(Run(simulator.url, url)())
@@ -59,4 +62,4 @@ async def test_sessions_ended_by_the_server(postgres_url: str, template_database
                 assert await digests(url) == unbroken
                 assert await log_statuses(url) == ["success"]
                 await assert_holds_all(url, varied_world())
-    assert ended >= 50
+    assert ended >= 12 * runs

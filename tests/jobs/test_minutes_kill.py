@@ -19,7 +19,7 @@ ORDERS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ORDERS)
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
 async def test_killed_often(kind: str, kills: int, postgres_url: str, template_database: str) -> None:
     """Between two kills of a database nothing is undone; every day is stored with its claim or not at all."""
     random = Random(5)

@@ -74,7 +74,14 @@ async def test_the_recorded_trades_rehearsed(database_url: str, second_url: str,
     _assert_same_archives(archive, await _exported(second_url, tmp_path / "second"))
 
 
-@pytest.mark.parametrize("cutoff", [LONG_AGO, datetime(2024, 10, 24, 12, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "cutoff",
+    [
+        datetime(2024, 10, 24, 12, tzinfo=UTC),
+        pytest.param(LONG_AGO, marks=pytest.mark.long),
+        pytest.param(datetime(2030, 1, 1, tzinfo=UTC), marks=pytest.mark.long),
+    ],
+)
 async def test_wherever_the_cutoff_lies_trades_and_candles_come_back(
     database_url: str, second_url: str, tmp_path: Path, cutoff: datetime
 ) -> None:

@@ -47,7 +47,7 @@ async def _run_with_stops(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runs", [4, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("runs", [3, pytest.param(20, marks=pytest.mark.long)])
 async def test_immediate_stops(runs: int) -> None:
     world, random = varied_world(), Random(5)
     with database_server() as server:

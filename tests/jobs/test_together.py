@@ -73,7 +73,7 @@ async def test_a_killed_run_leaves_no_lock(database_url: str) -> None:
     assert await log_statuses(database_url) == ["interrupted", "success"]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8))])
 async def test_an_orderly_stop_keeps_what_was_handed_over(seed: int, database_url: str, clean: Clean) -> None:
     world, random = varied_world(), Random(seed)
     stop_at, asked = random.randint(1, 36), 0

@@ -1,6 +1,7 @@
 """Every SQL statement of the package, found by reading its source: nobody has to name them."""
 
 import ast
+import functools
 import importlib
 import pkgutil
 import re
@@ -46,9 +47,10 @@ def is_sql(text: str) -> bool:
     return bool(_BEGIN.match(text) or (head[:6].isupper() and _BEGIN.match(text.lower())))
 
 
-def found() -> list[Found]:
+@functools.cache
+def found() -> tuple[Found, ...]:
     """Every statement: constants of modules, also inside tuples, tables and objects, and texts inside functions."""
-    return [one for module, tree in modules() for one in (*_constants(module), *_inside(module, tree))]
+    return tuple(one for module, tree in modules() for one in (*_constants(module), *_inside(module, tree)))
 
 
 def _constants(module: ModuleType) -> Iterator[Found]:
