@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from kalshi_ingest import files
+from kalshi_ingest.archive import object_storage
 from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
 
 PARTIAL = ".partial"
@@ -43,17 +44,14 @@ class Place:
     def at(cls, text: str) -> "Place":
         """A folder's path, or a URI such as s3://bucket/folder with credentials from the environment.
 
-        Raises `Unusable` for a URI that pyarrow cannot read.
+        Raises `Unusable` for a URI that pyarrow cannot read, and for a proxy that cannot be used.
         """
         if "://" not in text:
             return cls(fs.LocalFileSystem(), str(Path(text).absolute()), text)
         shown = text.partition("?")[0]
         if "@" in shown:  # never show what stands before it
             shown = shown.partition("://")[0] + "://" + shown.rpartition("@")[2]
-        try:
-            filesystem, root = fs.FileSystem.from_uri(text)
-        except (pa.ArrowException, OSError, ValueError):
-            raise Unusable(f"{shown} is no place for an archive: give a folder, or a URI such as s3://…") from None
+        filesystem, root = object_storage.opened(text, shown)
         return cls(filesystem, root, shown)
 
     def exists(self, path: str = "") -> bool:
