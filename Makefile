@@ -18,7 +18,7 @@ demo: $(VENV)/run  ## simulated exchange, embedded PostgreSQL, backfill and its 
 test: $(VENV)/dev  ## every check and every test but the long ones
 	@# Collecting compiles the tests, which each worker would do for itself; the checks leave a core idle meanwhile.
 	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (half an hour)
 	$(BIN)/python -m pytest -n 4 --dist loadfile -m long --timeout 3600

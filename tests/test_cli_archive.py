@@ -190,7 +190,7 @@ async def test_what_contradicts_or_cannot_be_is_named_and_ends_with_1(filled: st
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("which", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 async def test_a_stopped_export_leaves_what_was_there(filled: str, tmp_path: Path, which: signal.Signals) -> None:
     assert (await run("export", "--output", str(tmp_path), DATABASE_URL=filled)).code == 0
     before = tree(tmp_path)
@@ -217,7 +217,7 @@ async def test_a_stopped_export_leaves_what_was_there(filled: str, tmp_path: Pat
     assert tree(tmp_path) != before
 
 
-@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("which", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 async def test_a_stopped_load_leaves_the_city_as_it_was(
     filled: str, database_url: str, tmp_path: Path, which: signal.Signals
 ) -> None:
