@@ -236,7 +236,7 @@ MISHAPS = st.lists(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(EXCHANGES)
 def test_a_whole_walk_ends_with_the_tape_and_its_candles(exchange: Exchange) -> None:
     tables = Tables()
@@ -248,7 +248,7 @@ def test_a_whole_walk_ends_with_the_tape_and_its_candles(exchange: Exchange) -> 
     assert (known.oldest, known.tier, known.cursor) == (None, None, None)
 
 
-@settings(max_examples=150)
+@settings(max_examples=400)
 @given(EXCHANGES, MISHAPS, st.integers(0, 40), st.integers(0, 3))
 def test_restarts_failures_and_settlement_in_between_change_nothing(
     exchange: Exchange, mishaps: list[Mishap], traded_later: int, settles_before: int

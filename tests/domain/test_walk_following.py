@@ -214,7 +214,7 @@ def lived(market: Followed, happenings: list[tuple[str, int, int, str]], *, punc
                 assert (known.newest_us or 0) >= max((trade.created_us for trade in market.promised), default=0)
 
 
-@settings(max_examples=120)
+@settings(max_examples=300)
 @given(EXCHANGES, shown(LATENESS), HAPPENINGS)
 def test_a_walk_that_ended_holds_all_that_was_shown_when_it_began(
     exchange: Bounded, trades: list[tuple[int, Trade]], happenings: list[tuple[str, int, int, str]]
@@ -222,7 +222,7 @@ def test_a_walk_that_ended_holds_all_that_was_shown_when_it_began(
     lived(Followed(exchange, trades), happenings, punctual=True)
 
 
-@settings(max_examples=120)
+@settings(max_examples=300)
 @given(EXCHANGES, shown(VERY_LATE), HAPPENINGS)
 def test_whatever_happened_the_last_walk_ends_with_the_truth(
     exchange: Bounded, trades: list[tuple[int, Trade]], happenings: list[tuple[str, int, int, str]]

@@ -182,7 +182,7 @@ ROWS = st.lists(st.sampled_from([live, historical]), min_size=1, max_size=4).map
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=500)
 @given(
     ROWS,
     st.integers(0),
@@ -208,7 +208,7 @@ def test_random_damage_is_refused_or_changes_only_that_row(rows: list[Row], plac
         )
 
 
-@settings(max_examples=120)
+@settings(max_examples=300)
 @given(ROWS, st.integers(0), st.binary(min_size=1, max_size=2))
 def test_a_flipped_byte_is_refused_or_changes_a_legal_value(rows: list[Row], place: int, bytes_: bytes) -> None:
     body = orjson.dumps({"ticker": TICKER, "candlesticks": rows})

@@ -280,7 +280,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=500)
 @given(st.sampled_from(READERS), st.integers(0), JSON, st.booleans())
 @example(READERS[0], 7, deep(300), True)
 def test_random_damage_gives_bad_payload_or_a_record(

@@ -346,7 +346,7 @@ def read_or_refused(rows: list[Any]) -> list[Trade] | str:
         return str(refused)
 
 
-@settings(max_examples=200)
+@settings(max_examples=500)
 @given(PAGES.filter(bool), st.integers(0), st.sampled_from(sorted(row())), JSON, st.sampled_from("srdx"))
 @example([row()], 0, "created_time", None, "s")
 @example([row()], 0, "taker_outcome_side", ["yes"], "s")
@@ -375,7 +375,7 @@ def _side(one: Row) -> Any:
     return one.get("taker_outcome_side") or one["taker_side"]
 
 
-@settings(max_examples=120)
+@settings(max_examples=300)
 @given(PAGES.filter(bool), st.integers(0), st.binary(min_size=1, max_size=2))
 def test_a_flipped_byte_is_refused_or_changes_a_legal_value(rows: list[Row], place: int, bytes_: bytes) -> None:
     body = orjson.dumps(rows)
