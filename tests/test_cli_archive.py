@@ -86,7 +86,7 @@ async def test_what_cannot_be_exported(filled: str, database_url: str, tmp_path:
     one_line(odd, code=2, saying="cannot be the name of a folder")
     assert not (tmp_path / "archive/manifest.json").exists()
     nowhere = await run("export", "--output", "nowhere://me:hunter2@bucket/x", DATABASE_URL=filled)
-    one_line(nowhere, code=2, saying="nowhere://bucket/x is no place for an archive")
+    one_line(nowhere, code=2, saying="nowhere://bucket/x is not a place for an archive")
     (tmp_path / "file").touch()
     for place in ("file", "file/below"):
         result = await run("export", "--output", str(tmp_path / place), DATABASE_URL=filled)
@@ -145,7 +145,7 @@ async def test_a_bad_place_is_refused_before_the_backfill(
     (tmp_path / "file").touch()
     for place in (str(tmp_path / "file"), "nowhere://bucket"):
         result = await run(*backfill("--parquet", place), **healthy(exchange, database_url))
-        one_line(result, code=2, saying="is no place for an archive" if "://" in place else "cannot write to")
+        one_line(result, code=2, saying="is not a place for an archive" if "://" in place else "cannot write to")
     assert exchange.stats.total == 0
 
 

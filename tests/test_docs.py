@@ -46,23 +46,26 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_within_the_repository_leads_somewhere(path: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", _prose(path)):
         name, _, anchor = link.partition("#")
         target = path.parent / name if name else path
         assert target.exists(), link
         assert not anchor or anchor in _anchors(target), link
 
 
+def _prose(path: Path) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
 def _anchors(path: Path) -> set[str]:
     """Of its headings, as GitHub names them."""
-    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", _prose(path), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_no_row_of_a_table_stands_alone(path: Path) -> None:
     """A blank line ends a table; what follows it shows as bare text."""
-    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    tables = re.findall(r"(?:^\|.*\n)+", _prose(path), re.MULTILINE)
     assert [table for table in tables if not re.match(r"\|.*\n\|[-:| ]+\|\n", table)] == []

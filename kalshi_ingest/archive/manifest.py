@@ -68,7 +68,7 @@ class Manifest:
 def read_manifest(place: Place) -> Manifest | None:
     """The manifest of the archive at `place`; None when it has none.
 
-    Raises `Unusable` for a file that is no manifest of ours, or one of a newer version.
+    Raises `Unusable` for a file that is not a manifest of this program, or that a newer version wrote.
     """
     if not place.exists(MANIFEST):
         return None
@@ -94,7 +94,9 @@ def require_name(name: str, where: str) -> None:
     Raises `Unusable`; `where`: what names it.
     """
     if not _NAME.fullmatch(name):
-        raise Unusable(f"{where} names {name!r:.80}, which cannot be the name of a folder: it is no city and no series")
+        raise Unusable(
+            f"{where} names {name!r:.80}, which cannot be the name of a folder: it is neither a city nor a series"
+        )
 
 
 def _entry(body: dict[str, Any]) -> CityEntry:

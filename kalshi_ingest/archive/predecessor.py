@@ -28,7 +28,7 @@ _NUMBERS = ("yes_price", "count")
 def predecessor_folders(place: Place) -> dict[str, str]:
     """City key → folder, of the folders that look like the predecessor's (`los_angeles` is la).
 
-    Raises `Unusable` for a folder that is no city's, and for an archive of this program without its manifest.
+    Raises `Unusable` for a folder that belongs to no city, and for an archive of this program without its manifest.
     """
     found: dict[str, str] = {}
     for folder in place.folders():
@@ -69,7 +69,7 @@ def _series(city: City) -> tuple[str, ...]:
 
 
 def _trades(place: Place, folder: str, rows: Rows) -> Iterator[pa.RecordBatch]:
-    """The trades in today's schema; none when there is no file, as the predecessor wrote none for an empty list."""
+    """The trades in today's schema; none without a file, since the predecessor wrote no file for an empty list."""
     path = f"{folder}/trades.parquet"
     if not place.exists(path):
         return

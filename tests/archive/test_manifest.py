@@ -1,4 +1,4 @@
-"""The manifest: round trip, and what is no manifest of ours."""
+"""The manifest: round trip, and what is not a manifest of this program."""
 
 from datetime import date
 from pathlib import Path

@@ -26,6 +26,15 @@ async def test_s3(scheme: str, line: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert all(asked.startswith(line) for asked in proxy.asked), proxy.asked
 
 
+async def test_google_cloud_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with proxying({}, refusal="403 Forbidden") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(OSError, match="CURL error"):
+            await asyncio.to_thread(Place.at("gs://anonymous@bucket/folder?retry_limit_seconds=1").exists)
+        assert proxy.asked
+        assert all(asked.startswith("CONNECT storage.googleapis.com:443 ") for asked in proxy.asked), proxy.asked
+
+
 async def test_storage_of_this_machine_is_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     async with proxying({}, refusal="403 Forbidden") as here:
         monkeypatch.setenv("HTTP_PROXY", here.url)
@@ -38,7 +47,7 @@ async def test_storage_of_this_machine_is_reached_directly(monkeypatch: pytest.M
 def test_s3_without_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
     """pyarrow would ask Amazon for it directly."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    with pytest.raises(Unusable, match=r"the region has to be named: s3://bucket/folder\?region=us-east-1"):
+    with pytest.raises(Unusable, match=r"name the bucket's region: s3://bucket/folder\?region=us-east-1"):
         Place.at("s3://id:secret@bucket/folder")
 
 

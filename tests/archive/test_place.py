@@ -205,7 +205,7 @@ def test_failures_are_explained(tmp_path: Path, error: OSError, kind: type[Excep
 
 def test_secrets_in_an_address_are_never_shown() -> None:
     assert str(Place.at("mock://bucket/folder?secret_key=hidden")) == "mock://bucket/folder"
-    with pytest.raises(Unusable, match=r"^nonsense://bucket is no place") as caught:
+    with pytest.raises(Unusable, match=r"^nonsense://bucket is not a place") as caught:
         Place.at("nonsense://key:hidden@bucket?secret_key=hidden")
     assert "hidden" not in str(caught.value)
 
