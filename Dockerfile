@@ -3,6 +3,7 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md ./
 COPY kalshi_ingest kalshi_ingest
+COPY kalshi_simulator kalshi_simulator
 COPY migrations migrations
 RUN python -m venv --without-pip /opt/kalshi-ingest \
  && python -m pip --python /opt/kalshi-ingest/bin/python install --no-cache-dir --disable-pip-version-check \

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := kalshi_ingest tests benchmarks
+SOURCES := kalshi_ingest kalshi_simulator tests benchmarks
 # Where it is set, each of the thousand processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 

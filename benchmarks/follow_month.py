@@ -16,8 +16,8 @@ import psutil
 
 from benchmarks.bench_server import Server
 from benchmarks.report import Row, tell
-from kalshi_ingest.simulator import Simulator, SyntheticWorld
-from kalshi_ingest.simulator.config import CITIES_OF_THE_PRODUCT
+from kalshi_simulator import Simulator, SyntheticWorld
+from kalshi_simulator.config import CITIES_OF_THE_PRODUCT
 from tests.jobs.follow.living import Course, ExchangeTime, Life, exchange_of
 from tests.jobs.follow.mortals import database_server, service
 from tests.jobs.follow.same import backfill, difference, rows_held, same

@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.store.migrate import LOCK_KEY
+from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import postgres, processes, warm
 from tests.patience import COMES, ENDS
 

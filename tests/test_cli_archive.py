@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from kalshi_ingest.archive.schema import TABLES
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests import postgres
 from tests.jobs.archives import assert_whole, execute, tree
 from tests.jobs.harness import fetch

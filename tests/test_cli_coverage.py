@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import postgres, processes
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import CHICAGO, Run, fetch

@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kalshi_ingest.simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
-from kalshi_ingest.simulator.channel_faults import ChannelFaults
+from kalshi_simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.channel_faults import ChannelFaults
 from tests.jobs.harness import assert_holds_all, fetch
 from tests.patience import COMES, ENDS
 from tests.test_cli import NOWHERE, Ended, ended, one_line, run, started

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests.exchange.serving import PREFIX, serving
 from tests.test_cli import one_line, run
 from tests.test_cli_follow import asked, following, settings, stopped, until, until_ready

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.migrate import LOCK_KEY
+from kalshi_simulator import Simulator
 from tests.jobs.harness import fetch, log_statuses
 from tests.jobs.minute_runs import FIRST, KEY, weather_of
 from tests.patience import COMES, ENDS

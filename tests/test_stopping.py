@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from kalshi_ingest.commands.signals import DOUBLED_SECONDS, Signals
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.store import embedded
+from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import processes
 from tests.patience import ENDS
 from tests.swallowing import mute, recovering, wire_to

@@ -23,7 +23,7 @@ from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.logs import LogFormat, configure
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import processes
 from tests.jobs.harness import Run
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WeatherConfig, WorldConfig
+from kalshi_simulator import Limits, Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from tests.test_cli import Ended, ended, run, started
 from tests.test_cli_follow import asked, port_of, until_caught_up
 

@@ -14,11 +14,11 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
 from kalshi_ingest.jobs.simulation import AHEAD, check_simulation, start_of_the_clock
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.simulator import Faults, Limits, Maintenance, Simulator, SyntheticWorld, WeatherConfig, WorldConfig
-from kalshi_ingest.simulator.clock import SimulatedClock
-from kalshi_ingest.simulator.command import serve
-from kalshi_ingest.simulator.config import ARCHIVE_AGE
-from kalshi_ingest.simulator.world import World
+from kalshi_simulator import Faults, Limits, Maintenance, Simulator, SyntheticWorld, WeatherConfig, WorldConfig
+from kalshi_simulator.clock import SimulatedClock
+from kalshi_simulator.command import serve
+from kalshi_simulator.config import ARCHIVE_AGE
+from kalshi_simulator.world import World
 
 
 def simulate(arguments: argparse.Namespace, _: Settings) -> int:
@@ -75,7 +75,7 @@ def _world(arguments: argparse.Namespace) -> World:
         if arguments.archive is not None:
             # Loaded only when it is wanted: Parquet takes 60 MB.
             with current().deferred():
-                archive = importlib.import_module("kalshi_ingest.simulator.archive_world")
+                archive = importlib.import_module("kalshi_simulator.archive_world")
             world: World = archive.ArchiveWorld(Path(arguments.archive), cutoff)
             return world
         config = WorldConfig(

@@ -14,7 +14,7 @@ from kalshi_ingest.errors import BadPayload, IngestError, Rejected, ServerFailed
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import RetryPolicy, Tally
 from kalshi_ingest.exchange.parse_trades import TradeParser
-from kalshi_ingest.simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
 from tests.units import unit_of

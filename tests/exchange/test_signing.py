@@ -26,7 +26,7 @@ from kalshi_ingest.errors import IngestError, Rejected, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import RetryPolicy, Tally
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.simulator import Limits, RowsWorld, Simulator
+from kalshi_simulator import Limits, RowsWorld, Simulator
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
 from tests.units import unit_of

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from kalshi_ingest.simulator import RowsWorld, Simulator, SyntheticWorld
+from kalshi_simulator import RowsWorld, Simulator, SyntheticWorld
 from tests import postgres
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import Run

@@ -17,9 +17,9 @@ from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.simulator import RowsWorld, SyntheticWorld, WorldConfig
-from kalshi_ingest.simulator.synthetic_entries import SyntheticMarket
 from kalshi_ingest.store.database import Database
+from kalshi_simulator import RowsWorld, SyntheticWorld, WorldConfig
+from kalshi_simulator.synthetic_entries import SyntheticMarket
 
 WORKERS = 4
 ALWAYS = Dates(date(2021, 1, 1), date(2035, 12, 31))

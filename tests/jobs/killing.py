@@ -13,8 +13,8 @@ from random import Random
 from typing import Any, TypeVar
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.simulator import Faults, Simulator, SyntheticWorld
-from kalshi_ingest.simulator.stats import Stats
+from kalshi_simulator import Faults, Simulator, SyntheticWorld
+from kalshi_simulator.stats import Stats
 from tests import postgres
 from tests.jobs.harness import WORKERS, fetch
 

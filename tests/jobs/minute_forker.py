@@ -4,7 +4,7 @@ import asyncio
 from datetime import date
 
 from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.simulator.weather.server import WeatherUrls
+from kalshi_simulator.weather.server import WeatherUrls
 from tests.jobs.forking import Order, serve
 from tests.jobs.minute_runs import fetched
 

@@ -8,9 +8,9 @@ from kalshi_ingest.domain.cities import CITIES, City
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.settlement_report import SettlementReport
-from kalshi_ingest.simulator.weather.server import WeatherUrls
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.weather.client import RetryPolicy
+from kalshi_simulator.weather.server import WeatherUrls
 
 QUICK = RetryPolicy(attempts=4, first_delay=0.001, longest_delay=0.01, read_timeout=10, total_timeout=20)
 SIX = tuple(city for city in CITIES if not city.retired)

@@ -8,8 +8,8 @@ from typing import Self
 
 import asyncpg
 
-from kalshi_ingest.simulator import Faults, Simulator, SyntheticWorld
 from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_simulator import Faults, Simulator, SyntheticWorld
 from tests import postgres
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.follow.mortals import DatabaseServer

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.status import status
-from kalshi_ingest.simulator import RowsWorld, Simulator
 from kalshi_ingest.store.database import Database
+from kalshi_simulator import RowsWorld, Simulator
 from tests.jobs.archives import execute, exported, tree
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests

@@ -12,7 +12,7 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.jobs import walker
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld
+from kalshi_simulator import Limits, Simulator, SyntheticWorld
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world

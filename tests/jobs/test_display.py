@@ -15,7 +15,7 @@ from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
-from kalshi_ingest.simulator import Simulator
+from kalshi_simulator import Simulator
 from tests.jobs.harness import small_world
 from tests.patience import COMES
 

@@ -14,10 +14,10 @@ from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.status import status
 from kalshi_ingest.jobs.summary import summary
-from kalshi_ingest.simulator import Faults, RowsWorld, Simulator
 from kalshi_ingest.store import evidence
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.unfinished import first_dates
+from kalshi_simulator import Faults, RowsWorld, Simulator
 from tests.jobs.harness import CHICAGO, IMPATIENT, Run, fetch, small_world
 
 HELD = (date(2025, 7, 1), date(2025, 7, 1))

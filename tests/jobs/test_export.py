@@ -30,8 +30,8 @@ from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.jobs.export import export
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.database import Database
+from kalshi_simulator import Simulator
 from tests import postgres, processes
 from tests.jobs.archives import SHUFFLED, assert_whole, child, execute, exported, tree
 from tests.jobs.harness import Run, fetch, small_world, varied_world

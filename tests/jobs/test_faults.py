@@ -3,7 +3,7 @@
 import pytest
 
 from kalshi_ingest.exchange.client import RetryPolicy
-from kalshi_ingest.simulator import Faults, Limits, Simulator
+from kalshi_simulator import Faults, Limits, Simulator
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import IMPATIENT, Run, checkpoint_of, fetch, log_statuses, of_size, plain, small_world

@@ -7,9 +7,9 @@ import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs import history
-from kalshi_ingest.simulator import Faults, Simulator
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.runs import Outcome
+from kalshi_simulator import Faults, Simulator
 from tests.jobs.harness import IMPATIENT, Run, fetch, of_size, small_world
 
 

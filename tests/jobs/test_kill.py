@@ -6,8 +6,8 @@ from random import Random
 import asyncpg
 import pytest
 
-from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_simulator import Simulator
 from tests import postgres
 from tests.jobs.dumps import digests
 from tests.jobs.harness import WORKERS, Run, assert_holds_all, fetch, varied_world

@@ -23,7 +23,7 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.summary import is_complete
 from kalshi_ingest.service.pace import RecentPace
 from kalshi_ingest.service.pulse import watch
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
+from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from tests import postgres, standby
 from tests.jobs import minute_runs
 from tests.jobs.archives import exported

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.simulator import RowsWorld, Simulator
+from kalshi_simulator import RowsWorld, Simulator
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import (

@@ -9,7 +9,7 @@ from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.jobs.listed import Listed
 from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.simulator import Faults, Simulator
+from kalshi_simulator import Faults, Simulator
 from tests.jobs.harness import IMPATIENT, Run, fetch, small_world
 
 DAY = date(2025, 7, 1)

@@ -11,8 +11,8 @@ from kalshi_ingest.archive.place import Place
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.load import load
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.database import Database
+from kalshi_simulator import Simulator
 from tests import postgres
 from tests.jobs.archives import execute, exported, tree
 from tests.jobs.harness import Run, fetch, varied_world

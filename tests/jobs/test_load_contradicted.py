@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_ingest.simulator import Simulator
+from kalshi_simulator import Simulator
 from tests import postgres, recorded
 from tests.archive import predecessors
 from tests.jobs.archives import execute, exported

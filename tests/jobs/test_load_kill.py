@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from kalshi_ingest.simulator import Simulator
+from kalshi_simulator import Simulator
 from tests import postgres
 from tests.jobs.archives import exported
 from tests.jobs.harness import Run, varied_world

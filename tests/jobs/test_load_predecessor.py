@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.simulator import RowsWorld, Simulator
+from kalshi_simulator import RowsWorld, Simulator
 from tests import postgres, recorded
 from tests.archive import predecessors
 from tests.jobs.harness import Run, fetch, small_world

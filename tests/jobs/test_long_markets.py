@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.harness import Run, assert_holds_all
 
 _CONFIG = WorldConfig(

@@ -6,7 +6,7 @@ from random import Random
 import asyncpg
 import pytest
 
-from kalshi_ingest.simulator import Limits, Simulator
+from kalshi_simulator import Limits, Simulator
 from tests import postgres
 from tests.jobs.dropping import cut_at_commits
 from tests.jobs.dumps import digests

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_ingest.simulator import Simulator
+from kalshi_simulator import Simulator
 from tests import postgres, processes
 from tests.jobs.harness import fetch, varied_world
 

@@ -9,8 +9,8 @@ from kalshi_ingest.domain.model import Unit
 from kalshi_ingest.domain.walk import Step
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange.api import Api, TradePage
-from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.writer import Writer, Written
+from kalshi_simulator import Simulator
 from tests import postgres
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests

@@ -10,7 +10,7 @@ from kalshi_ingest.domain.model import Trade, to_datetime
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.exchange.parse_trades import TradeParser
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.simulator import RowsWorld, Simulator
+from kalshi_simulator import RowsWorld, Simulator
 from tests import recorded
 from tests.jobs.harness import Run, assert_holds_all, fetch, small_world
 

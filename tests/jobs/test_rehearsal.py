@@ -11,9 +11,9 @@ from pyarrow import parquet as pq
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.jobs.export import export
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.simulator import Faults, RowsWorld, Simulator, SyntheticWorld
-from kalshi_ingest.simulator.archive_world import ArchiveWorld
 from kalshi_ingest.store.database import Database
+from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld
+from kalshi_simulator.archive_world import ArchiveWorld
 from tests import postgres, recorded
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import CHICAGO, DOGGED, Run, varied_world

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import OutOfReach
-from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_simulator import Simulator
 from tests import postgres
 from tests.jobs.dumps import digests
 from tests.jobs.follow.mortals import DatabaseServer, database_server

@@ -15,9 +15,9 @@ from yarl import URL
 
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
-from kalshi_ingest.simulator.weather.config import WeatherConfig
-from kalshi_ingest.simulator.weather.server import WeatherUrls
+from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.weather.config import WeatherConfig
+from kalshi_simulator.weather.server import WeatherUrls
 from tests.exchange.serving import PREFIX, serving
 from tests.jobs.harness import CHICAGO, Run, fetch
 from tests.jobs.settlement_runs import QUICK, SIX, Settle

@@ -10,8 +10,8 @@ from random import Random
 import asyncpg
 import pytest
 
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
-from kalshi_ingest.simulator.weather.config import WeatherConfig
+from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.weather.config import WeatherConfig
 from tests import postgres
 from tests.jobs.harness import fetch
 from tests.jobs.killing import Forker, warm_forker

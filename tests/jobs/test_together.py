@@ -13,7 +13,7 @@ import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.simulator import Limits, Simulator
+from kalshi_simulator import Limits, Simulator
 from tests import postgres
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests

@@ -21,8 +21,8 @@ from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
 from kalshi_ingest.store.audit import Scope as AuditScope
+from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests import postgres
 from tests.jobs.archives import exported
 from tests.jobs.dumps import PROOF, digests

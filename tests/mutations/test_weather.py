@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kalshi_ingest.domain.cities import City
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
-from kalshi_ingest.simulator.weather.server import WeatherUrls
+from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
+from kalshi_simulator.weather.server import WeatherUrls
 from tests import postgres
 from tests.jobs.harness import fetch
 from tests.jobs.minute_runs import CHICAGO, MIAMI, digest, fetched

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from kalshi_ingest.service.door import raise_file_limit
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.harness import fetch
 from tests.service.test_door import Crowd
 from tests.test_cli_follow import asked, following, settings, stopped, until_ready

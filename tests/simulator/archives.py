@@ -13,8 +13,8 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from kalshi_ingest.archive import schema
-from kalshi_ingest.simulator import SyntheticWorld
-from kalshi_ingest.simulator.synthetic_entries import SyntheticEvent, SyntheticMarket
+from kalshi_simulator import SyntheticWorld
+from kalshi_simulator.synthetic_entries import SyntheticEvent, SyntheticMarket
 
 _FETCHED = datetime(2026, 1, 1, tzinfo=UTC)
 _ROWS_PER_GROUP = 700

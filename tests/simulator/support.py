@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 
 Row = dict[str, Any]
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from kalshi_ingest.simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
-from kalshi_ingest.simulator.archive_tapes import Recent
-from kalshi_ingest.simulator.archive_world import ArchiveWorld
+from kalshi_simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.archive_tapes import Recent
+from kalshi_simulator.archive_world import ArchiveWorld
 from tests.simulator.archives import write_archive
 from tests.simulator.support import served
 

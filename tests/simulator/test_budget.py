@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from kalshi_ingest.simulator import Faults, Limits, RowsWorld, Simulator
-from kalshi_ingest.simulator.budget import TokenBucket
+from kalshi_simulator import Faults, Limits, RowsWorld, Simulator
+from kalshi_simulator.budget import TokenBucket
 from tests.simulator.support import Api, served
 
 PATH = "/historical/cutoff"

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from multidict import CIMultiDictProxy
 
-from kalshi_ingest.simulator import Limits, Simulator
+from kalshi_simulator import Limits, Simulator
 from tests.simulator.support import Api, served, small_world
 
 TICKER = "KXHIGHCHI-25NOV14-B50.5"

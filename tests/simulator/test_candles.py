@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.simulator import RowsWorld, Simulator, SyntheticWorld
+from kalshi_simulator import RowsWorld, Simulator, SyntheticWorld
 from tests.simulator.support import Api, Row, served, small_world
 
 

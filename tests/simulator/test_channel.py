@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from kalshi_ingest.simulator import ChannelFaults, Faults, Limits, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import ChannelFaults, Faults, Limits, Simulator, SyntheticWorld, WorldConfig
 from tests.patience import COMES
 from tests.simulator.support import Api, Row, served
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_ingest.simulator.cursors import list_cursor, read_list_cursor, read_trade_cursor, trade_cursor
-from kalshi_ingest.simulator.wire import parse_time
+from kalshi_simulator.cursors import list_cursor, read_list_cursor, read_trade_cursor, trade_cursor
+from kalshi_simulator.wire import parse_time
 
 MICROS = st.integers(0, 4_000_000_000_000_000)
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from aiohttp import ClientError, ClientPayloadError
 
-from kalshi_ingest.simulator import Faults, RowsWorld, Simulator
+from kalshi_simulator import Faults, RowsWorld, Simulator
 from tests.simulator.support import Api, Row, served
 
 TICKER, OTHER = "KXHIGHCHI-25NOV13-B50.5", "KXHIGHCHI-25NOV13-B52.5"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.simulator import RowsWorld, Simulator
+from kalshi_simulator import RowsWorld, Simulator
 from tests.simulator.support import CUTOFF, NOW, Api, served, small_world, still_world
 
 VOCABULARY = {

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from kalshi_ingest.simulator import Simulator
+from kalshi_simulator import Simulator
 from tests.simulator.support import Api, Row, served, small_world
 
 _SERIES_TEXT = (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
-from kalshi_ingest.simulator import Faults, Maintenance, Simulator
+from kalshi_simulator import Faults, Maintenance, Simulator
 from tests.patience import COMES
 from tests.simulator.support import Api, served, small_world
 

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from kalshi_ingest.simulator import RowsWorld, Simulator, SyntheticWorld
+from kalshi_simulator import RowsWorld, Simulator, SyntheticWorld
 from tests.simulator.support import Api, Row, served, small_world
 
 ALL_LIVE = datetime(2020, 1, 1, tzinfo=UTC)

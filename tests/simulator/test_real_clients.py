@@ -18,8 +18,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld
-from kalshi_ingest.simulator.routes import ROUTES
+from kalshi_simulator import Limits, Simulator, SyntheticWorld
+from kalshi_simulator.routes import ROUTES
 from tests.patience import COMES
 from tests.simulator.support import small_world
 

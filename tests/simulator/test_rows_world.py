@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from kalshi_ingest.simulator import RowsWorld, Simulator
+from kalshi_simulator import RowsWorld, Simulator
 from tests.simulator.support import Row, served
 
 OLD, NEW = "KXHIGHMIA-25JUN01-B88.5", "KXHIGHMIA-25NOV13-B80.5"

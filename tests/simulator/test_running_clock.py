@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.simulation import add_simulate_options, check_simulation, start_of_the_clock
-from kalshi_ingest.simulator import Faults, Limits, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import Faults, Limits, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
 from tests import processes
 from tests.patience import COMES, ENDS
 from tests.simulator.support import served

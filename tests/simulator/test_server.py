@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from kalshi_ingest.simulator import Limits, RowsWorld, Simulator, SyntheticWorld, WorldConfig
-from kalshi_ingest.simulator.command import serve
+from kalshi_simulator import Limits, RowsWorld, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.command import serve
 from tests.simulator.support import CUTOFF, served, small_world
 
 

@@ -12,8 +12,8 @@ from functools import partial
 import orjson
 import pytest
 
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WorldConfig
-from kalshi_ingest.simulator.tapes import Tape
+from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.tapes import Tape
 from tests.simulator.support import served, small_world
 
 

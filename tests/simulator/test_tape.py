@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from kalshi_ingest.simulator import SyntheticWorld, WorldConfig
+from kalshi_simulator import SyntheticWorld, WorldConfig
 from tests.simulator.support import Row, small_world
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,5}[1-9])?Z")

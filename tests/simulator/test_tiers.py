@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kalshi_ingest.simulator import Limits, Simulator, SyntheticWorld
+from kalshi_simulator import Limits, Simulator, SyntheticWorld
 from tests.simulator.support import CUTOFF, Api, Row, served, small_world, still_world
 
 LIVE, HISTORICAL = "/markets/trades", "/historical/trades"

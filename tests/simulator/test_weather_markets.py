@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from kalshi_ingest.simulator import RowsWorld
-from kalshi_ingest.simulator.weather.stations import BY_SERIES
-from kalshi_ingest.simulator.weather.truth import event_day, settled_on
-from kalshi_ingest.simulator.world import World
+from kalshi_simulator import RowsWorld
+from kalshi_simulator.weather.stations import BY_SERIES
+from kalshi_simulator.weather.truth import event_day, settled_on
+from kalshi_simulator.world import World
 from tests import recorded
 from tests.simulator.support import Row, small_world
 from tests.simulator.weather_support import weather

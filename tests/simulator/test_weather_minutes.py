@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from kalshi_ingest.simulator import RowsWorld
-from kalshi_ingest.simulator.weather.stations import STATIONS, Station
+from kalshi_simulator import RowsWorld
+from kalshi_simulator.weather.stations import STATIONS, Station
 from tests.simulator.support import NOW, small_world
 from tests.simulator.weather_support import KEY, MINUTES, TIMELINE, Asking, weather
 

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from kalshi_ingest.simulator import WeatherConfig
-from kalshi_ingest.simulator.weather.stations import STATIONS
+from kalshi_simulator import WeatherConfig
+from kalshi_simulator.weather.stations import STATIONS
 from tests.recorded import RECORDED, needs_recorded
 from tests.simulator.support import small_world
 from tests.simulator.weather_support import Issued, read_reports, weather

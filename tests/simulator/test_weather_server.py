@@ -6,8 +6,8 @@ import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from kalshi_ingest.simulator import RowsWorld
-from kalshi_ingest.simulator.weather.stations import STATIONS
+from kalshi_simulator import RowsWorld
+from kalshi_simulator.weather.stations import STATIONS
 from tests.simulator.support import small_world
 from tests.simulator.weather_support import KEY, MINUTES, TIMELINE, Clock, weather
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kalshi_ingest.simulator import SyntheticWorld
+from kalshi_simulator import SyntheticWorld
 from tests.simulator.support import NOW, Row, small_world
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from aiohttp import ClientSession
 
-from kalshi_ingest.simulator import Simulator, WeatherConfig
-from kalshi_ingest.simulator.weather.server import WeatherUrls
-from kalshi_ingest.simulator.world import World
+from kalshi_simulator import Simulator, WeatherConfig
+from kalshi_simulator.weather.server import WeatherUrls
+from kalshi_simulator.world import World
 from tests.simulator.support import small_world
 
 Row = dict[str, Any]

@@ -20,12 +20,12 @@ from kalshi_ingest.domain.minutes import VISUAL_CROSSING, minutes_of
 from kalshi_ingest.domain.minutes import Observation as Minute
 from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
-from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store import evidence, settlements
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
 from kalshi_ingest.store.evidence_rows import RowsCheck
 from kalshi_ingest.store.minutes import write_days
 from kalshi_ingest.store.settlements import Polled
+from kalshi_simulator import Simulator
 from tests import recorded
 from tests.jobs.harness import Run, fetch
 from tests.jobs.test_recorded_trades import recorded_world

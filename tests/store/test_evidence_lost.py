@@ -9,9 +9,9 @@ import pytest
 
 from kalshi_ingest.domain.evidence import Evidence
 from kalshi_ingest.errors import DatabaseAway
-from kalshi_ingest.simulator import Simulator
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.evidence import read
+from kalshi_simulator import Simulator
 from tests import postgres
 from tests.jobs.harness import Run, fetch, varied_world
 from tests.patience import COMES

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kalshi_ingest.errors import DatabaseUnusable
-from kalshi_ingest.simulator import SyntheticWorld
 from kalshi_ingest.store.address import split_schema, with_schema, with_search_path
+from kalshi_simulator import SyntheticWorld
 from tests import postgres, tour
 from tests.jobs.harness import assert_holds_all, fetch
 from tests.test_cli import one_line, run

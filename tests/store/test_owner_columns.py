@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
+from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from tests import postgres
 from tests.jobs import minute_runs
 from tests.jobs.archives import exported

@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
-from kalshi_ingest.simulator import Simulator, SyntheticWorld
 from kalshi_ingest.store import connecting
 from kalshi_ingest.store.accounts import account_for
 from kalshi_ingest.store.database import Database
+from kalshi_simulator import Simulator, SyntheticWorld
 from tests import postgres, programs, tour
 from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
 from tests.store.test_sessions import setting

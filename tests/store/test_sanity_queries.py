@@ -17,7 +17,7 @@ from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.jobs.demo import settled_dates
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
+from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from tests.jobs.harness import Run, fetch, small_world
 from tests.jobs.settlement_runs import Settle
 

@@ -12,9 +12,9 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level, Report
 from kalshi_ingest.jobs.coverage.examine import examine, forget_distrusted
 from kalshi_ingest.jobs.coverage.fix_plan import fix_plan
-from kalshi_ingest.simulator import RowsWorld, Simulator
-from kalshi_ingest.simulator.synthetic import SyntheticWorld
 from kalshi_ingest.store.database import Database
+from kalshi_simulator import RowsWorld, Simulator
+from kalshi_simulator.synthetic import SyntheticWorld
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import Run, small_world
 from tests.postgres import execute

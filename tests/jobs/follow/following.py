@@ -19,7 +19,7 @@ from kalshi_ingest.jobs.follow.service import Asked, FollowService, Revive
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange
-from kalshi_ingest.simulator import RowsWorld, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator import RowsWorld, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.harness import CHICAGO, fetch, small_world
 from tests.patience import COMES, ENDS
 

@@ -15,8 +15,8 @@ from kalshi_ingest.clocks import steady
 from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.simulator import Limits, Maintenance, Simulator, SyntheticWorld, WorldConfig
-from kalshi_ingest.simulator.faults import Faults
+from kalshi_simulator import Limits, Maintenance, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.faults import Faults
 from tests.jobs.follow.mortals import DatabaseServer, Service
 from tests.jobs.harness import fetch
 from tests.patience import COMES

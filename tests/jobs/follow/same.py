@@ -5,8 +5,8 @@ from datetime import date
 
 import asyncpg
 
-from kalshi_ingest.simulator import Simulator, SyntheticWorld
 from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_simulator import Simulator, SyntheticWorld
 from tests.jobs.dumps import PROOF, TABLES
 from tests.jobs.follow.living import Course
 from tests.jobs.harness import Run

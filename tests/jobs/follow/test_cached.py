@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.simulator import Limits
+from kalshi_simulator import Limits
 from tests.jobs.follow.following import OPENS, QUICK, TICKERS, LivingWorld, after, following, serving
 from tests.jobs.harness import assert_holds_all, fetch, trade_row
 

@@ -14,7 +14,7 @@ from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
 from kalshi_ingest.jobs.follow.faults import Faults
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase, SeriesState
-from kalshi_ingest.simulator import Simulator, SyntheticWorld, WeatherConfig
+from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig
 from tests.jobs.follow.following import QUICK, SERIES, SETTLES, Condition, days_of_chicago, following, serving
 from tests.jobs.harness import CHICAGO, fetch
 from tests.patience import COMES, ENDS

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
-from kalshi_ingest.simulator import Simulator
+from kalshi_simulator import Simulator
 from tests.jobs.follow.following import TICKERS, Following, LivingWorld, after, following, serving
 from tests.jobs.harness import assert_holds_all, trade_row
 from tests.relay import relaying

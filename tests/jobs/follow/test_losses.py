@@ -18,7 +18,7 @@ from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.service.pace import RecentPace
 from kalshi_ingest.service.pulse import watch
-from kalshi_ingest.simulator import Faults, Maintenance
+from kalshi_simulator import Faults, Maintenance
 from tests.exchange.serving import PREFIX
 from tests.exchange.serving import serving as before
 from tests.jobs.follow.following import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_ingest.simulator import SyntheticWorld
+from kalshi_simulator import SyntheticWorld
 from tests.jobs.follow.living import Course, Life, exchange_of
 from tests.jobs.follow.mortals import database_server, service
 from tests.jobs.follow.same import backfill, difference, same

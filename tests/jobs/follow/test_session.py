@@ -7,7 +7,7 @@ import pytest
 
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import Phase
-from kalshi_ingest.simulator import Faults
+from kalshi_simulator import Faults
 from tests import postgres
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, TABLES, digests
