@@ -18,8 +18,8 @@ from prometheus_client import Metric
 from kalshi_ingest import cli
 from kalshi_ingest.jobs.follow.state import ChannelState, FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.service.metrics import registry_of
 from kalshi_ingest.settings import PREFIX, Settings
+from kalshi_ingest.web.metrics import registry_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")

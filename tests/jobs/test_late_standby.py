@@ -21,8 +21,8 @@ from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.summary import is_complete
-from kalshi_ingest.service.pace import RecentPace
-from kalshi_ingest.service.pulse import watch
+from kalshi_ingest.web.pace import RecentPace
+from kalshi_ingest.web.pulse import watch
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from tests import postgres, standby
 from tests.jobs import minute_runs

@@ -14,7 +14,7 @@ from kalshi_ingest.jobs.follow.service import Asked, FollowService
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange
-from kalshi_ingest.service.app import serving
+from kalshi_ingest.web.app import serving
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.harness import fetch
 from tests.patience import COMES, ENDS

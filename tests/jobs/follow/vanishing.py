@@ -22,7 +22,7 @@ from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.service import Asked, FollowService
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.jobs.session import Exchange, migrated
-from kalshi_ingest.service.app import serving as endpoints
+from kalshi_ingest.web.app import serving as endpoints
 from tests.jobs.follow.following import TICKER, Following, LivingWorld, after, serving
 from tests.jobs.harness import CHICAGO, Run, trade_row
 from tests.namespaces import cut, mend

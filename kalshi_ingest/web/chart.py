@@ -7,9 +7,9 @@ from decimal import Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from kalshi_ingest.service.scales import PriceScale, TimeScale
-from kalshi_ingest.service.words import cents, contracts, count, plain, text, weekday
 from kalshi_ingest.store.page import HeldCandle
+from kalshi_ingest.web.scales import PriceScale, TimeScale
+from kalshi_ingest.web.words import cents, contracts, count, plain, text, weekday
 
 _WIDTH, _HEIGHT = 1000, 400
 _PRICES_TO = 300

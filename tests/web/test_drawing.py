@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kalshi_ingest.service.pace import RecentPace
-from kalshi_ingest.service.scales import PriceScale, TimeScale
-from kalshi_ingest.service.words import age, bin_name, cents, contracts, moment, outcome
 from kalshi_ingest.store.page import HeldBin, HeldCandle
+from kalshi_ingest.web.pace import RecentPace
+from kalshi_ingest.web.scales import PriceScale, TimeScale
+from kalshi_ingest.web.words import age, bin_name, cents, contracts, moment, outcome
 
 CHICAGO = ZoneInfo("America/Chicago")
 

@@ -14,14 +14,14 @@ from prometheus_client.exposition import choose_encoder
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.state import FollowState
-from kalshi_ingest.service.door import Door
-from kalshi_ingest.service.link import Away, Link
-from kalshi_ingest.service.metrics import registry_of
-from kalshi_ingest.service.pace import RecentPace
-from kalshi_ingest.service.pulse import watch
-from kalshi_ingest.service.script import SCRIPT_HASH
-from kalshi_ingest.service.status_page import as_page
-from kalshi_ingest.service.view import Choice, View, held
+from kalshi_ingest.web.door import Door
+from kalshi_ingest.web.link import Away, Link
+from kalshi_ingest.web.metrics import registry_of
+from kalshi_ingest.web.pace import RecentPace
+from kalshi_ingest.web.pulse import watch
+from kalshi_ingest.web.script import SCRIPT_HASH
+from kalshi_ingest.web.status_page import as_page
+from kalshi_ingest.web.view import Choice, View, held
 
 _PAGE_SECONDS = 6.0
 """For everything that the page asks of the database."""

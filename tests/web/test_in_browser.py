@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.jobs.follow.state import ErrandState
-from kalshi_ingest.service.app import serving
+from kalshi_ingest.web.app import serving
 from tests.browser import DESKTOP, LOOKS, browser, needs_browser
 from tests.jobs.harness import fetch
 from tests.postgres import execute
-from tests.service.support import NOW, fill, following, until
+from tests.web.support import NOW, fill, following, until
 
 pytestmark = needs_browser
 

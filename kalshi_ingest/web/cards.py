@@ -5,10 +5,10 @@ from datetime import date, timedelta
 from itertools import groupby
 
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
-from kalshi_ingest.service.days import calendar
-from kalshi_ingest.service.view import Held, View, name_of, today_of, zone_of
-from kalshi_ingest.service.words import age, bin_name, cents, contracts, count, moment, outcome, text, weekday
 from kalshi_ingest.store.page import HeldBin
+from kalshi_ingest.web.days import calendar
+from kalshi_ingest.web.view import Held, View, name_of, today_of, zone_of
+from kalshi_ingest.web.words import age, bin_name, cents, contracts, count, moment, outcome, text, weekday
 
 _MOST_FAILURES = 5
 _MOST_BINS = 40

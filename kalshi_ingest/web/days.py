@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from kalshi_ingest.domain.coverage.findings import DayState
-from kalshi_ingest.service.judged import JudgedDay
-from kalshi_ingest.service.words import count, text, weekday
+from kalshi_ingest.web.judged import JudgedDay
+from kalshi_ingest.web.words import count, text, weekday
 
 _WEEKS_BACK = 4
 _MOST_WRONG = 3

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase
-from kalshi_ingest.service.cards import card
-from kalshi_ingest.service.chosen import market_section
-from kalshi_ingest.service.days import legend
-from kalshi_ingest.service.script import SCRIPT
-from kalshi_ingest.service.style import ICON, STYLE
-from kalshi_ingest.service.view import View, name_of
-from kalshi_ingest.service.words import age, count, text, weekday
+from kalshi_ingest.web.cards import card
+from kalshi_ingest.web.chosen import market_section
+from kalshi_ingest.web.days import legend
+from kalshi_ingest.web.script import SCRIPT
+from kalshi_ingest.web.style import ICON, STYLE
+from kalshi_ingest.web.view import View, name_of
+from kalshi_ingest.web.words import age, count, text, weekday
 
 _PHASES = {
     Phase.STARTING: "starting",

@@ -13,8 +13,8 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import DayState, Level, Report
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.domain.evidence import Listed
-from kalshi_ingest.service.days import FUTURE, MARKS, OUTSIDE, mark_of
-from kalshi_ingest.service.judged import Days, JudgedDay, judged_days
+from kalshi_ingest.web.days import FUTURE, MARKS, OUTSIDE, mark_of
+from kalshi_ingest.web.judged import Days, JudgedDay, judged_days
 from tests.domain.coverage import test_judge
 from tests.domain.coverage.holdings import CHICAGO, DAY, LOSER, NOW, START, TODAY, Held, clean
 

@@ -1,4 +1,4 @@
-"""The service's endpoints alone, in a process that may open few files: `python -m tests.service.behind_a_door FILES`.
+"""The service's endpoints alone, in a process that may open few files: `python -m tests.web.behind_a_door FILES`.
 
 It prints its address. A line `take` on its standard input makes it open every file that it still may, `free` closes
 them again; it prints `done` after either.
@@ -11,8 +11,8 @@ import sys
 from contextlib import suppress
 
 from kalshi_ingest import logs
-from kalshi_ingest.service.app import serving
-from tests.service.support import following
+from kalshi_ingest.web.app import serving
+from tests.web.support import following
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
 

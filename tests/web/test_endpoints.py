@@ -12,10 +12,10 @@ import pytest
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.state import DATABASE_SECONDS, Phase
-from kalshi_ingest.service.app import serving
+from kalshi_ingest.web.app import serving
 from tests.jobs.harness import fetch
 from tests.patience import ENDS
-from tests.service.support import CHICAGO, MIAMI, following, until
+from tests.web.support import CHICAGO, MIAMI, following, until
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
 OURS = "kalshi_ingest %"

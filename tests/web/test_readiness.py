@@ -12,12 +12,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.service import pulse
-from kalshi_ingest.service.app import serving
-from kalshi_ingest.service.pace import RecentPace
 from kalshi_ingest.store import embedded, page
+from kalshi_ingest.web import pulse
+from kalshi_ingest.web.app import serving
+from kalshi_ingest.web.pace import RecentPace
 from tests import postgres
-from tests.service.support import following, until
+from tests.web.support import following, until
 
 _MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path("/tmp")
 _OPTIONS = {"fsync": "off", "shared_buffers": "32MB"}

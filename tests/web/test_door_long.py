@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime
 import psutil
 import pytest
 
-from kalshi_ingest.service.door import raise_file_limit
+from kalshi_ingest.web.door import raise_file_limit
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.harness import fetch
-from tests.service.test_door import Crowd
 from tests.test_cli_follow import asked, following, settings, stopped, until_ready
+from tests.web.test_door import Crowd
 
 pytestmark = pytest.mark.long
 NOON = datetime(2026, 6, 10, 18, tzinfo=UTC)

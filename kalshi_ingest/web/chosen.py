@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from itertools import groupby
 
-from kalshi_ingest.service.chart import chart, span
-from kalshi_ingest.service.view import MOST_CANDLES, PERIODS, Held, View, name_of, zone_of
-from kalshi_ingest.service.words import bin_name, cents, contracts, count, moment, outcome, text, weekday
 from kalshi_ingest.store.page import HeldBin
+from kalshi_ingest.web.chart import chart, span
+from kalshi_ingest.web.view import MOST_CANDLES, PERIODS, Held, View, name_of, zone_of
+from kalshi_ingest.web.words import bin_name, cents, contracts, count, moment, outcome, text, weekday
 
 
 def market_section(view: View) -> str:

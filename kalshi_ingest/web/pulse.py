@@ -5,9 +5,9 @@ import asyncio
 import structlog
 
 from kalshi_ingest.jobs.follow.state import FollowState
-from kalshi_ingest.service.link import Away, Link
-from kalshi_ingest.service.pace import RecentPace
 from kalshi_ingest.store import page
+from kalshi_ingest.web.link import Away, Link
+from kalshi_ingest.web.pace import RecentPace
 
 _EVERY_SECONDS = 2.0
 _PATIENCE_SECONDS = 3.0

@@ -11,8 +11,8 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, ChannelState, ErrandState, FollowState, Phase
-from kalshi_ingest.service.app import serving
-from tests.service.support import CHICAGO, MIAMI, following
+from kalshi_ingest.web.app import serving
+from tests.web.support import CHICAGO, MIAMI, following
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
 PROMISED = {

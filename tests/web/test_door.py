@@ -12,12 +12,12 @@ import psutil
 import pytest
 from aiohttp import web
 
-from kalshi_ingest.service import door
-from kalshi_ingest.service.app import serving
-from kalshi_ingest.service.door import MOST_CONNECTIONS, Door, raise_file_limit
+from kalshi_ingest.web import door
+from kalshi_ingest.web.app import serving
+from kalshi_ingest.web.door import MOST_CONNECTIONS, Door, raise_file_limit
 from tests import processes
-from tests.service.behind_a_door import NOBODY
-from tests.service.support import following
+from tests.web.behind_a_door import NOBODY
+from tests.web.support import following
 
 HALF = b"GET / HTTP/1.1\r\nX-a: "
 
@@ -74,7 +74,7 @@ async def crowd(url: str) -> AsyncIterator[Crowd]:
 
 @asynccontextmanager
 async def service(files: int) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    words = (sys.executable, "-m", "tests.service.behind_a_door", str(files))
+    words = (sys.executable, "-m", "tests.web.behind_a_door", str(files))
     folder = processes.NO_SETTINGS_HERE
     process = await processes.start(*words, env=processes.environment({}), cwd=folder, stdin=-1, stdout=-1, stderr=-1)
     assert process.stdout is not None

@@ -10,11 +10,11 @@ import pytest
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import DayState
 from kalshi_ingest.jobs.coverage.examine import examine
-from kalshi_ingest.service.link import Link
-from kalshi_ingest.service.view import Choice, held
 from kalshi_ingest.store import page
+from kalshi_ingest.web.link import Link
+from kalshi_ingest.web.view import Choice, held
 from tests.postgres import execute
-from tests.service.support import FIRST, NOW, TODAY, TOMORROW, fill, following
+from tests.web.support import FIRST, NOW, TODAY, TOMORROW, fill, following
 
 
 @pytest.fixture

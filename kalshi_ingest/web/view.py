@@ -12,10 +12,10 @@ from kalshi_ingest.domain.calendar import climate_day_of
 from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.evidence import Evidence
 from kalshi_ingest.jobs.follow.state import FollowState
-from kalshi_ingest.service.judged import Days, judged_days
-from kalshi_ingest.service.link import Link
 from kalshi_ingest.store import page
 from kalshi_ingest.store.page import HeldBin, HeldCandle
+from kalshi_ingest.web.judged import Days, judged_days
+from kalshi_ingest.web.link import Link
 
 MOST_CANDLES = 300
 PERIODS = (5, 1)
