@@ -1,7 +1,7 @@
 # Two stages: the first installs the program, the second holds nothing but Python, the program and its account.
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY kalshi_ingest kalshi_ingest
 COPY kalshi_simulator kalshi_simulator
 COPY migrations migrations
