@@ -41,7 +41,7 @@ def test_each_setting_has_its_row_in_the_readme(name: str) -> None:
     assert f"| `{name}` |" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -69,3 +69,18 @@ def test_no_row_of_a_table_stands_alone(path: Path) -> None:
     """A blank line ends a table; what follows it shows as bare text."""
     tables = re.findall(r"(?:^\|.*\n)+", _prose(path), re.MULTILINE)
     assert [table for table in tables if not re.match(r"\|.*\n\|[-:| ]+\|\n", table)] == []
+
+
+def test_the_index_of_the_decisions_lists_each_of_them_in_their_order() -> None:
+    """A new decision is a heading `## Title`, below it its date, and a line in the index at the top."""
+    path = ROOT / "docs/decisions.md"
+    text = _prose(path)
+    assert re.findall(r"^\*\*\d{4}-.*", text, re.MULTILINE) == [], "give each decision a heading: ## Title"
+    titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    index = re.findall(r"^\* \[(.+)\]\(#.+\)$", text, re.MULTILINE)
+    assert index == titles, "list each decision in the index at the top"
+    assert len(re.findall(r"^\*\d{4}-\d\d-\d\d\* · ", text, re.MULTILINE)) == len(titles), "begin with *date* ·"
+
+
+def test_the_readme_and_the_page_of_the_words_know_each_other() -> None:
+    assert "(docs/glossary.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
