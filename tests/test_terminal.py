@@ -18,7 +18,7 @@ from kalshi_ingest import terminal
 from kalshi_ingest.cli import main
 from kalshi_ingest.commands.common import say
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.exchange.pacing import Pacer
+from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.proxies import proxy_for
+from kalshi_ingest.http.proxies import proxy_for
 
 
 def opened(uri: str, shown: str) -> tuple[fs.FileSystem, str]:

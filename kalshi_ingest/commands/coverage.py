@@ -18,8 +18,8 @@ from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Report
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
+from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.coverage.examine import (

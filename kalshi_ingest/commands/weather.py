@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.commands.common import database_url, date_of, now, say
 from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, City, active_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
+from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.jobs.minute_sources import Addresses, Iem, opened_source
 from kalshi_ingest.jobs.minutes import Asked as Wanted
 from kalshi_ingest.jobs.minutes import MinuteRun, plan

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from kalshi_ingest.errors import BadPayload, RateLimited, Rejected, ServerFailed, ServiceUnusable
-from kalshi_ingest.obstacles import MOVED
+from kalshi_ingest.errors import RateLimited, Rejected, ServerFailed, ServiceUnusable
+from kalshi_ingest.http.obstacles import MOVED
 
 MAX_BODY_BYTES = 16 * 2**20
 """The largest honest answer, 1,000 markets, is about 2.5 MB."""
@@ -32,18 +32,6 @@ def told_while_closed(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         return None
     return told if isinstance(told, dict) and "exchange_active" in told else None
-
-
-async def bounded(response: aiohttp.ClientResponse, path: str) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            response.close()
-            raise BadPayload(f"GET {path}: the answer is larger than {MAX_BODY_BYTES // 2**20} MB")
-    return b"".join(chunks)
 
 
 def decoded(body: bytes, path: str) -> Any:

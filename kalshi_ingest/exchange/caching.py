@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kalshi_ingest.clocks import told_age
+from kalshi_ingest.http.server_clock import told_age
 
 _HITS = "x-kalshi-cache-hits"
 """Seen on answers of the exchange's own cache, which need not carry an `Age`."""

@@ -15,13 +15,13 @@ import aiohttp
 import orjson
 import structlog
 
-from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.errors import BadPayload, Rejected
 from kalshi_ingest.exchange.channel_messages import Event, Gap, decoded
 from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk, error_code
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.obstacles import MOVED
-from kalshi_ingest.proxies import proxy_for
+from kalshi_ingest.http.obstacles import MOVED
+from kalshi_ingest.http.proxies import proxy_for
+from kalshi_ingest.http.server_clock import ServerClock
 
 MAX_MESSAGE_BYTES = 2**20
 """A trade is 400 bytes; the longest honest message lists every market of the subscription."""

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.errors import (
     BadPayload,
@@ -22,9 +21,9 @@ from kalshi_ingest.errors import (
     Transient,
 )
 from kalshi_ingest.exchange.answers import (
+    MAX_BODY_BYTES,
     Garbled,
     WebPage,
-    bounded,
     decoded,
     refusal,
     refused_everywhere,
@@ -32,9 +31,9 @@ from kalshi_ingest.exchange.answers import (
 )
 from kalshi_ingest.exchange.caching import Made, copy_of
 from kalshi_ingest.exchange.costs import Costs
-from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.obstacles import (
+from kalshi_ingest.http.body import bounded
+from kalshi_ingest.http.obstacles import (
     MOVED,
     PROXY_WANTS_PASSWORD,
     Address,
@@ -46,7 +45,9 @@ from kalshi_ingest.obstacles import (
     in_proxy,
     web_page,
 )
-from kalshi_ingest.proxies import proxy_for
+from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.proxies import proxy_for
+from kalshi_ingest.http.server_clock import ServerClock
 
 STATUS_PATH = "/exchange/status"
 
@@ -266,7 +267,7 @@ class Client:
                 allow_redirects=False,
                 proxy=self._address.proxy_url,
             ) as response:
-                body = await bounded(response, path)
+                body = await bounded(response, MAX_BODY_BYTES, f"GET {path}")
                 if response.status == 200:
                     return decoded(body, path), self._made(response.headers, asked_at)
                 if path == STATUS_PATH and (told := told_while_closed(body)) is not None:

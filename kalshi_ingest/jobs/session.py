@@ -11,12 +11,12 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from kalshi_ingest.clocks import AGREEING, ServerClock
 from kalshi_ingest.errors import IngestError, Permanent, Rejected, ServiceUnusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
-from kalshi_ingest.exchange.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
+from kalshi_ingest.http.server_clock import AGREEING, ServerClock
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import migrate
 from kalshi_ingest.store.database import PATIENCE, Database

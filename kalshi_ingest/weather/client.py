@@ -12,10 +12,11 @@ from urllib.parse import quote, quote_plus
 import aiohttp
 import structlog
 
-from kalshi_ingest import obstacles
-from kalshi_ingest.clocks import AGREEING, ServerClock, told_age
-from kalshi_ingest.errors import BadPayload, Disconnected, OutOfReach, Permanent, RateLimited, ServerFailed, Transient
-from kalshi_ingest.proxies import proxy_for
+from kalshi_ingest.errors import Disconnected, OutOfReach, Permanent, RateLimited, ServerFailed, Transient
+from kalshi_ingest.http import obstacles
+from kalshi_ingest.http.body import bounded
+from kalshi_ingest.http.proxies import proxy_for
+from kalshi_ingest.http.server_clock import AGREEING, ServerClock, told_age
 
 MAX_BODY_BYTES = 64 * 2**20
 """The largest honest answer is some years of one-minute readings of six stations, a few dozen megabytes."""
@@ -190,7 +191,7 @@ class Service:
                 allow_redirects=False,
                 proxy=self._address.proxy_url,
             ) as response:
-                body = await self._bounded(response, what)
+                body = await bounded(response, MAX_BODY_BYTES, self._blotted(f"{self.name}: {what}"))
                 status, headers = response.status, response.headers
                 self._answers, self._noted = True, False
         except TimeoutError:
@@ -214,18 +215,6 @@ class Service:
         if status in (429, 503):
             raise RateLimited(message, _seconds(headers.get("Retry-After")))
         raise ServerFailed(message)
-
-    async def _bounded(self, response: aiohttp.ClientResponse, what: str) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                response.close()
-                limit = MAX_BODY_BYTES // 2**20
-                raise BadPayload(self._blotted(f"{self.name}: {what}: the answer is larger than {limit} MB"))
-        return b"".join(chunks)
 
     def _blotted(self, text: str) -> str:
         if self._secret:

@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
-from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.domain.model import Cutoff, Tier, Trade
 from kalshi_ingest.errors import BadPayload, IngestError, Rejected, ServerFailed
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import RetryPolicy, Tally
 from kalshi_ingest.exchange.parse_trades import TradeParser
+from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving

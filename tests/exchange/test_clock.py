@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.domain.model import to_datetime
 from kalshi_ingest.errors import IngestError
 from kalshi_ingest.exchange.caching import Copy, Made, copy_of
 from kalshi_ingest.exchange.client import Client
+from kalshi_ingest.http.server_clock import ServerClock
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
 

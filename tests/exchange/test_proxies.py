@@ -12,13 +12,13 @@ import pytest
 import structlog
 from aiohttp import web
 
-from kalshi_ingest.clocks import ServerClock
 from kalshi_ingest.errors import OutOfReach, ServiceUnusable
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.client import Client, RetryPolicy
-from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.proxies import proxy_for
+from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.proxies import proxy_for
+from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.weather import client as weather
 from tests.exchange.serving import PREFIX
 from tests.exchange.test_obstacles import certificate, identity

@@ -10,7 +10,7 @@ from kalshi_ingest.domain.model import Cutoff
 from kalshi_ingest.errors import ServerFailed
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.exchange.pacing import Pacer
+from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.jobs import walker
 from kalshi_simulator import Limits, Simulator, SyntheticWorld
 from tests.jobs.conftest import Clean

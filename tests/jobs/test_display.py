@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from kalshi_ingest.errors import IngestError
 from kalshi_ingest.exchange.client import Client, RetryPolicy
-from kalshi_ingest.exchange.pacing import Pacer
+from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_simulator import Simulator

@@ -9,11 +9,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from kalshi_ingest.clocks import AGREEING
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.exchange.pacing import Pacer
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.server_clock import AGREEING
 from kalshi_ingest.jobs.follow.rhythm import passed
 from kalshi_ingest.jobs.session import Exchange, learn_time, time_at
 from tests.exchange.serving import Reply, Script, serving

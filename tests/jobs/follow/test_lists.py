@@ -14,7 +14,7 @@ from aiohttp import web
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.exchange.pacing import Pacer
+from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.state import Phase

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from kalshi_ingest.errors import Disconnected, IngestError, OutOfReach, ServiceUnusable
-from kalshi_ingest.proxies import Proxy
+from kalshi_ingest.http.proxies import Proxy
 
 MOVED = frozenset({301, 302, 303, 307, 308})
 """Answers that point elsewhere. They are never followed: who may have a key is for the user to say."""

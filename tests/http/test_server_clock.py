@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_ingest.clocks import AGREEING, ServerClock
+from kalshi_ingest.http.server_clock import AGREEING, ServerClock
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 

@@ -1,0 +1,21 @@
+"""The body of an answer, never held beyond a bound."""
+
+import aiohttp
+
+from kalshi_ingest.errors import BadPayload
+
+
+async def bounded(response: aiohttp.ClientResponse, most_bytes: int, what: str) -> bytes:
+    """The whole body, decompressed. A larger one than `most_bytes` raises `BadPayload`, and the rest stays unread.
+
+    `what` names the request in the error.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most_bytes:
+            response.close()
+            raise BadPayload(f"{what}: the answer is larger than {most_bytes // 2**20} MB")
+    return b"".join(chunks)
