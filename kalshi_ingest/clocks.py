@@ -1,6 +1,7 @@
-"""A clock that nobody sets."""
+"""This machine's clocks: the time, and one that nobody sets."""
 
 import time
+from datetime import UTC, datetime
 
 # Linux's monotonic clock stands still while the machine sleeps; what is stale after a sleep would look fresh.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -9,3 +10,8 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 def steady() -> float:
     """Seconds on a clock that nobody sets and that continues while the machine sleeps."""
     return time.clock_gettime(_STEADY)
+
+
+def utc_now() -> datetime:
+    """The time on this machine's clock, UTC: the one place that reads it. What needs the time is given a clock."""
+    return datetime.now(UTC)

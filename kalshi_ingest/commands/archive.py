@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from kalshi_ingest.archive.manifest import Layout
 from kalshi_ingest.archive.memory import use_system_memory
 from kalshi_ingest.archive.place import Place
-from kalshi_ingest.commands.common import database_url, interruptible, now, say
+from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.commands.common import database_url, interruptible, say
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.jobs.export import export as write_archive
@@ -75,7 +76,7 @@ async def _load(url: str, place: Place, labels: Sequence[str] | None, command: s
     await migrated(url)
     database = await with_database(url, FETCH)
     try:
-        result = await read_archive(database, place, labels, clock=now, command=command)
+        result = await read_archive(database, place, labels, clock=utc_now, command=command)
         say(result.as_text())
         if refresh_grid:
             grid = await refresh(database)

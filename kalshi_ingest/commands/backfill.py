@@ -11,7 +11,8 @@ from typing import TextIO
 
 import structlog
 
-from kalshi_ingest.commands.common import database_url, dates_of, exchange_of, now, say
+from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.commands.common import database_url, dates_of, exchange_of, say
 from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import DatabaseAway, Unusable
@@ -62,7 +63,7 @@ async def run_backfill(
     """The job with its display and summary, until it ends or a signal stops it; the summary goes to `out`."""
     stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
     async with AsyncExitStack() as stack:
-        session = await unless_stopped(stop, stack.enter_async_context(opened(exchange, url, now)))
+        session = await unless_stopped(stop, stack.enter_async_context(opened(exchange, url, utc_now)))
         if session is None:
             return INTERRUPTED
         job = Backfill(session.tools, wanted, dates, command)

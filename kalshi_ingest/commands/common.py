@@ -4,13 +4,14 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
 
 from kalshi_ingest import terminal
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.errors import DatabaseAway, OutOfReach, Unusable
 from kalshi_ingest.exit_codes import INTERRUPTED
@@ -77,9 +78,9 @@ def dates_of(start: str, end: str, exchange: Exchange) -> Dates:
     if first > last:
         raise Unusable(f"--start {first} lies after --end {last}")
     # Tomorrow's events are listed and traded from ten in the morning, New York time, of the day before.
-    newest = now().date() + timedelta(days=1)
+    newest = utc_now().date() + timedelta(days=1)
     if last > newest:
-        newest = asyncio.run(time_at(exchange, now)).date() + timedelta(days=1)
+        newest = asyncio.run(time_at(exchange, utc_now)).date() + timedelta(days=1)
     if last > newest:
         raise Unusable(f"--end {last} lies in the future: the newest event date that can exist is {newest}")
     return Dates(first, last)
@@ -94,11 +95,6 @@ def date_of(text: str, option: str) -> date:
     if day is None or day.isoformat() != text:
         raise Unusable(f"{option} {text} is no date: write YYYY-MM-DD")
     return day
-
-
-def now() -> datetime:
-    """The time, UTC: the one place that reads the clock."""
-    return datetime.now(UTC)
 
 
 def say(text: str, out: TextIO | None = None, *, painted: bool = False) -> None:

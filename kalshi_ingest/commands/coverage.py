@@ -10,8 +10,9 @@ import orjson
 import structlog
 
 from kalshi_ingest import terminal
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.commands.backfill import run_backfill
-from kalshi_ingest.commands.common import database_url, date_of, exchange_of, now, say
+from kalshi_ingest.commands.common import database_url, date_of, exchange_of, say
 from kalshi_ingest.commands.confirming import confirmed, screen
 from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import city_of_series, find_city
@@ -117,7 +118,8 @@ async def _agreed(settings: Settings, url: str, planned: FixPlan, *, agreed: boo
     """Say what is about to happen and, at a terminal, ask whether it may."""
     pace = settings.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND
     if settings.requests_per_second is None and settings.api_key_id is not None:
-        async with opened(exchange_of(settings), url, now) as session:  # only the exchange knows the account's limit
+        # Only the exchange knows the account's limit.
+        async with opened(exchange_of(settings), url, utc_now) as session:
             pace = session.client.pacer.requests_per_second
     out = screen()
     if out is None:
@@ -129,14 +131,14 @@ async def _agreed(settings: Settings, url: str, planned: FixPlan, *, agreed: boo
 
 async def _forget(settings: Settings, url: str, report: Report) -> bool:
     """A proof, be it a doubtful one, is not given up for an exchange that does not answer."""
-    async with opened(exchange_of(settings), url, now) as session:
+    async with opened(exchange_of(settings), url, utc_now) as session:
         await session.tools.api.cutoff()
         await forget_distrusted(session.tools.writing, report)
     return True
 
 
 async def _audit(arguments: argparse.Namespace, settings: Settings, url: str, report: Report) -> AuditReport:
-    async with opened(exchange_of(settings), url, now, need=JUDGE) as session:
+    async with opened(exchange_of(settings), url, utc_now, need=JUDGE) as session:
         scope = AuditScope(series_in(report), report.start, report.end)
         return await audit(session.tools, scope, arguments.candles, arguments.seed)
 
@@ -163,4 +165,4 @@ def _scope(arguments: argparse.Namespace) -> Scope:
     for ticker in arguments.series:
         known = city_of_series(ticker.upper())
         named.append(known.series_ticker if known else ticker.upper())
-    return Scope(now(), start, end, list(dict.fromkeys(named)) or None)
+    return Scope(utc_now(), start, end, list(dict.fromkeys(named)) or None)

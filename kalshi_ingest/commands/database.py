@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 
-from kalshi_ingest.commands.common import database_url, interruptible, now, say
+from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.commands.common import database_url, interruptible, say
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
 from kalshi_ingest.jobs import history
@@ -41,7 +42,7 @@ def status(arguments: argparse.Namespace, settings: Settings) -> int:
 
 async def _told(database: Database, arguments: argparse.Namespace) -> str:
     if arguments.forget is not None:
-        return await history.forget_run(database, arguments.forget, now())
+        return await history.forget_run(database, arguments.forget, utc_now())
     if arguments.run is not None:
         told = await history.one_run(database, arguments.run)
         return history.as_json(told) if arguments.json else history.run_text(told)

@@ -4,8 +4,9 @@ import argparse
 import asyncio
 
 from kalshi_ingest import logs
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.commands.backfill import run_backfill
-from kalshi_ingest.commands.common import embedded_server, now
+from kalshi_ingest.commands.common import embedded_server
 from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import INTERRUPTED
@@ -23,7 +24,7 @@ def demo(arguments: argparse.Namespace, settings: Settings) -> int:
     data_dir = settings.data_dir / "demo"
 
     async def run(url: str) -> int:
-        code = await demo_job.run(url, data_dir, arguments.days, now(), run_backfill, stop_on_signals())
+        code = await demo_job.run(url, data_dir, arguments.days, utc_now(), run_backfill, stop_on_signals())
         return INTERRUPTED if code is None else code
 
     with embedded_server(data_dir) as server:

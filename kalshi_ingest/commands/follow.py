@@ -9,8 +9,9 @@ from functools import partial
 
 import structlog
 
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.commands.backfill import wanted_series
-from kalshi_ingest.commands.common import database_url, date_of, exchange_of, now
+from kalshi_ingest.commands.common import database_url, date_of, exchange_of
 from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
@@ -49,7 +50,7 @@ def follow(arguments: argparse.Namespace, settings: Settings) -> int:
     )
     asked = Asked(wanted, start, _weather(arguments.weather, wanted, settings), command)
     state = FollowState(
-        {each.series_ticker: SeriesState(each) for each in wanted}, now(), stale_after=arguments.stale_after
+        {each.series_ticker: SeriesState(each) for each in wanted}, utc_now(), stale_after=arguments.stale_after
     )
     raise_file_limit()
     with database_url(settings) as url:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kalshi_ingest.commands.common import date_of, now, say
+from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.commands.common import date_of, say
 from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
@@ -60,7 +61,7 @@ def _simulator(arguments: argparse.Namespace, world: World) -> Simulator:
 
 def _world(arguments: argparse.Namespace) -> World:
     """The archive that was named, else a made-up world."""
-    begin = start_of_the_clock(getattr(arguments, "from"), now())
+    begin = start_of_the_clock(getattr(arguments, "from"), utc_now())
     yesterday = begin.date() - timedelta(days=1)
     runs = arguments.speed > 0
     last = begin.date() + AHEAD if runs else yesterday

@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from kalshi_ingest.commands.common import database_url, date_of, now, say
+from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.commands.common import database_url, date_of, say
 from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, City, active_city
 from kalshi_ingest.errors import Unusable
@@ -87,7 +88,7 @@ def asked_days(arguments: argparse.Namespace, first: date, now_: datetime) -> tu
 
 async def _clock(url: str) -> ServerClock:
     """The time at the service, which decides what is over: this machine's clock may be days off."""
-    clock = ServerClock(now)
+    clock = ServerClock(utc_now)
     await learn_time(clock, url)
     return clock
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-from kalshi_ingest.clocks import steady
+from kalshi_ingest.clocks import steady, utc_now
 
 AGREEING = 3
 """So many answers in a row have to contradict what is known before the clock follows them."""
@@ -20,10 +20,6 @@ _TYPICAL = 0.5 + _SLACK
 """Seconds from the earliest moment that a fresh answer allows to the likeliest: the middle of its header's second."""
 _LOCAL_SECONDS = 2.0
 """An answer that differs by no more from this machine's clock is believed at once: two clocks agree."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class ServerClock:
     while the first answers have not agreed yet does the newest one count alone.
     """
 
-    def __init__(self, local: Callable[[], datetime] = _utc_now, steady_clock: Callable[[], float] = steady) -> None:
+    def __init__(self, local: Callable[[], datetime] = utc_now, steady_clock: Callable[[], float] = steady) -> None:
         """`local` gives the local wall clock as an aware datetime, the time until a server has answered."""
         self.steady = steady_clock
         """The clock on which moments are counted that this one is told or asked about; it is never set. Seconds."""

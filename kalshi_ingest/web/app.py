@@ -4,7 +4,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib import metadata
 
 import orjson
@@ -12,6 +12,7 @@ import structlog
 from aiohttp import hdrs, web
 from prometheus_client.exposition import choose_encoder
 
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.state import FollowState
 from kalshi_ingest.web.door import Door
@@ -43,11 +44,6 @@ _DOOR = web.AppKey("door", Door)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger(__name__)
-
-
-def utc_now() -> datetime:
-    """The machine's clock."""
-    return datetime.now(UTC)
 
 
 @asynccontextmanager

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from random import Random
 from typing import Any
 
 import aiohttp
 import structlog
 
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, SeriesTaken, ServiceUnusable, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
@@ -127,7 +128,7 @@ class FollowService:
     async def _session(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             patience = self._rhythm.database_silence
-            everything = opened(self._exchange, self._database_url, _local_clock, patience)
+            everything = opened(self._exchange, self._database_url, utc_now, patience)
             opening = stack.enter_async_context(everything)
             session = await unless_stopped(stop, opening)
             if session is None:
@@ -225,7 +226,3 @@ class FollowService:
             except Exception as fault:
                 return self._survived(fault)
         return self._rhythm.away
-
-
-def _local_clock() -> datetime:
-    return datetime.now(UTC)

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
-from kalshi_ingest.clocks import steady
+from kalshi_ingest.clocks import steady, utc_now
 from kalshi_ingest.jobs.progress import Wanted
 
 STALE_SECONDS = 15.0
@@ -18,10 +18,6 @@ DATABASE_SECONDS = 8.0
 
 LAG_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 """Upper bounds of the buckets in which the lag of trades is counted, in seconds."""
-
-
-def _local_clock() -> datetime:
-    return datetime.now(UTC)
 
 
 class Phase(StrEnum):
@@ -123,7 +119,7 @@ class FollowState:
     """The exchange's volumes stood still while trades went on: only trades are believed."""
     cache_seconds: float = 0.0
     """For how long a cache before the exchange repeats an answer; 0: none is known."""
-    exchange_clock: Callable[[], datetime] = _local_clock
+    exchange_clock: Callable[[], datetime] = utc_now
     """The exchange's time, as far as its answers tell it."""
     phase: Phase = Phase.STARTING
     reason: str = ""
