@@ -1,6 +1,5 @@
 """`coverage --candles N`: our candles against the exchange's own, for a seeded sample of markets."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,6 +13,7 @@ from kalshi_ingest.domain.model import Tier
 from kalshi_ingest.errors import Permanent, Rejected, Transient
 from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.jobs.audit_report import Audited, AuditReport
+from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import audit as store
 from kalshi_ingest.store.audit import Sampled, Scope
@@ -38,12 +38,9 @@ async def audit(tools: Tools, scope: Scope, markets: int, seed: int = 0) -> Audi
 
     sampled, eligible = await tools.planning.run(read)
     work = _Work(tools, iter(sampled))
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(_MARKETS_AT_ONCE, tools.workers)):
-                group.create_task(work.run())
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    async with together() as group:
+        for _ in range(min(_MARKETS_AT_ONCE, tools.workers)):
+            group.create_task(work.run())
     return AuditReport(
         asked=markets,
         seed=seed,

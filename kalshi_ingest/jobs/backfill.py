@@ -9,7 +9,7 @@ import structlog
 
 from kalshi_ingest.errors import SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
-from kalshi_ingest.jobs.failures import first_of
+from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
@@ -86,28 +86,25 @@ class Backfill:
         feed = Feed(list(self.progress))
         border = Border(tools.api)
         walker = Walker(tools, writer, border, self.progress)
-        try:
-            async with asyncio.TaskGroup() as group:
-                writing = group.create_task(writer.run())
-                turn = asyncio.Semaphore(_PAGES_AT_ONCE)
-                plans = [
-                    SeriesPlan(tools, progress, self._dates, run_id=self.run_id, turn=turn)
-                    for progress in self.progress.values()
-                ]
-                keeping = [group.create_task(self._keep_log()), group.create_task(border.run())]
-                jobs = [group.create_task(plan.run(feed)) for plan in plans]
-                jobs += [group.create_task(walker.work(feed)) for _ in range(tools.workers)]
-                await self._until_done(jobs, stop)
-                # Nothing is handed to the writer any more. One that is stuck does not even take the word to finish.
-                jobs += [writing, group.create_task(writer.finish())]
-                _, stuck = await asyncio.wait(jobs, timeout=_STOP_SECONDS if self.interrupted else None)
-                if stuck:
-                    tools.writing.abort()
-                    tools.planning.abort()
-                for task in [writing, *keeping]:
-                    task.cancel()
-        except BaseExceptionGroup as group_error:
-            raise first_of(group_error) from group_error
+        async with together() as group:
+            writing = group.create_task(writer.run())
+            turn = asyncio.Semaphore(_PAGES_AT_ONCE)
+            plans = [
+                SeriesPlan(tools, progress, self._dates, run_id=self.run_id, turn=turn)
+                for progress in self.progress.values()
+            ]
+            keeping = [group.create_task(self._keep_log()), group.create_task(border.run())]
+            jobs = [group.create_task(plan.run(feed)) for plan in plans]
+            jobs += [group.create_task(walker.work(feed)) for _ in range(tools.workers)]
+            await self._until_done(jobs, stop)
+            # Nothing is handed to the writer any more. One that is stuck does not even take the word to finish.
+            jobs += [writing, group.create_task(writer.finish())]
+            _, stuck = await asyncio.wait(jobs, timeout=_STOP_SECONDS if self.interrupted else None)
+            if stuck:
+                tools.writing.abort()
+                tools.planning.abort()
+            for task in [writing, *keeping]:
+                task.cancel()
 
     async def _until_done(self, jobs: list["asyncio.Task[None]"], stop: asyncio.Event) -> None:
         """Wait for the jobs; on `stop` cancel them, which leaves the writer to commit what it has.

@@ -1,10 +1,26 @@
-"""Which of several errors that came together ended a run."""
+"""Tasks that work together, and which of the errors that end them together is reported."""
+
+from asyncio import TaskGroup
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from kalshi_ingest.errors import IngestError
 
 
-def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended the run: one written for the user before any other."""
+@asynccontextmanager
+async def together() -> AsyncIterator[TaskGroup]:
+    """A task group that raises, in place of the group of everything that failed, the one error that ended it.
+
+    That is one written for the user before any other.
+    """
+    try:
+        async with TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failures:
+        raise _first_of(failures) from failures
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     leaves: list[BaseException] = []
     waiting: list[BaseException] = [group]
     while waiting:

@@ -18,6 +18,7 @@ from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Reported, Source
 from kalshi_ingest.errors import SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
+from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
 from kalshi_ingest.jobs.settlement_plan import days_of, due
@@ -132,12 +133,9 @@ class SettlementJob:
             await self.fetching.forms(forms)
             await self.fetching.form_texts(form_texts)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(from_iem())
-                group.create_task(self.fetching.summaries(summaries))
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        async with together() as group:
+            group.create_task(from_iem())
+            group.create_task(self.fetching.summaries(summaries))
         if self.fetching.unusable is not None:
             raise self.fetching.unusable
 

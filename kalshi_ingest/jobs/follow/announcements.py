@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from kalshi_ingest.exchange.channel import Channel
 from kalshi_ingest.exchange.channel_messages import Changed, Event, Gap, Traded, Watched
-from kalshi_ingest.jobs.failures import first_of
+from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.follow.book import Book
 from kalshi_ingest.jobs.follow.faults import Faults, is_fault
 from kalshi_ingest.jobs.follow.lists import Lists
@@ -38,13 +38,12 @@ async def keep(channel: Channel, book: Book, state: FollowState, rhythm: Rhythm,
     while True:
         began = state.clock()
         try:
-            async with asyncio.TaskGroup() as group:
+            async with together() as group:
                 group.create_task(_tell(channel, told, before))
                 await channel.run(lambda: book.tickers(trading=True))
-        except ExceptionGroup as group_error:
-            fault = first_of(group_error)
+        except Exception as fault:
             if not is_fault(fault):
-                raise fault from group_error
+                raise
             faults.note("channel", fault)
             times = 1 if state.clock() - began >= rhythm.longest_fault else times + 1
         finally:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 
+from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.follow.state import FollowState
 from kalshi_ingest.store.database import Database
 
@@ -16,11 +17,11 @@ _LOOK = 0.05
 async def prove_held(databases: Sequence[Database], state: FollowState) -> None:
     """Keep `state.database_proved_at` current, without an end, also while nothing is written.
 
-    Raises `DatabaseWentBack`, in a group, when something that was committed is not there.
+    Raises `DatabaseWentBack` when something that was committed is not there.
     """
     proof = _Proof(databases, state)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             group.create_task(proof.watch())
             group.create_task(proof.renew())
     finally:

@@ -16,7 +16,7 @@ from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, Serie
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
-from kalshi_ingest.jobs.failures import first_of
+from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
 from kalshi_ingest.jobs.follow.faults import MOST_IN_A_ROW, Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.proof import prove_held
@@ -153,21 +153,18 @@ class FollowService:
 
         Raises `DatabaseWentBack` when they do not.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                proving = group.create_task(prove_held(databases, self._state))
-                is_open: bool | None = False
-                while not stop.is_set() and not is_open:
-                    await self._pause(self._rhythm.away, stop)
-                    try:
-                        is_open = await unless_stopped(stop, self._exchange_is_open())
-                    except IngestError as error:
-                        if self._ends_it(error):
-                            raise
-                        await self._lost(error, stop)
-                proving.cancel()
-        except BaseExceptionGroup as group_error:
-            raise first_of(group_error) from group_error
+        async with together() as group:
+            proving = group.create_task(prove_held(databases, self._state))
+            is_open: bool | None = False
+            while not stop.is_set() and not is_open:
+                await self._pause(self._rhythm.away, stop)
+                try:
+                    is_open = await unless_stopped(stop, self._exchange_is_open())
+                except IngestError as error:
+                    if self._ends_it(error):
+                        raise
+                    await self._lost(error, stop)
+            proving.cancel()
 
     def _begun(self) -> None:
         """All that was asked for has been listed: the settings are good, and a later session begins where this ends."""

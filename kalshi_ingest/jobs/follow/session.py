@@ -14,7 +14,7 @@ from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.exchange.channel import Channel, channel_url
-from kalshi_ingest.jobs.failures import first_of
+from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.announcements import keep, listener
 from kalshi_ingest.jobs.follow.book import Book, Order
@@ -119,38 +119,35 @@ class FollowSession:
         walker = Walker(tools, writer, border, self._record.progress, page)
         lists = Lists(tools, book, border, self._record, self._state, rhythm)
         poller = Poller(tools, book, lists, self._state, rhythm)
-        try:
-            async with asyncio.TaskGroup() as group:
-                writing = group.create_task(writer.run())
-                jobs = [group.create_task(self._work(book, walker)) for _ in range(tools.workers)]
-                jobs.append(group.create_task(border.run()))
-                jobs.append(group.create_task(lists.run(start, strict=self._strict)))
-                jobs.append(group.create_task(poller.run()))
-                jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
-                jobs.append(group.create_task(self._keep_telling(writer)))
-                jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
-                jobs.append(group.create_task(self._watch_database()))
-                jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
-                if (signer := self._session.signer) is not None:
-                    url, clock = channel_url(self._client.base_url), self._client.clock
-                    listen = listener(book, lists, poller, self._state)
-                    channel = Channel(self._session.http, url, signer, listen, clock=clock)
-                    jobs.append(group.create_task(keep(channel, book, self._state, rhythm, self._faults)))
-                if errands is not None:
-                    jobs.append(group.create_task(errands.run(tools.clock, stop)))
-                await stop.wait()
-                self._state.phase = Phase.STOPPING
-                for job in jobs:
-                    job.cancel()
-                # A writer that is stuck does not even take the word to finish.
-                jobs += [writing, group.create_task(writer.finish())]
-                _, stuck = await asyncio.wait(jobs, timeout=_STOP_SECONDS)
-                if stuck:
-                    tools.writing.abort()
-                    tools.planning.abort()
-                writing.cancel()
-        except BaseExceptionGroup as group_error:
-            raise first_of(group_error) from group_error
+        async with together() as group:
+            writing = group.create_task(writer.run())
+            jobs = [group.create_task(self._work(book, walker)) for _ in range(tools.workers)]
+            jobs.append(group.create_task(border.run()))
+            jobs.append(group.create_task(lists.run(start, strict=self._strict)))
+            jobs.append(group.create_task(poller.run()))
+            jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
+            jobs.append(group.create_task(self._keep_telling(writer)))
+            jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
+            jobs.append(group.create_task(self._watch_database()))
+            jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
+            if (signer := self._session.signer) is not None:
+                url, clock = channel_url(self._client.base_url), self._client.clock
+                listen = listener(book, lists, poller, self._state)
+                channel = Channel(self._session.http, url, signer, listen, clock=clock)
+                jobs.append(group.create_task(keep(channel, book, self._state, rhythm, self._faults)))
+            if errands is not None:
+                jobs.append(group.create_task(errands.run(tools.clock, stop)))
+            await stop.wait()
+            self._state.phase = Phase.STOPPING
+            for job in jobs:
+                job.cancel()
+            # A writer that is stuck does not even take the word to finish.
+            jobs += [writing, group.create_task(writer.finish())]
+            _, stuck = await asyncio.wait(jobs, timeout=_STOP_SECONDS)
+            if stuck:
+                tools.writing.abort()
+                tools.planning.abort()
+            writing.cancel()
 
     async def _work(self, book: Book, walker: Walker) -> None:
         """One worker: a market at a time, without an end."""
