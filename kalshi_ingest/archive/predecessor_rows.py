@@ -15,6 +15,7 @@ from kalshi_ingest.archive.checks import refuse
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.reading import opened
 from kalshi_ingest.archive.schema import CHECKPOINTS, EVENTS, MARKETS, SERIES
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.strikes import BinRow, Strike, resolve
 from kalshi_ingest.domain.tickers import parse_event_ticker
@@ -214,14 +215,14 @@ def _checkpoint(market: dict[str, Any], origin: Origin) -> dict[str, Any]:
         "ticker": market["ticker"],
         "series_ticker": market["series_ticker"],
         "event_date": market["event_date"],
-        "state": "complete",
+        "state": State.COMPLETE,
         "walk": 1,
         "confirming": False,
         "settled_first": True,
         "pages": 0,
         "trades_stored": 0,
         "contracts_stored": Decimal(0),
-        "verdict": "unknown",
+        "verdict": Verdict.UNKNOWN,
         "run_id": origin.run_id,
         "updated_at": origin.now,
         "completed_at": origin.now,

@@ -28,6 +28,7 @@ from kalshi_ingest.archive.schema import (
     TRADES,
     ArchiveTable,
 )
+from kalshi_ingest.domain.checkpoint import State
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 
@@ -235,7 +236,7 @@ def _incomplete(place: Place, label: str) -> set[str]:
         tickers.update(map(str, batch["ticker"].to_pylist()))
     for batch in batches(place, f"{label}/{CHECKPOINTS.file}", CHECKPOINTS, ["ticker", "state"]):
         pairs = zip(batch["ticker"].to_pylist(), batch["state"].to_pylist(), strict=True)
-        tickers.difference_update(ticker for ticker, state in pairs if state == "complete")
+        tickers.difference_update(ticker for ticker, state in pairs if state == State.COMPLETE)
     return tickers
 
 
@@ -244,7 +245,7 @@ def _proofs_hold(path: str, batch: pa.RecordBatch, first_row: int, sums: _Sums) 
     columns = ("ticker", "state", "trades_stored", "contracts_stored")
     values = zip(*(batch[name].to_pylist() for name in columns), strict=True)
     for row, (ticker, state, *stored) in enumerate(values, first_row):
-        if state != "complete":
+        if state != State.COMPLETE:
             continue
         for column, said, found in zip(columns[2:], stored, sums.get(ticker, (0, Decimal(0))), strict=True):
             if said != found:

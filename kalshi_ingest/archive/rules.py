@@ -10,14 +10,13 @@ import pyarrow.compute as pc
 from kalshi_ingest.archive import checks
 from kalshi_ingest.archive.checks import Column, Rule
 from kalshi_ingest.archive.schema import ArchiveTable
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.tickers import parse_event_ticker
 
 _MINUTE_US = 60_000_000
 _STATUSES = ("unopened", "open", "paused", "closed", "settled")
-_STATES = ("walking", "open", "complete", "failed")
-_COMPLETE = pa.scalar("complete")
+_COMPLETE = pa.scalar(State.COMPLETE.value)
 _KEPT = pa.array([True])
-_VERDICTS = ("exact", "short", "over", "unknown")
 
 
 @dataclass(slots=True)
@@ -84,15 +83,16 @@ def _candles(table: ArchiveTable, known: Known) -> list[Rule]:
 def _checkpoints(_: ArchiveTable, known: Known) -> list[Rule]:
     return [
         _own_series(known),
-        checks.one_of("state", _STATES),
+        checks.one_of("state", tuple(State)),
         checks.one_of("tier", ("live", "historical")),
-        checks.one_of("verdict", _VERDICTS),
+        checks.one_of("verdict", tuple(Verdict)),
         checks.uuid("run_id"),
         checks.uuid("oldest_trade_id"),
         *map(checks.not_negative, ("pages", "trades_stored", "contracts_stored", "exchange_volume")),
         _as_state("verdict", lambda rows, state: pc.equal(pc.equal(state, _COMPLETE), pc.is_valid(rows["verdict"]))),
         _as_state(
-            "error", lambda rows, state: pc.equal(pc.equal(state, pa.scalar("failed")), pc.is_valid(rows["error"]))
+            "error",
+            lambda rows, state: pc.equal(pc.equal(state, pa.scalar(State.FAILED.value)), pc.is_valid(rows["error"])),
         ),
         _as_state(
             "settled_first", lambda rows, state: pc.or_(pc.not_equal(state, _COMPLETE), _any(rows["settled_first"]))

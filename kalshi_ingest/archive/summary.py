@@ -4,20 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from kalshi_ingest.archive.manifest import FileEntry
-from kalshi_ingest.domain.city_facts import CityFacts, Gap, Traded, Unproved
+from kalshi_ingest.domain.checkpoint import State, Verdict
+from kalshi_ingest.domain.city_facts import NEVER_FETCHED, CityFacts, Gap, Traded, Unproved
 
 _LISTED = 100
-_PROVED = ("exact", "short", "over", "unknown")
-_UNPROVED = ("open", "walking", "failed", "never fetched")
+_UNPROVED = (State.OPEN, State.WALKING, State.FAILED, NEVER_FETCHED)
 _MEANING = {
-    "exact": "the trades held add up to the exchange's own volume",
-    "short": "they stay below it, after a second walk over every tier",
-    "over": "they exceed it, after a second walk over every tier",
-    "unknown": "the exchange states no volume",
-    "open": "walked before the market settled",
-    "walking": "some pages are stored",
-    "failed": "see below",
-    "never fetched": "no trade was ever asked for",
+    Verdict.EXACT: "the trades held add up to the exchange's own volume",
+    Verdict.SHORT: "they stay below it, after a second walk over every tier",
+    Verdict.OVER: "they exceed it, after a second walk over every tier",
+    Verdict.UNKNOWN: "the exchange states no volume",
+    State.OPEN: "walked before the market settled",
+    State.WALKING: "some pages are stored",
+    State.FAILED: "see below",
+    NEVER_FETCHED: "no trade was ever asked for",
 }
 
 
@@ -79,7 +79,7 @@ def _time(moment: datetime) -> str:
 
 
 def _proof(facts: CityFacts) -> Iterator[str]:
-    rows = [(word, f"{facts.states.get(word, 0):,}", _MEANING[word]) for word in _PROVED]
+    rows = [(str(word), f"{facts.states.get(word, 0):,}", _MEANING[word]) for word in Verdict]
     left = sum(facts.states.get(word, 0) for word in _UNPROVED)
     rows.append(("not proved", f"{left:,}", "listed below" if left else ""))
     rows += [(f"  {word}", f"{facts.states[word]:,}", _MEANING[word]) for word in _UNPROVED if word in facts.states]

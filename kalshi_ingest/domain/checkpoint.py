@@ -2,13 +2,47 @@
 
 from dataclasses import dataclass, replace
 from datetime import date
+from enum import StrEnum
 
-from kalshi_ingest.domain.completeness import verdict
 from kalshi_ingest.domain.model import Tier
 from kalshi_ingest.errors import BadPayload
 
 Position = tuple[int, bytes]
 """(created_us, trade_id): where a trade stands in the exchange's order."""
+
+
+class State(StrEnum):
+    """How far the walk over a market's trades has come; the table's own words."""
+
+    WALKING = "walking"
+    """Some pages are stored."""
+    OPEN = "open"
+    """Walked to the end before the market settled."""
+    COMPLETE = "complete"
+    """Walked to the end of every tier after the market settled."""
+    FAILED = "failed"
+
+
+class Verdict(StrEnum):
+    """The sum of a complete market's trades against the exchange's own volume; the table's own words."""
+
+    EXACT = "exact"
+    SHORT = "short"
+    OVER = "over"
+    UNKNOWN = "unknown"
+    """The exchange states no volume."""
+
+
+def verdict_on(contracts: int, exchange_volume: int | None) -> Verdict:
+    """What the stored contracts say against the exchange's own volume, both in hundredths of a contract.
+
+    The volume has to be one read after the market settled: before, it is stale.
+    """
+    if exchange_volume is None:
+        return Verdict.UNKNOWN
+    if contracts == exchange_volume:
+        return Verdict.EXACT
+    return Verdict.SHORT if contracts < exchange_volume else Verdict.OVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +52,7 @@ class Checkpoint:
     ticker: str
     series_ticker: str
     event_date: date
-    state: str = "walking"
-    """walking, open (walked to the end before it settled), complete or failed."""
+    state: State = State.WALKING
     tier: Tier | None = None
     cursor: str | None = None
     walk: int = 1
@@ -35,12 +68,17 @@ class Checkpoint:
     trades_stored: int = 0
     contracts_stored: int = 0
     exchange_volume: int | None = None
-    verdict: str | None = None
+    verdict: Verdict | None = None
+    """None unless complete."""
     error: str | None = None
+
+    def is_proved(self, exchange_volume: int | None) -> bool:
+        """Whether nothing is left to ask: complete, against the volume (hundredths) that the exchange states now."""
+        return self.state is State.COMPLETE and self.exchange_volume == exchange_volume
 
     def failed(self, error: str) -> "Checkpoint":
         """This market failed; what is stored stays, and the next run walks it again from its newest trade."""
-        return replace(self, state="failed", error=error, verdict=None, tier=None, cursor=None, since_us=None)
+        return replace(self, state=State.FAILED, error=error, verdict=None, tier=None, cursor=None, since_us=None)
 
     def after_page(self, trades: int, contracts: int, *, last: bool, inherits: bool = False) -> "Checkpoint":
         """After a page that added so many rows and contracts (hundredths): still walking, or what the `last` says.
@@ -61,10 +99,10 @@ class Checkpoint:
             return moved
         moved = replace(moved, oldest=None, since_us=None)
         if not moved.settled_first:
-            return replace(moved, state="open", confirming=False)
-        said = verdict(moved.contracts_stored, moved.exchange_volume)
-        if (said != "exact" and moved.walk == 1) or (said == "over" and inherits):
+            return replace(moved, state=State.OPEN, confirming=False)
+        said = verdict_on(moved.contracts_stored, moved.exchange_volume)
+        if (said is not Verdict.EXACT and moved.walk == 1) or (said is Verdict.OVER and inherits):
             return replace(moved, walk=2, tier=Tier.LIVE, confirming=True)
-        if said == "short" and not moved.trades_stored:
+        if said is Verdict.SHORT and not moved.trades_stored:
             raise BadPayload(f"{self.ticker}: the exchange states a volume and shows no trade, in neither tier")
-        return replace(moved, state="complete", verdict=said, confirming=False, newest_us=None)
+        return replace(moved, state=State.COMPLETE, verdict=said, confirming=False, newest_us=None)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+NEVER_FETCHED = "never fetched"
+"""In place of a state: the market has no checkpoint."""
+
 
 @dataclass(frozen=True, slots=True)
 class CandleSpan:

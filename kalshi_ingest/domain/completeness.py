@@ -1,4 +1,4 @@
-"""Which tiers can hold a market's trades, and what the sum of its trades says about completeness."""
+"""Which tiers can hold a market's trades."""
 
 from datetime import datetime
 
@@ -17,15 +17,3 @@ def tiers_of(unit: Unit, cutoff: Cutoff, since: datetime | None = None) -> tuple
     if unit.close_time < cutoff.trades:
         return (Tier.HISTORICAL,)
     return (Tier.LIVE, Tier.HISTORICAL)
-
-
-def verdict(contracts: int, exchange_volume: int | None) -> str:
-    """`exact`, `short`, `over` or `unknown`: the sum of stored counts against the exchange's own volume.
-
-    Both in hundredths of a contract. The volume has to be one read after the market settled: before, it is stale.
-    """
-    if exchange_volume is None:
-        return "unknown"
-    if contracts == exchange_volume:
-        return "exact"
-    return "short" if contracts < exchange_volume else "over"

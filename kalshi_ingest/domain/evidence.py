@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cross_check import SettledEvent
 from kalshi_ingest.domain.settlement import Settlement
 
@@ -26,10 +27,9 @@ class Claim:
 
     series_ticker: str
     event_date: date
-    state: str
-    """walking, open, complete or failed."""
-    verdict: str | None
-    """exact, short, over or unknown; None unless complete."""
+    state: State
+    verdict: Verdict | None
+    """None unless complete."""
     pages: int
     trades: int
     contracts: int

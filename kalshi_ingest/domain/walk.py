@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from kalshi_ingest.domain.candles import MINUTE_US, fold, merge, roll_up
-from kalshi_ingest.domain.checkpoint import Checkpoint, Position
+from kalshi_ingest.domain.checkpoint import Checkpoint, Position, State
 from kalshi_ingest.domain.model import Candle, Tier, Trade, Unit
 from kalshi_ingest.errors import BadPayload
 
@@ -83,7 +83,7 @@ class Walk:
         """The checkpoint of what is held, until the step that takes its place is stored."""
         if known is None:
             self.checkpoint = fresh
-        elif known.state == "walking" and known.settled_first == unit.settled:
+        elif known.state is State.WALKING and known.settled_first == unit.settled:
             self.checkpoint = replace(known, exchange_volume=unit.volume)
         else:
             self.checkpoint = replace(
@@ -229,7 +229,7 @@ class Walk:
     def stored(self, checkpoint: Checkpoint) -> None:
         """Go on from the checkpoint that was written with the last step."""
         begins, began = (checkpoint.tier, checkpoint.cursor) == (Tier.LIVE, None), self.checkpoint.walk
-        self.surplus = checkpoint.state == "walking" and begins and began == checkpoint.walk == 2
+        self.surplus = checkpoint.state is State.WALKING and begins and began == checkpoint.walk == 2
         self.held = self.checkpoint = checkpoint
         self.anew, self._doubted = False, None
 
@@ -266,7 +266,7 @@ def since(known: Checkpoint | None, unit: Unit) -> int | None:
     Only a market that trades and was walked to its end can be asked for what is new; the walk after it settled, which
     proves, asks for everything.
     """
-    if known is None or known.state != "open" or unit.settled or known.newest_us is None:
+    if known is None or known.state is not State.OPEN or unit.settled or known.newest_us is None:
         return None
     return known.newest_us - OVERLAP_US
 

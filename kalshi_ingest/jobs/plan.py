@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from kalshi_ingest.domain import strikes
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Event, Market, Tier, Unit
 from kalshi_ingest.errors import Permanent, Rejected, Transient, Unusable
 from kalshi_ingest.jobs.feed import Task
@@ -181,14 +181,14 @@ class SeriesPlan:
         done = {market.ticker for market in quiet} - moved - doubted.keys()
         self._progress.markets += len(markets)
         self._progress.ended |= done
-        self._progress.verdicts["exact"] += len(done)
+        self._progress.verdicts[Verdict.EXACT] += len(done)
         tasks: list[Task] = []
         # In the order of the primary keys, so that their indexes grow at few places and stay dense.
         for market in sorted(markets, key=lambda market: market.ticker):
             known = self._known.get(market.ticker) or doubted.get(market.ticker)
-            if known is not None and known.state == "complete" and known.exchange_volume == market.volume:
+            if known is not None and known.is_proved(market.volume):
                 self._progress.proved_before += 1
-                self._progress.verdicts[known.verdict or "unknown"] += 1
+                self._progress.verdicts[known.verdict or Verdict.UNKNOWN] += 1
             elif market.ticker not in done:
                 tasks.append(Task(self._unit(market), known))
         feed.put(self._series, tasks)
@@ -214,7 +214,7 @@ class SeriesPlan:
         return [
             each.failed(rejected[each.ticker][1])
             for each in now
-            if each.state != "complete" and not feed.tracks(each.ticker)
+            if each.state is not State.COMPLETE and not feed.tracks(each.ticker)
         ]
 
     def _of_held(self, ticker: str, day: date, held: Mapping[str, tuple[int, int]]) -> Checkpoint:
@@ -225,7 +225,7 @@ class SeriesPlan:
     def _proved_empty(self, market: Market) -> bool:
         """A settled market's volume of 0, read after it settled, proves that there is nothing to ask for."""
         known = self._known.get(market.ticker)
-        untouched = known is None or (known.trades_stored == 0 and known.state != "complete")
+        untouched = known is None or (known.trades_stored == 0 and known.state is not State.COMPLETE)
         return market.status == "settled" and market.volume == 0 and untouched
 
     def _empty_checkpoint(self, market: Market) -> Checkpoint:
@@ -233,10 +233,10 @@ class SeriesPlan:
             market.ticker,
             self._series,
             market.event_date,
-            state="complete",
+            state=State.COMPLETE,
             settled_first=True,
             exchange_volume=0,
-            verdict="exact",
+            verdict=Verdict.EXACT,
         )
 
     def _unit(self, market: Market) -> Unit:

@@ -3,7 +3,7 @@
 import asyncio
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.walk import Walk
 from kalshi_ingest.errors import Transient
 from kalshi_ingest.exchange.caching import Made
@@ -20,7 +20,7 @@ class Shown:
     def __init__(self, walk: Walk, known: Checkpoint | None) -> None:
         """`known`: the checkpoint that the walk began with."""
         # A walk that resumes where it broke off saw nothing newer than what its first page held.
-        resumes = known is not None and known.state == "walking" and not walk.checkpoint.settled_first
+        resumes = known is not None and known.state is State.WALKING and not walk.checkpoint.settled_first
         self.closed_us = walk.checkpoint.newest_us if resumes else None
         """Candles that end later may not be written: what was made after it, the walk does not see. None: none will."""
         self._first_ended = steady()

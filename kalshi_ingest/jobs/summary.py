@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kalshi_ingest.domain.checkpoint import Verdict
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.tables import table
 
@@ -33,8 +34,8 @@ def summary(progress: Sequence[SeriesProgress], *, seconds: float, interrupted: 
         (
             each.wanted.label,
             each.markets,
-            each.verdicts["exact"],
-            each.complete - each.verdicts["exact"],
+            each.verdicts[Verdict.EXACT],
+            each.complete - each.verdicts[Verdict.EXACT],
             each.open,
             len(each.failed),
             max(0, each.markets - each.done),
@@ -74,7 +75,7 @@ def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: 
         return f"Interrupted {took}; everything shown is stored. Run the same command again to resume."
     if is_complete(progress):
         proved = sum(each.complete for each in progress)
-        inexact = proved - sum(each.verdicts["exact"] for each in progress)
+        inexact = proved - sum(each.verdicts[Verdict.EXACT] for each in progress)
         but = f" ({inexact:,} inexact)" if inexact else ""
         return f"Complete: {proved:,} markets proved complete{but}, {trades:,} new trades {took}."
     waiting = sum(each.open for each in progress)

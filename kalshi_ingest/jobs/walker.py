@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, Verdict
 from kalshi_ingest.domain.completeness import tiers_of
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Unit, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
@@ -259,7 +259,7 @@ class Walker:
             progress.open += 1
             return
         progress.verdicts[checkpoint.verdict] += 1
-        if checkpoint.verdict != "exact":
+        if checkpoint.verdict is not Verdict.EXACT:
             progress.warnings.append(
                 f"{checkpoint.ticker} is {checkpoint.verdict}: its trades sum to "
                 f"{_contracts(checkpoint.contracts_stored)} contracts, the exchange's own volume is "

@@ -10,20 +10,21 @@ from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.domain.plausible import market_moments
 from kalshi_ingest.domain.tickers import event_date_of
+from kalshi_ingest.store.checkpoints import PROVED
 from kalshi_ingest.store.spread import Forms, form
 
 # The order is that of a hash of seed and ticker, which no database's collation touches. Rounds go over the series:
 # in each, every series gives one market, from the historical and the live tier in turn, and neighbouring series
 # begin with different tiers. So a sample as large as there are series meets every series and, where they have
 # both, both tiers; one twice as large meets both tiers of every series.
-_SAMPLED = """
+_SAMPLED = f"""
 with eligible as (
     select ticker, known.series_ticker, open_time, close_time,
            coalesce(settled_at < $5, close_time < $5, false) as archived,
            sha256(convert_to($2 || known.series_ticker, 'UTF8')) as series_place,
            sha256(convert_to($2 || ticker, 'UTF8')) as place
     from checkpoints known join markets using (ticker)
-    where known.state = 'complete' and known.trades_stored > 0 and known.series_ticker = any($1::text[])
+    where known.{PROVED} and known.trades_stored > 0 and known.series_ticker = any($1::text[])
       and ($3::date is null or known.event_date >= $3) and ($4::date is null or known.event_date <= $4)
 ), strata as (
     select *, dense_rank() over (order by series_place) as turn,
@@ -35,7 +36,7 @@ with eligible as (
 ), sampled as (
     select *, count(*) over () as eligible from rounds order by round, turn limit $6
 )
-"""
+"""  # noqa: S608
 _SAMPLE = Forms(
     one_node=f"""
 {_SAMPLED}

@@ -7,10 +7,13 @@ from uuid import UUID
 import asyncpg
 
 from kalshi_ingest.domain.candles import MINUTE_US, fold, merge
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Candle, Tier, Trade, to_datetime, to_microseconds
 
 _FETCH_ROWS = 5_000
+
+PROVED = f"state = '{State.COMPLETE}'"
+"""The condition, to be put behind the table's name and a dot, that a market's trades are proved complete."""
 
 _STATED: tuple[tuple[str, str, Callable[[Checkpoint], object]], ...] = (
     ("ticker", "text", lambda known: known.ticker),
@@ -54,7 +57,7 @@ _STORE = f"""
 insert into checkpoints as known ({", ".join(COLUMNS)})
 select {", ".join(f"{name} / 100.0" if name in _HUNDREDTHS else name for name, _, _ in _STATED)},
        ${len(_STATED) + 1}::uuid, ${len(_STATED) + 2}::timestamptz,
-       case when state = 'complete' then ${len(_STATED) + 2}::timestamptz end
+       case when {PROVED} then ${len(_STATED) + 2}::timestamptz end
 from unnest({", ".join(f"${number}::{kind}[]" for number, (_, kind, _) in enumerate(_STATED, 1))})
      as new ({", ".join(name for name, _, _ in _STATED)})
 {UPSERT}
@@ -153,7 +156,7 @@ def _checkpoint(row: asyncpg.Record) -> Checkpoint:
         ticker=row["ticker"],
         series_ticker=row["series_ticker"],
         event_date=row["event_date"],
-        state=row["state"],
+        state=State(row["state"]),
         tier=Tier(row["tier"]) if row["tier"] else None,
         cursor=row["cursor"],
         walk=row["walk"],
@@ -166,7 +169,7 @@ def _checkpoint(row: asyncpg.Record) -> Checkpoint:
         trades_stored=row["trades_stored"],
         contracts_stored=row["contracts_stored"],
         exchange_volume=row["exchange_volume"],
-        verdict=row["verdict"],
+        verdict=Verdict(row["verdict"]) if row["verdict"] else None,
         error=row["error"],
     )
 

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import asyncpg
 
-from kalshi_ingest.domain.city_facts import CandleSpan, CityFacts, Gap, Traded, Unproved
+from kalshi_ingest.domain.checkpoint import State
+from kalshi_ingest.domain.city_facts import NEVER_FETCHED, CandleSpan, CityFacts, Gap, Traded, Unproved
 from kalshi_ingest.store.spread import Forms, form
 
 _MOST_TRADED = 10
@@ -60,12 +61,12 @@ from candles where ticker = any($1::text[]) group by period_minutes order by per
 """,
 )
 
-_STATES = """
-select wanted.ticker, coalesce(known.state, 'never fetched') as state, known.verdict, known.error
+_STATES = f"""
+select wanted.ticker, coalesce(known.state, '{NEVER_FETCHED}') as state, known.verdict, known.error
 from unnest($1::text[]) as wanted(ticker)
 left join checkpoints known on known.ticker = wanted.ticker
 order by wanted.ticker collate "C"
-"""
+"""  # noqa: S608
 
 # Every day from the first to the last counts for a city, which has an event a day; for others only the listed ones.
 _GAPS = """
@@ -126,7 +127,9 @@ async def city_facts(
             for row in await connection.fetch(await form(connection, _CANDLES), tickers)
         },
         states=counted,
-        unproved=[Unproved(row["ticker"], row["state"], row["error"]) for row in states if row["state"] != "complete"],
+        unproved=[
+            Unproved(row["ticker"], row["state"], row["error"]) for row in states if row["state"] != State.COMPLETE
+        ],
         gaps=[Gap(**dict(row)) for row in await connection.fetch(_GAPS, series_tickers, daily)],
         most_traded=[
             Traded(row["ticker"], row["trades"], row["contracts"], row["verdict"]) for row in traded[:_MOST_TRADED]

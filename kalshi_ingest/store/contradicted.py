@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, Verdict
 from kalshi_ingest.store import checkpoints
 
 _MARKETS = "select ticker, series_ticker, event_date from loaded_markets where ticker = any($1::text[])"
@@ -41,7 +41,9 @@ async def doubt(
     found, doubted = [], []
     for ticker, checkpoint in sorted(known.items()):
         counts = await checkpoints.stored_trades(connection, ticker)
-        proved = checkpoint.verdict == "exact" and (checkpoint.trades_stored, checkpoint.contracts_stored) == counts
+        proved = (
+            checkpoint.verdict is Verdict.EXACT and (checkpoint.trades_stored, checkpoint.contracts_stored) == counts
+        )
         found.append(Contradicted(ticker, checkpoint.event_date, trades[ticker], proved))
         if not proved:
             held = replace(checkpoint, newest_us=None, trades_stored=counts[0], contracts_stored=counts[1])

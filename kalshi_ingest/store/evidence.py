@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import asyncpg
 
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import CITIES, city_of_series
 from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, WeatherRows
 from kalshi_ingest.domain.tickers import parse_market_ticker
@@ -163,7 +164,7 @@ async def catalog(
         listed={(row[0], row[1]): Listed(row[2], row[3]) for row in await connection.fetch(_LISTED, series, *dates)},
         events=[HeldEvent(*row) for row in await connection.fetch(_EVENTS, series, *dates)],
         markets=[HeldMarket(*row) for row in await connection.fetch(_MARKETS, series, *dates)],
-        claims={row[0]: Claim(*row[1:]) for row in await connection.fetch(_CLAIMS, series, *dates)},
+        claims={row[0]: _claim(row) for row in await connection.fetch(_CLAIMS, series, *dates)},
         rows={},
         weather={},
     )
@@ -175,6 +176,11 @@ async def _others(
     """Tickers that only trades or candles know, and the weather."""
     cities = [city for city in CITIES if series is None or city.series_ticker in series]
     return await unknown_tickers(connection), await read_weather(connection, cities, dates)
+
+
+def _claim(row: asyncpg.Record) -> Claim:
+    verdict = row["verdict"] and Verdict(row["verdict"])
+    return Claim(row[1], row[2], State(row["state"]), verdict, *row[5:])
 
 
 def _city(series_ticker: str) -> str | None:

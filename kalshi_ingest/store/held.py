@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from kalshi_ingest.store.checkpoints import COLUMNS, UPSERT
+from kalshi_ingest.store.checkpoints import COLUMNS, PROVED, UPSERT
 from kalshi_ingest.store.copy import TRADE_COLUMNS, emptying, staging
 from kalshi_ingest.store.spread import Forms, form
 
@@ -62,13 +62,13 @@ create temporary table if not exists counted_trades
     (ticker text primary key, held boolean, trades bigint, contracts numeric) on commit delete rows;
 delete from counted_trades;
 """
-_TO_COUNT = """
+_TO_COUNT = f"""
 insert into counted_trades (ticker, held, trades, contracts)
 select ticker, bool_or(held), 0, 0
 from (select unnest($1::text[]) as ticker, true as held
-      union all select ticker, false from loaded_checkpoints where state <> 'complete') as either
+      union all select ticker, false from loaded_checkpoints where not {PROVED}) as either
 group by ticker
-"""
+"""  # noqa: S608
 _COUNTED = Forms(
     one_node="""
 update counted_trades wanted set trades = found.trades, contracts = found.contracts
@@ -96,11 +96,11 @@ select {", ".join(f"loaded.{name}" for name in COLUMNS)}
 from loaded_checkpoints loaded left join counted_trades counted using (ticker)
 left join checkpoints mine using (ticker)
 where case when counted.held then
-        loaded.state = 'complete'
+        loaded.{PROVED}
         and (loaded.trades_stored, loaded.contracts_stored) = (counted.trades, counted.contracts)
         and (mine.ticker is null
              or (mine.trades_stored, mine.contracts_stored) <> (counted.trades, counted.contracts)
-             or (not $1 and mine.state <> 'complete')
+             or (not $1 and not mine.{PROVED})
              or (mine.verdict = 'unknown' and loaded.verdict <> 'unknown'))
     else
         counted.ticker is null or (loaded.trades_stored, loaded.contracts_stored) = (counted.trades, counted.contracts)
@@ -122,9 +122,9 @@ left join (
 ) as made using (ticker, minutes)
 where held and (coalesce(made.trades, 0), coalesce(made.contracts, 0)) <> (wanted.trades, wanted.contracts)
 """
-_COMPLETE = """
-select ticker from checkpoints where state = 'complete' and ticker in (select ticker from loaded_checkpoints)
-"""
+_COMPLETE = f"""
+select ticker from checkpoints where {PROVED} and ticker in (select ticker from loaded_checkpoints)
+"""  # noqa: S608
 
 
 async def known_tickers(connection: asyncpg.Connection, *, everything: bool) -> frozenset[str]:

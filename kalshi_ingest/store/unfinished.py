@@ -7,17 +7,18 @@ import asyncpg
 
 from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.model import to_microseconds
+from kalshi_ingest.store.checkpoints import PROVED
 from kalshi_ingest.store.runs import EXPECTED
 
-_DATES = """
+_DATES = f"""
 select held.series_ticker,
-       min(held.event_date) filter (where known.state is distinct from 'complete') as unfinished,
+       min(held.event_date) filter (where (known.{PROVED}) is not true) as unfinished,
        max(held.event_date) as newest
 from (select ticker, series_ticker, event_date from markets where series_ticker = any($1::text[])
       union select ticker, series_ticker, event_date from checkpoints where series_ticker = any($1::text[])) as held
 left join checkpoints known using (ticker)
 group by held.series_ticker
-"""
+"""  # noqa: S608
 
 # Lists come newest first and are stored page by page; what they should hold is written once they were read to the end.
 _LISTED = f"""
@@ -30,18 +31,18 @@ full join (select series_ticker, min(event_date) as first,
 """  # noqa: S608
 
 # A five-minute candle is written no sooner than the minutes in it, so where it is there, they are.
-_UNWRITTEN = """
+_UNWRITTEN = f"""
 with traded as (
     select distinct ticker, date_bin('5 minutes', created_time, $2::timestamptz) as period_start
     from trades where ticker = any(array(
-        select ticker from checkpoints where series_ticker = any($1::text[]) and state <> 'complete'))
+        select ticker from checkpoints where series_ticker = any($1::text[]) and not {PROVED}))
         and isfinite(created_time)
 )
 select ticker, period_start from traded
 where not exists (
     select 1 from candles where candles.ticker = traded.ticker and period_minutes = 5
         and candles.period_start = traded.period_start)
-"""
+"""  # noqa: S608
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from kalshi_ingest.domain.checkpoint import Verdict
 from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, FollowState, Lag, Phase, SeriesState
 
 _PREFIX = "kalshi_ingest_"
-_VERDICTS = ("exact", "short", "over", "unknown")
 _LOSSES = ("exchange", "database", "series")
 
 
@@ -108,7 +108,7 @@ def _series_counters(every: Iterable[SeriesState]) -> Iterator[Metric]:
     for each in every:
         for table in ("trades", "candles_1m", "candles_5m"):
             rows.add_metric([each.wanted.label, table], getattr(each, table))
-        for verdict in _VERDICTS:
+        for verdict in Verdict:
             proved.add_metric([each.wanted.label, verdict], each.verdicts[verdict])
         requests.add_metric([each.wanted.label], each.requests)
     yield from (rows, proved, requests)

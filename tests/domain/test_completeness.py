@@ -1,10 +1,10 @@
-"""Which tiers are asked, and what a sum proves."""
+"""Which tiers are asked."""
 
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from kalshi_ingest.domain.completeness import tiers_of, verdict
+from kalshi_ingest.domain.completeness import tiers_of
 from kalshi_ingest.domain.model import Cutoff, Tier, Unit
 
 BORDER = datetime(2026, 7, 4, tzinfo=UTC)
@@ -54,20 +54,3 @@ def test_a_market_that_closed_before_the_border_is_historical_whatever_is_asked_
     assert tiers_of(market, cutoff, BORDER - 90 * timedelta(minutes=1)) == (Tier.HISTORICAL,)
     late = unit(BORDER + HOUR, BORDER + 2 * HOUR)
     assert tiers_of(late, cutoff, BORDER - HOUR) == (Tier.LIVE,), "its first trade cannot be older than it"
-
-
-@pytest.mark.parametrize(
-    ("contracts", "volume", "expected"),
-    [
-        (0, 0, "exact"),
-        (413, 413, "exact"),
-        (412, 413, "short"),
-        (0, 1, "short"),
-        (414, 413, "over"),
-        (1, 0, "over"),
-        (0, None, "unknown"),
-        (413, None, "unknown"),
-    ],
-)
-def test_verdict(contracts: int, volume: int | None, expected: str) -> None:
-    assert verdict(contracts, volume) == expected

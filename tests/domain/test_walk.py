@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kalshi_ingest.domain.candles import MINUTE_US, candles_of
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.completeness import tiers_of
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Step, Walk
@@ -263,11 +263,11 @@ def test_restarts_failures_and_settlement_in_between_change_nothing(
         else:
             exchange.tape = tape
         before = tables.checkpoint
-        if before is not None and before.state == "complete":
+        if before is not None and before.state is State.COMPLETE:
             break  # the plan gives no complete market to a walker
         walked(tables, exchange, unit(settled, contracts(tape) if settled else 1), mishap)
         if not settled and tables.checkpoint is not None:
-            assert tables.checkpoint.state != "complete", "it was not settled when its walk began"
+            assert tables.checkpoint.state is not State.COMPLETE, "it was not settled when its walk began"
     exchange.tape = tape
     walked(tables, exchange, unit(True, contracts(tape)))
     assert holds(tables, tape)
@@ -318,7 +318,7 @@ def test_the_second_walk_finds_what_the_first_did_not_get(exchange: Exchange, hi
     walked(tables, exchange, market)
     assert holds(tables, whole)
     assert tables.checkpoint is not None
-    assert tables.checkpoint.verdict == "exact"
+    assert tables.checkpoint.verdict is Verdict.EXACT
 
 
 @given(EXCHANGES, st.integers(0, 6))
@@ -326,7 +326,7 @@ def test_the_second_walk_survives_a_restart(exchange: Exchange, pages: int) -> N
     assume(bool(exchange.tape))
     tables = Tables()
     market = unit(True, contracts(exchange.tape) + 1)
-    while tables.checkpoint is None or tables.checkpoint.state != "complete":
+    while tables.checkpoint is None or tables.checkpoint.state is not State.COMPLETE:
         walked(tables, exchange, market, Mishap(pages + 1, "killed"))
     assert holds(tables, exchange.tape)
     assert (tables.checkpoint.verdict, tables.checkpoint.walk) == ("short", 2)
@@ -384,7 +384,7 @@ def test_a_last_page_that_only_repeats_is_no_loop() -> None:
     walk.stored(tables.write(walk.take(rows, "a", LIVE)))
     walk.stored(tables.write(walk.take(rows[:2], None, LIVE)))
     assert holds(tables, rows)
-    assert walk.checkpoint.verdict == "exact"
+    assert walk.checkpoint.verdict is Verdict.EXACT
 
 
 def test_the_historical_tier_may_begin_with_newer_rows_than_the_live_tier_ended_with() -> None:

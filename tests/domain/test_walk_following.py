@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_ingest.domain.candles import MINUTE_US, candles_of
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.completeness import tiers_of
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, to_datetime
 from kalshi_ingest.domain.walk import BUCKET_US, OVERLAP_US, Step, Walk, closed, closing, since
@@ -94,7 +94,7 @@ class Followed:
         walk = Walk(market, self._tiers(market, since_us), known, since_us=since_us, unwritten=self.tables.unwritten())
         if walk.cut_bucket is not None:
             walk.restore(self.tables.stored_candles(walk.cut_bucket, walk.cut_bucket + BUCKET_US))
-        if known is None or known.state != "walking":  # else it goes on, maybe with the other tier's first page
+        if known is None or known.state is not State.WALKING:  # else it goes on, maybe with the other tier's first page
             self.promised = set(self.visible)
         for _ in range(pages):
             if walk.position is None:
@@ -115,7 +115,7 @@ class Followed:
     def close(self) -> None:
         """Write what has ended meanwhile."""
         known = self.tables.checkpoint
-        if known is not None and known.state == "open":
+        if known is not None and known.state is State.OPEN:
             self.closed_us = self.now_us
             self.tables.write(closing(known, self.tables.unwritten(), self.now_us))
             self.check(TRADING)
@@ -254,7 +254,7 @@ def test_only_a_trading_market_that_was_walked_to_its_end_is_asked_for_what_is_n
     assert since(known, TRADING) == newest - OVERLAP_US
     assert since(known, SETTLED) is None, "the walk that proves asks for everything"
     assert since(None, TRADING) is None
-    assert since(replace(known, state="walking"), TRADING) is None
+    assert since(replace(known, state=State.WALKING), TRADING) is None
     assert since(known.failed("why"), TRADING) is None
     assert since(replace(known, newest_us=None), TRADING) is None, "nothing was seen yet"
 
@@ -280,7 +280,7 @@ def test_a_walk_for_what_is_new_ends_below_its_bound_even_where_the_exchange_ign
     assert place(walk) == (Tier.LIVE, "b"), "a trade at the bound itself is no proof"
     walk.stored(tables.write(walk.take(rows[27:28], "c", LIVE, None)))
     assert place(walk) is None
-    assert walk.checkpoint.state == "open"
+    assert walk.checkpoint.state is State.OPEN
     assert holds(tables, rows)
 
 

@@ -1,5 +1,6 @@
 """Checkpoints come back as they were written, and the database refuses claims without proof."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -9,7 +10,7 @@ import pytest
 
 from kalshi_ingest.archive.schema import CHECKPOINTS
 from kalshi_ingest.domain.candles import candles_of
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Tier, Trade, to_datetime
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.copy import TRADE_COLUMNS, Encoder, binary_copy
@@ -19,17 +20,31 @@ RUN = UUID(int=7)
 NEW = Checkpoint("M", "KXHIGHCHI", date(2025, 7, 1))
 SERIES = "insert into series values ('KXHIGHCHI', 'chicago', '', '', '', null, '{}', now())"
 
+COMPLETE = replace(NEW, state=State.COMPLETE, settled_first=True)
+
 KNOWN = (
     NEW,
     replace(NEW, tier=Tier.LIVE, cursor="abc", oldest=(1_700_000_000_123_456, bytes(range(16))), pages=3),
     replace(NEW, tier=Tier.HISTORICAL, walk=2, confirming=True, settled_first=True, trades_stored=5),
     replace(
-        NEW, state="complete", settled_first=True, contracts_stored=10**15 + 1, exchange_volume=None, verdict="unknown"
+        NEW,
+        state=State.COMPLETE,
+        settled_first=True,
+        contracts_stored=10**15 + 1,
+        exchange_volume=None,
+        verdict=Verdict.UNKNOWN,
     ),
-    replace(NEW, state="complete", settled_first=True, contracts_stored=7, exchange_volume=10**15 + 3, verdict="short"),
-    replace(NEW, state="open", exchange_volume=0),
+    replace(
+        NEW,
+        state=State.COMPLETE,
+        settled_first=True,
+        contracts_stored=7,
+        exchange_volume=10**15 + 3,
+        verdict=Verdict.SHORT,
+    ),
+    replace(NEW, state=State.OPEN, exchange_volume=0),
     NEW.failed("count_fp: is 0"),
-    replace(NEW, state="open", newest_us=1_700_000_000_123_456),
+    replace(NEW, state=State.OPEN, newest_us=1_700_000_000_123_456),
     replace(NEW, tier=Tier.LIVE, newest_us=1_700_000_060_000_001, since_us=1_700_000_000_000_001),
     replace(NEW, newest_us=1_700_000_000_123_456).failed("count_fp: is 0"),
 )
@@ -47,8 +62,20 @@ async def test_round_trip(known: Checkpoint, database_url: str) -> None:
     assert await checkpoints.outdated(connection, {"M": known, "OTHER": known, "NONE": None}) == {"OTHER"}
     assert await checkpoints.outdated(connection, {"M": None, "NONE": known}) == {"M", "NONE"}
     completed = await connection.fetchval("select completed_at from checkpoints where ticker = 'M'")
-    assert completed == (NOW if known.state == "complete" else None)
+    assert completed == (NOW if known.state is State.COMPLETE else None)
     await connection.close()
+
+
+@pytest.mark.parametrize(("constraint", "known"), [("state", State), ("verdict", Verdict)])
+async def test_the_database_knows_the_programs_words_and_no_other(
+    constraint: str, known: type[State] | type[Verdict], database_url: str
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    text = await connection.fetchval(
+        "select pg_get_constraintdef(oid) from pg_constraint where conname = $1", f"checkpoints_{constraint}_known"
+    )
+    await connection.close()
+    assert sorted(re.findall(r"'(\w+)'", text)) == sorted(known)
 
 
 async def test_every_column_is_stored_loaded_and_archived(database_url: str) -> None:
@@ -63,12 +90,11 @@ async def test_every_column_is_stored_loaded_and_archived(database_url: str) -> 
 @pytest.mark.parametrize(
     "claim",
     [
-        replace(NEW, state="complete", settled_first=True),
-        replace(NEW, state="complete", verdict="exact"),
-        replace(NEW, verdict="exact"),
-        replace(NEW, state="failed"),
+        replace(NEW, state=State.COMPLETE, settled_first=True),
+        replace(NEW, state=State.COMPLETE, verdict=Verdict.EXACT),
+        replace(NEW, verdict=Verdict.EXACT),
+        replace(NEW, state=State.FAILED),
         replace(NEW, error="why"),
-        replace(NEW, state="done"),
         replace(NEW, since_us=1_700_000_000_000_000),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.filled import fill
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.candles import candles_of, fold, roll_up
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level
@@ -64,8 +65,8 @@ async def test_a_whole_database_comes_back_without_a_fault(database_url: str, fi
         rows, claim = held.rows[market.ticker], held.claims[market.ticker]
         assert market.volume == rows.contracts == rows.contracts_1m == rows.contracts_5m
         assert claim == Claim(
-            market.series_ticker, market.event_date, "complete", "exact", claim.pages, rows.trades, rows.contracts,
-            rows.contracts, None,
+            market.series_ticker, market.event_date, State.COMPLETE, Verdict.EXACT, claim.pages,
+            rows.trades, rows.contracts, rows.contracts, None,
         )  # fmt: skip
         told = await filled.fetchrow(
             "select count(*), min(created_time), max(created_time) from trades where ticker = $1", market.ticker

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Step, closing
 from kalshi_ingest.store import checkpoints
@@ -19,7 +19,7 @@ from kalshi_ingest.store.staging import Merged, merge_step
 
 TICKER = "KXHIGHCHI-25JUL01-B80.5"
 START = to_microseconds(datetime(2025, 6, 30, 16, tzinfo=UTC))
-KNOWN = Checkpoint(TICKER, "KXHIGHCHI", date(2025, 7, 1), state="open")
+KNOWN = Checkpoint(TICKER, "KXHIGHCHI", date(2025, 7, 1), state=State.OPEN)
 
 RUN = UUID(int=1)
 
@@ -114,9 +114,11 @@ async def test_pages_over_what_is_held_write_nothing_of_an_open_period(connectio
 # What coverage makes of it.
 
 
-async def held_faults(connection: asyncpg.Connection, walked: float, state: str = "open") -> tuple[int, str | None]:
+async def held_faults(
+    connection: asyncpg.Connection, walked: float, state: State = State.OPEN
+) -> tuple[int, str | None]:
     """Missing candles and the first fault, where the checkpoint was written so many minutes after the beginning."""
-    known = replace(KNOWN, state=state, verdict="exact" if state == "complete" else None, settled_first=True)
+    known = replace(KNOWN, state=state, verdict=Verdict.EXACT if state is State.COMPLETE else None, settled_first=True)
     known = replace(known, trades_stored=4, contracts_stored=400, exchange_volume=400)
     await checkpoints.store(connection, [known], RUN, to_datetime(START + round(walked * MINUTE_US)))
     async with connection.transaction():
@@ -139,7 +141,7 @@ async def test_only_candles_that_are_due_are_missed(
 
 async def test_of_a_market_that_does_not_trade_every_candle_is_due(connection: asyncpg.Connection) -> None:
     await merge(connection, TRADES, 6)
-    assert await held_faults(connection, 7.5, "complete") == (2, "5m 2025-06-30 16:05: no candle")
+    assert await held_faults(connection, 7.5, State.COMPLETE) == (2, "5m 2025-06-30 16:05: no candle")
 
 
 async def test_an_older_candle_is_missed_while_the_newest_are_not(connection: asyncpg.Connection) -> None:

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US, candles_of
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Trade, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.store import checkpoints
@@ -46,13 +46,13 @@ async def market(connection: asyncpg.Connection, series: str, day: int) -> str:
     return ticker
 
 
-async def known(connection: asyncpg.Connection, series: str, day: int, state: str) -> str:
+async def known(connection: asyncpg.Connection, series: str, day: int, state: State) -> str:
     """A checkpoint, without a market's row."""
     ticker = f"{series}-25JUL{day:02}-B80.5"
     checkpoint = Checkpoint(ticker, series, date(2025, 7, day), state=state)
-    if state == "complete":
-        checkpoint = replace(checkpoint, verdict="exact", settled_first=True)
-    if state == "failed":
+    if state is State.COMPLETE:
+        checkpoint = replace(checkpoint, verdict=Verdict.EXACT, settled_first=True)
+    if state is State.FAILED:
         checkpoint = checkpoint.failed("why")
     await checkpoints.store(connection, [checkpoint], UUID(int=1), NOW)
     return ticker
@@ -62,10 +62,10 @@ async def test_nothing_is_held_of_a_new_series(connection: asyncpg.Connection) -
     assert await first_dates(connection, [CHICAGO]) == {}
 
 
-@pytest.mark.parametrize("state", ["walking", "open", "failed"])
-async def test_the_first_date_with_a_market_that_is_not_complete(state: str, connection: asyncpg.Connection) -> None:
+@pytest.mark.parametrize("state", [State.WALKING, State.OPEN, State.FAILED])
+async def test_the_first_date_with_a_market_that_is_not_complete(state: State, connection: asyncpg.Connection) -> None:
     for day in (1, 2, 4, 6):
-        await known(connection, CHICAGO, day, "complete")
+        await known(connection, CHICAGO, day, State.COMPLETE)
     for day in (3, 5):
         await known(connection, CHICAGO, day, state)
     await known(connection, DENVER, 1, state)
@@ -74,7 +74,7 @@ async def test_the_first_date_with_a_market_that_is_not_complete(state: str, con
 
 async def test_a_market_that_nobody_began_is_unfinished_too(connection: asyncpg.Connection) -> None:
     for day in (1, 3):
-        await known(connection, CHICAGO, day, "complete")
+        await known(connection, CHICAGO, day, State.COMPLETE)
     await market(connection, CHICAGO, 1)
     await market(connection, CHICAGO, 2)
     assert await first_dates(connection, [CHICAGO]) == {CHICAGO: date(2025, 7, 2)}
@@ -82,8 +82,8 @@ async def test_a_market_that_nobody_began_is_unfinished_too(connection: asyncpg.
 
 async def test_where_everything_is_complete_the_newest_date_is_the_beginning(connection: asyncpg.Connection) -> None:
     for day in (1, 3, 2):
-        await known(connection, CHICAGO, day, "complete")
-    await known(connection, MIAMI, 9, "open")
+        await known(connection, CHICAGO, day, State.COMPLETE)
+    await known(connection, MIAMI, 9, State.OPEN)
     assert await first_dates(connection, [CHICAGO, MIAMI]) == {CHICAGO: date(2025, 7, 3), MIAMI: date(2025, 7, 9)}
 
 
@@ -113,16 +113,16 @@ async def store(connection: asyncpg.Connection, ticker: str, *minutes: float, ca
 async def test_buckets_with_trades_but_without_their_candle_wait(
     candles: int, buckets: set[int], connection: asyncpg.Connection
 ) -> None:
-    ticker = await known(connection, CHICAGO, 1, "open")
+    ticker = await known(connection, CHICAGO, 1, State.OPEN)
     await store(connection, ticker, 0, 0.5, 3, 7, 9.99, 15, candles=candles)
     expected = {ticker: {START + number * BUCKET_US for number in buckets}} if buckets else {}
     assert await unwritten_buckets(connection, [CHICAGO]) == expected
 
 
 async def test_only_markets_that_are_not_complete_and_were_asked_for_count(connection: asyncpg.Connection) -> None:
-    failed = await known(connection, CHICAGO, 1, "failed")
-    complete = await known(connection, CHICAGO, 2, "complete")
-    other = await known(connection, DENVER, 1, "open")
+    failed = await known(connection, CHICAGO, 1, State.FAILED)
+    complete = await known(connection, CHICAGO, 2, State.COMPLETE)
+    other = await known(connection, DENVER, 1, State.OPEN)
     for ticker in (failed, complete, other):
         await store(connection, ticker, 1)
     assert await unwritten_buckets(connection, [CHICAGO, MIAMI]) == {failed: {START}}

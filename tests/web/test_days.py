@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kalshi_ingest.domain.checkpoint import State
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import DayState, Level, Report
 from kalshi_ingest.domain.coverage.judge import judge
@@ -112,7 +113,7 @@ def test_a_date_held_without_a_list_is_a_warning() -> None:
 
 def test_why_is_told_in_the_words_of_coverage() -> None:
     assert only(clean()) == JudgedDay(DayState.COMPLETE, "6 markets, every one exact")
-    held = broken(state="failed", verdict=None, error="count is -1")
+    held = broken(state=State.FAILED, verdict=None, error="count is -1")
     assert only(held) == JudgedDay(DayState.HOLE, f"{LOSER}: its fetch failed: count is -1")
     held.forget(held.events.popitem()[0])
     held.forget(f"{LOSER[:-5]}B57.5")
@@ -120,7 +121,7 @@ def test_why_is_told_in_the_words_of_coverage() -> None:
         "1 of 6 markets listed not held (no market covers 57 to 58, between KXHIGHCHI-25NOV02-B55.5 and "
         "KXHIGHCHI-25NOV02-B59.5); and 1 more"
     )
-    assert len(only(broken(state="failed", verdict=None, error="x" * 500)).why) < 250
+    assert len(only(broken(state=State.FAILED, verdict=None, error="x" * 500)).why) < 250
     young = test_judge.fresh(TODAY)
     assert only(young, TODAY) == JudgedDay(DayState.OPEN, "0 of 6 markets proved complete")
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from kalshi_ingest.domain.coverage.cases import Cases
 from kalshi_ingest.domain.coverage.days import events_of
-from kalshi_ingest.domain.coverage.findings import DayState, Figures, Finding, Level
+from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Level
 
 
 def figures_of(days: Cases, states: Mapping[date, DayState], findings: Sequence[Finding]) -> Figures:
@@ -28,14 +28,7 @@ def figures_of(days: Cases, states: Mapping[date, DayState], findings: Sequence[
         markets_settled=sum(market.status == "settled" for market, _ in held),
         events_settled=len(judged),
         events_one_yes=sum(len(event.winners) == 1 for event in judged),
-        exact=outcomes["exact"],
-        short=outcomes["short"],
-        over=outcomes["over"],
-        unknown=outcomes["unknown"],
-        open=outcomes["open"],
-        walking=outcomes["walking"],
-        failed=outcomes["failed"],
-        never_fetched=outcomes["never_fetched"],
+        **{name: outcomes[name] for name in PROOFS},
         trades=sum(each.rows.trades for each in markets),
         contracts=sum(each.rows.contracts for each in markets),
         candles_1m=sum(each.rows.candles_1m for each in markets),

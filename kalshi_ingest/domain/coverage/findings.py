@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures, SettlementFigures
 
@@ -102,6 +103,13 @@ def at_day(
 ) -> Finding:
     """A finding about event dates as such."""
     return Finding(level, kind, subject.label, subject.series_ticker, *days, text, remedy)
+
+
+NEVER_FETCHED = "never_fetched"
+"""Of a market without a checkpoint."""
+
+PROOFS = (*Verdict, State.OPEN, State.WALKING, State.FAILED, NEVER_FETCHED)
+"""What can be known about a market's trades; fields of Figures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from kalshi_ingest.domain.calendar import climate_day_of
+from kalshi_ingest.domain.checkpoint import State
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.domain.coverage.cases import Cases, Scope, fill_calendar, gather, placed
 from kalshi_ingest.domain.coverage.days import USUAL_BINS, DayCase, check_day
@@ -205,7 +206,7 @@ def _state(case: DayCase, worst: Level | None) -> DayState:
     if case.none_listed and case.day < case.today:
         return DayState.NONE
     unsettled = any(each.market and each.market.status != "settled" for each in case.markets)
-    waiting = any(each.outcome == "open" for each in case.markets)
+    waiting = any(each.outcome is State.OPEN for each in case.markets)
     if case.none_listed or case.unasked or (case.young and (unsettled or waiting)):
         return DayState.OPEN
     return DayState.WARNING if worst is Level.WARNING else DayState.COMPLETE

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from kalshi_ingest.domain.completeness import verdict
-from kalshi_ingest.domain.coverage.findings import Finding, Level, Remedy, Subject, contracts
+from kalshi_ingest.domain.checkpoint import State, Verdict, verdict_on
+from kalshi_ingest.domain.coverage.findings import NEVER_FETCHED, Finding, Level, Remedy, Subject, contracts
 from kalshi_ingest.domain.evidence import NO_ROWS, Claim, HeldMarket, Rows
 from kalshi_ingest.domain.plausible import market_moments, trade_moments
 
@@ -36,8 +36,8 @@ class MarketCase:
     def outcome(self) -> str:
         """The verdict of a complete market, else the state of its walk, as Figures names it."""
         if self.claim is None:
-            return "never_fetched"
-        return self.claim.verdict or "unknown" if self.claim.state == "complete" else self.claim.state
+            return NEVER_FETCHED
+        return self.claim.verdict or Verdict.UNKNOWN if self.claim.state is State.COMPLETE else self.claim.state
 
     def finding(self, level: Level, kind: str, text: str, remedy: Remedy | None = None) -> Finding:
         """A finding about this market."""
@@ -69,7 +69,7 @@ def check_market(case: MarketCase) -> Iterator[Finding]:
 
 
 def _row_lost(case: MarketCase) -> Iterator[Finding]:
-    if case.market is None and not (case.claim and case.claim.state == "failed"):
+    if case.market is None and not (case.claim and case.claim.state is State.FAILED):
         held = f"{case.rows.trades:,} trades" if case.rows.trades else "no trades"
         known = "a checkpoint" if case.claim else "no checkpoint"
         remedy = Remedy.FETCH if case.claim or case.rows == NO_ROWS else Remedy.REFETCH
@@ -112,13 +112,13 @@ def _walked(case: MarketCase) -> Iterator[Finding]:
             # Without a checkpoint a walk takes every row for new, so rows that are there have to go first.
             text = f", yet {case.rows.trades:,} trades are held" if case.rows.trades else ""
             remedy = Remedy.FETCH if case.rows == NO_ROWS else Remedy.REFETCH
-            yield case.hole("never_fetched", f"its trades were never fetched{text}", remedy)
-    elif claim.state == "failed":
+            yield case.hole(NEVER_FETCHED, f"its trades were never fetched{text}", remedy)
+    elif claim.state is State.FAILED:
         yield case.hole("failed", f"its fetch failed: {claim.error or 'no reason is recorded'}", Remedy.FETCH)
-    elif claim.state == "walking":
+    elif claim.state is State.WALKING:
         done = f"{claim.pages:,} page{'s' * (claim.pages != 1)} of trades"
         yield case.hole("walking", f"its fetch broke off after {done}", Remedy.FETCH)
-    elif claim.state == "open":
+    elif claim.state is State.OPEN:
         if not case.young and market is not None and market.status == "settled":
             yield case.hole("open", "its trades were fetched before it settled, not since", Remedy.FETCH)
     else:
@@ -127,17 +127,17 @@ def _walked(case: MarketCase) -> Iterator[Finding]:
 
 def _verdict(case: MarketCase, claim: Claim) -> Iterator[Finding]:
     said = case.outcome
-    due = verdict(claim.contracts, claim.exchange_volume)
+    due = verdict_on(claim.contracts, claim.exchange_volume)
     sums = f"{claim.trades:,} trades sum to {contracts(claim.contracts)} contracts"
     if said != due:
         yield case.hole("verdict", f"its checkpoint says {said}, its own numbers say {due}: {sums}", Remedy.REFETCH)
-    elif said == "short" and claim.trades == 0:
+    elif said is Verdict.SHORT and claim.trades == 0:
         yield case.hole("no_trades", f"{sums}, the exchange's own volume says otherwise", Remedy.REFETCH)
-    elif said == "unknown" and claim.pages == 0:
+    elif said is Verdict.UNKNOWN and claim.pages == 0:
         yield case.hole("unproved", f"{sums}, from an archive that proves nothing", Remedy.FETCH)
-    elif said == "unknown":
+    elif said is Verdict.UNKNOWN:
         yield case.finding(Level.WARNING, "unknown", f"{sums}; the exchange states no volume")
-    elif said != "exact" and claim.exchange_volume is not None:
+    elif said is not Verdict.EXACT and claim.exchange_volume is not None:
         stated = contracts(claim.exchange_volume)
         yield case.finding(Level.WARNING, said, f"{sums}, the exchange's own volume is {stated} (walked twice)")
 
@@ -155,14 +155,14 @@ def _rows_as_claimed(case: MarketCase) -> Iterator[Finding]:
 
 
 def _candles(case: MarketCase) -> Iterator[Finding]:
-    if case.claim is None or case.claim.state in ("walking", "failed"):
+    if case.claim is None or case.claim.state in (State.WALKING, State.FAILED):
         return  # the candles of the last page are written with the next one
     rows = case.rows
     counts = ((rows.missing_candles, "missing"), (rows.surplus_candles, "too many"), (rows.wrong_candles, "wrong"))
     faults = [f"{count:,} {word}" for count, word in counts if count]
     for name, volume in (("1-minute", rows.contracts_1m), ("5-minute", rows.contracts_5m)):
         # While a market trades, the candles of its newest periods are still to come.
-        if volume != rows.contracts and case.claim.state != "open":
+        if volume != rows.contracts and case.claim.state is not State.OPEN:
             faults.append(f"the {name} ones sum to {contracts(volume)} of {contracts(rows.contracts)} contracts")
     if faults:
         first = f" (first: {rows.first_fault})" if rows.first_fault else ""
@@ -184,7 +184,7 @@ def _inside_life(case: MarketCase) -> Iterator[Finding]:
 
 def _volume_now(case: MarketCase) -> Iterator[Finding]:
     market, claim = case.market, case.claim
-    if market is None or claim is None or claim.state != "complete" or market.status != "settled":
+    if market is None or claim is None or claim.state is not State.COMPLETE or market.status != "settled":
         return
     if None not in (market.volume, claim.exchange_volume) and market.volume != claim.exchange_volume:
         now, then = contracts(market.volume or 0), contracts(claim.exchange_volume or 0)

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
-from kalshi_ingest.domain.coverage.findings import Figures, Finding, Level, Report
+from kalshi_ingest.domain.coverage.findings import PROOFS, Figures, Finding, Level, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
 from kalshi_ingest.jobs.coverage.page_picture import SYMBOLS, calendar, legend
 from kalshi_ingest.jobs.coverage.page_style import STYLE
 from kalshi_ingest.jobs.coverage.weather_tables import MINUTES, SETTLEMENTS, Row, minute_rows, settlement_rows
 from kalshi_ingest.jobs.coverage.words import (
     KINDS,
-    PROOFS,
     about_weather,
     by_kind,
     headline,

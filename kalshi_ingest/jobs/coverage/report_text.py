@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 
-from kalshi_ingest.domain.coverage.findings import DayState, Figures, Finding, Judged, Level, Report
+from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
 from kalshi_ingest.jobs.coverage.weather_tables import (
     MINUTES,
@@ -18,7 +18,6 @@ from kalshi_ingest.jobs.coverage.weather_tables import (
 )
 from kalshi_ingest.jobs.coverage.words import (
     KINDS,
-    PROOFS,
     STATES,
     about_weather,
     by_kind,

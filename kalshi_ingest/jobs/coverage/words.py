@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from kalshi_ingest.domain.coverage.findings import DayState, Figures, Finding, Level, Report
+from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Level, Report
 
 KINDS = {
     "never_asked": "dates that were never asked for",
@@ -135,10 +135,6 @@ def about_weather(report: Report) -> list[str]:
         if figures is None
     ]
     return [f"Not ingested, so not judged: {', '.join(missing)}."] if missing else []
-
-
-PROOFS = ("exact", "short", "over", "unknown", "open", "walking", "failed", "never_fetched")
-"""What can be known about a market's trades; fields of Figures."""
 
 
 def proofs(figures: Figures) -> list[int]:

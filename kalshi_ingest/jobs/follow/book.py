@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Pulse
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.jobs.feed import Task
@@ -191,7 +191,7 @@ class Book:
             alive_us = self._newest_us.get(tracked.unit.series_ticker, 0)
             tracked.walked(checkpoint, order.began - tracked.age, began_us, self._clock(), alive_us)
             # A walk that went on where it broke off leaves alone what the pages before it held back.
-            went_on = order.task.known is not None and order.task.known.state == "walking"
+            went_on = order.task.known is not None and order.task.known.state is State.WALKING
             if not tracked.failing and not went_on:
                 tracked.unwritten.written(began_us - GUARD_US if tracked.closed_us is None else tracked.closed_us)
         else:

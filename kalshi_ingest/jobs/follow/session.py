@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import asyncpg
 import structlog
 
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken
 from kalshi_ingest.exchange.api import TradePage
@@ -202,7 +202,7 @@ class FollowSession:
             newest = to_datetime(trades[-1].created_us)
             series.last_trade_at = max(series.last_trade_at or newest, newest)
         known = task.known
-        if self._state.phase is Phase.FOLLOWING and task.only_new and known is not None and known.state == "open":
+        if self._state.phase is Phase.FOLLOWING and task.only_new and known is not None and known.state is State.OPEN:
             now_us, before_us = to_microseconds(self._tools.clock()), known.newest_us or 0
             series.lag.add((now_us - trade.created_us) / 1e6 for trade in trades if trade.created_us > before_us)
 
@@ -249,7 +249,7 @@ async def _worked(order: Order, walker: Walker, database: Database) -> Checkpoin
         # The plan read its checkpoint when it began; another worker may have proved the market since.
         task = replace(task, known=await _checkpoint(database, task.unit.ticker))
     known = task.known
-    if known is not None and known.state == "complete" and known.exchange_volume == task.unit.volume:
+    if known is not None and known.is_proved(task.unit.volume):
         return known
     if known is not None and order.closed_us is not None:
         return await walker.close(task, known, order.closed_us)

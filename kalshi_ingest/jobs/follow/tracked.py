@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
 from kalshi_ingest.exchange.caching import Made
 from kalshi_ingest.jobs.follow.difference import WHOLE_SECONDS, Difference
@@ -210,7 +210,7 @@ class Tracked:
         """
         if self.working:
             return math.inf
-        if self.known is None or self.known.state != "open" or self._claims or not self._settled_in_sum():
+        if self.known is None or self.known.state is not State.OPEN or self._claims or not self._settled_in_sum():
             return self._not_before
         patience = UNSTATED_SECONDS if self._listed is None or doubted else RECHECK_SECONDS
         asked_anyway = self.api_status in _OPEN_WORDS or self.api_status == MISSING
@@ -236,7 +236,7 @@ class Tracked:
         """A walk that shows what there was at `began` ended so; `alive_us`: the newest trade of its series."""
         before, self.known = self.known, checkpoint
         self._claims = {each: until for each, until in self._claims.items() if until > now}
-        self.failing = checkpoint.state == "failed"
+        self.failing = checkpoint.state is State.FAILED
         if self.failing:
             self._tries += 1
             self._not_before = now + _doubled(10.0, self._tries, RECHECK_SECONDS)
@@ -278,7 +278,7 @@ class Tracked:
         return deficit in (0, self._difference.explained) or (deficit < 0 and not self._moved)
 
     def _agrees(self) -> bool:
-        walked = self.known is not None and self.known.state == "open"
+        walked = self.known is not None and self.known.state is State.OPEN
         return walked and not self._claims and self._settled_in_sum()
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.cross_check import PaidMarket, SettledEvent
@@ -97,7 +98,7 @@ class Held:
         self.markets[ticker] = HeldMarket(
             ticker, event, series, day, strikes[0], floor, cap, "wire", opens, closes, closes, "settled", result, 5000
         )
-        self.claims[ticker] = Claim(series, day, "complete", "exact", 1, 10, 5000, 5000, None)
+        self.claims[ticker] = Claim(series, day, State.COMPLETE, Verdict.EXACT, 1, 10, 5000, 5000, None)
         first, last = opens + timedelta(hours=1), closes - timedelta(hours=1)
         self.rows[ticker] = Rows(10, 5000, first, last, 8, 6, 5000, 5000, 0, 0, 0, None)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import DayState, Finding, Level, Remedy, Report
 from kalshi_ingest.domain.coverage.judge import judge
@@ -113,21 +114,21 @@ def rows(**changes: object) -> Callable[[Held], None]:
 
 
 def walked_short(held: Held) -> None:
-    held.claim(LOSER, verdict="short", exchange_volume=5200)
+    held.claim(LOSER, verdict=Verdict.SHORT, exchange_volume=5200)
     held.market(LOSER, volume=5200)
 
 
 def walked_over(held: Held) -> None:
-    held.claim(LOSER, verdict="over", exchange_volume=4800)
+    held.claim(LOSER, verdict=Verdict.OVER, exchange_volume=4800)
     held.market(LOSER, volume=4800)
 
 
 def from_an_old_archive(held: Held) -> None:
-    held.claim(LOSER, verdict="unknown", exchange_volume=None, pages=0)
+    held.claim(LOSER, verdict=Verdict.UNKNOWN, exchange_volume=None, pages=0)
 
 
 def empty_from_an_old_archive(held: Held) -> None:
-    held.claim(LOSER, verdict="unknown", exchange_volume=None, pages=0, trades=0, contracts=0)
+    held.claim(LOSER, verdict=Verdict.UNKNOWN, exchange_volume=None, pages=0, trades=0, contracts=0)
     held.rows.pop(LOSER)
 
 
@@ -172,13 +173,13 @@ FETCH, REFETCH = Remedy.FETCH, Remedy.REFETCH
         (market(floor_strike=Decimal(54)), H, "bins", EVENT, FETCH),
         (market(floor_strike=Decimal(52)), H, "bins", EVENT, FETCH),
         (market(strike_type=None), H, "bins", EVENT, FETCH),
-        (claim(state="walking", verdict=None), H, "walking", LOSER, FETCH),
-        (claim(state="failed", verdict=None, error="count is -1"), H, "failed", LOSER, FETCH),
-        (claim(state="open", verdict=None), H, "open", LOSER, FETCH),
+        (claim(state=State.WALKING, verdict=None), H, "walking", LOSER, FETCH),
+        (claim(state=State.FAILED, verdict=None, error="count is -1"), H, "failed", LOSER, FETCH),
+        (claim(state=State.OPEN, verdict=None), H, "open", LOSER, FETCH),
         (lambda held: held.claims.pop(LOSER), H, "never_fetched", LOSER, REFETCH),
         (from_an_old_archive, H, "unproved", LOSER, FETCH),
         (empty_from_an_old_archive, H, "unproved", LOSER, FETCH),
-        (claim(verdict="short"), H, "verdict", LOSER, REFETCH),
+        (claim(verdict=Verdict.SHORT), H, "verdict", LOSER, REFETCH),
         (rows(trades=9, contracts=4900), H, "trades_lost", LOSER, REFETCH),
         (rows(trades=11), H, "trades_differ", LOSER, REFETCH),
         (rows(contracts=4900), H, "trades_differ", LOSER, REFETCH),
@@ -193,7 +194,7 @@ FETCH, REFETCH = Remedy.FETCH, Remedy.REFETCH
         (lambda held: held.listed.update({(CHICAGO, DAY): Listed(0, 0)}), W, "more_than_listed", "2025-11-02", None),
         (walked_short, W, "short", LOSER, None),
         (walked_over, W, "over", LOSER, None),
-        (claim(verdict="unknown", exchange_volume=None), W, "unknown", LOSER, None),
+        (claim(verdict=Verdict.UNKNOWN, exchange_volume=None), W, "unknown", LOSER, None),
         (first_trade_early, W, "outside_hours", LOSER, None),
         (last_trade_late, W, "outside_hours", LOSER, None),
         (five_bins, N, "bin_count", EVENT, None),
@@ -231,7 +232,7 @@ def test_one_thing_broken_is_found_alone(
         (market(strike_type=None), (LOSER, "not known")),
         (lost_market, ("1 of 6 markets", "53 to 54")),
         (rows(wrong_candles=1, first_fault="5m 2025-11-02 14:05: close"), ("1 wrong", "5m 2025-11-02 14:05: close")),
-        (claim(state="failed", verdict=None, error="count is -1"), ("count is -1",)),
+        (claim(state=State.FAILED, verdict=None, error="count is -1"), ("count is -1",)),
         (walked_short, ("50.00", "52.00")),
         (market(status="closed"), ("closed", "18 days")),
     ],
@@ -342,7 +343,7 @@ def fresh(day: date) -> Held:
     held = clean(("chicago",), start=day, days=1)
     for ticker in held.markets:
         held.market(ticker, status="open", result=None, settled_at=None)
-        held.claim(ticker, state="open", verdict=None)
+        held.claim(ticker, state=State.OPEN, verdict=None)
     return held
 
 
@@ -441,7 +442,7 @@ def test_new_york_is_judged_between_its_own_dates_and_nothing_of_it_is_fetched_o
 def test_new_york_from_an_old_archive_can_no_longer_be_proved_which_is_a_warning() -> None:
     held = with_new_york()
     held.add_day(NY, DAY)
-    held.claim("KXHIGHNY-25NOV01-B55.5", verdict="unknown", exchange_volume=None, pages=0)
+    held.claim("KXHIGHNY-25NOV01-B55.5", verdict=Verdict.UNKNOWN, exchange_volume=None, pages=0)
     assert [(each.level, each.kind) for each in report(held).findings] == [(W, "unproved")]
 
 
@@ -456,7 +457,7 @@ def test_trades_of_nobody_are_found() -> None:
 def test_a_row_that_could_not_be_read_is_one_failed_market() -> None:
     held = clean()
     held.forget(LOSER)
-    held.claims[LOSER] = Claim(CHICAGO, DAY, "failed", None, 0, 0, 0, None, "open_time is missing")
+    held.claims[LOSER] = Claim(CHICAGO, DAY, State.FAILED, None, 0, 0, 0, None, "open_time is missing")
     assert found(held) == [(H, "failed", LOSER, FETCH)]
 
 
@@ -470,7 +471,7 @@ def test_a_market_without_a_trade_is_whole_without_rows() -> None:
 
 def test_candles_of_a_walk_under_way_are_not_judged() -> None:
     held = clean()
-    held.claim(LOSER, state="walking", verdict=None)
+    held.claim(LOSER, state=State.WALKING, verdict=None)
     held.row(LOSER, missing_candles=2, contracts_1m=100, contracts_5m=100)
     assert found(held) == [(H, "walking", LOSER, FETCH)]
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from kalshi_ingest.domain.checkpoint import State
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.domain.evidence import Listed
 from kalshi_ingest.jobs.coverage.fix_plan import FixPlan, fix_plan
@@ -25,7 +26,7 @@ def test_markets_are_counted_once_whatever_names_them() -> None:
     held.lose_day("KXHIGHMIA", START + ONE)
     held.listed["KXHIGHMIA", START + ONE] = Listed(1, 5)
     for ticker in sorted(held.markets)[20:23]:
-        held.claim(ticker, state="failed", verdict=None, error="why")
+        held.claim(ticker, state=State.FAILED, verdict=None, error="why")
         held.market(ticker, status="closed")
     plan = planned(held)
     assert sum(fetch.markets for fetch in plan.fetches) == 6 + 5 + 3

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from kalshi_ingest.domain.checkpoint import State
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.jobs.coverage.report_page import as_page
 from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, SCOPE, Held, clean
@@ -59,7 +60,7 @@ def test_holes_are_listed_with_what_closes_them() -> None:
 def test_what_came_from_outside_cannot_become_markup() -> None:
     held = clean()
     evil = "<script>alert('&')</script>"
-    held.claim(LOSER, state="failed", verdict=None, error=evil)
+    held.claim(LOSER, state=State.FAILED, verdict=None, error=evil)
     held.series[f"X{evil}"] = None
     held.add_day(f"X{evil}", date(2025, 11, 1))
     html = as_page(judge(held.evidence(), SCOPE))

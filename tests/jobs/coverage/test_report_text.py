@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.domain.evidence import NO_ROWS
@@ -42,7 +43,7 @@ def test_the_first_line_is_the_answer() -> None:
 
 def test_warnings_are_counted_in_the_answer_but_do_not_change_it() -> None:
     held = clean()
-    held.claim(LOSER, verdict="short", exchange_volume=5200)
+    held.claim(LOSER, verdict=Verdict.SHORT, exchange_volume=5200)
     held.market(LOSER, volume=5200)
     whole = text(held)
     assert whole.startswith("Complete: 6 cities, 18 events, 108 markets, 1,080 trades, no holes, 1 warning.\n")
@@ -129,13 +130,13 @@ def test_the_calendar_has_one_letter_a_day_and_folds_months_that_are_alike() -> 
     held = clean(("chicago",), start=date(2025, 1, 10), days=310)
     held.asked = (date(2025, 1, 10), TODAY)
     held.lose_day(CHICAGO, date(2025, 9, 3))
-    held.claim("KXHIGHCHI-25SEP05-B53.5", verdict="short", exchange_volume=5200)
+    held.claim("KXHIGHCHI-25SEP05-B53.5", verdict=Verdict.SHORT, exchange_volume=5200)
     held.market("KXHIGHCHI-25SEP05-B53.5", volume=5200)
     for n in range(5):
         held.add_day(CHICAGO, date(2025, 11, 16) + n * timedelta(days=1))
     for ticker in [ticker for ticker, each in held.markets.items() if each.event_date == TODAY]:
         held.market(ticker, status="open", result=None)
-        held.claim(ticker, state="open", verdict=None)
+        held.claim(ticker, state=State.OPEN, verdict=None)
     whole = text(held, Scope(NOW, series=(CHICAGO,)))
     assert paragraph(whole, "Calendar") == [
         "Calendar of event dates, markets only: . complete, ! held, with a warning, X a hole, o still open"

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.exchange.api import TradePage
@@ -44,7 +44,7 @@ class Desk:
     clocks: Clocks
     book: Book
 
-    def put(self, *names: str, known: str | None = "open", settled: bool = False, contracts: int = 0) -> None:
+    def put(self, *names: str, known: State | None = State.OPEN, settled: bool = False, contracts: int = 0) -> None:
         """Markets as a list shows them, each `contracts` large and with as many stored."""
         tasks = []
         for name in names:
@@ -61,7 +61,7 @@ class Desk:
     def next(self) -> Order | None:
         return self.book._next()
 
-    def end(self, order: Order | None, contracts: int = 0, state: str = "open") -> None:
+    def end(self, order: Order | None, contracts: int = 0, state: State = State.OPEN) -> None:
         """The work ended so, a second later."""
         assert order is not None
         self.clocks.now += 1
@@ -75,9 +75,9 @@ class Desk:
         return found
 
 
-def checkpoint_of(ticker: str, state: str, contracts: int = 0) -> Checkpoint:
+def checkpoint_of(ticker: str, state: State, contracts: int = 0) -> Checkpoint:
     known = Checkpoint(ticker, SERIES, DAY, state=state, contracts_stored=contracts, newest_us=OPENS_US)
-    return known.failed("a page breaks its contract") if state == "failed" else known
+    return known.failed("a page breaks its contract") if state is State.FAILED else known
 
 
 def desk(unwritten: Mapping[str, AbstractSet[int]] | None = None) -> Desk:
@@ -148,7 +148,7 @@ def test_a_settled_market_that_is_listed_again_is_not_walked_twice() -> None:
     at.put("S", settled=True)
     assert at.waiting() == []
     assert at.book.tracks("S")
-    at.end(order, state="complete")
+    at.end(order, state=State.COMPLETE)
     assert not at.book.tracks("S")
     assert at.book.caught_up
 
@@ -182,7 +182,7 @@ def test_a_market_that_settles_while_somebody_is_at_work_on_it_is_proved_next() 
     assert proof.task.unit.settled
     assert proof.task.known is not None
     assert proof.task.known.contracts_stored == 100, "it goes on from what the other stored"
-    at.end(proof, state="complete")
+    at.end(proof, state=State.COMPLETE)
     assert not at.book.tracks("A")
 
 
@@ -213,7 +213,7 @@ def test_a_failing_market_does_not_keep_the_others_waiting() -> None:
     at = desk()
     at.put("A", "B")
     at.hear(A=5, B=0)
-    at.end(at.next(), state="failed")
+    at.end(at.next(), state=State.FAILED)
     at.hear(A=6, B=6)
     assert at.waiting() == ["B"]
     at.clocks.now += 20
@@ -256,7 +256,7 @@ def test_a_failing_market_is_not_vouched_for_and_one_that_does_not_trade_does_no
     for _ in range(2):
         order = at.next()
         assert order is not None
-        at.end(order, state="failed")
+        at.end(order, state=State.FAILED)
     at.hear(A=0)
     assert at.book.fresh_at(SERIES) == (True, None)
     assert at.book.caught_up, "waiting for it would be waiting for ever"
@@ -277,7 +277,7 @@ def due(at: Desk) -> tuple[AbstractSet[int], int] | None:
         return None
     assert order.closed_us is not None, "a walk was not expected"
     found = order.task.unwritten, order.closed_us
-    at.book.done(order, checkpoint_of(order.task.unit.ticker, "open"))
+    at.book.done(order, checkpoint_of(order.task.unit.ticker, State.OPEN))
     return found
 
 
@@ -331,7 +331,7 @@ def test_what_a_failing_walk_was_to_write_is_not_forgotten() -> None:
     paged(at, "A", 30)
     at.clocks.now = 100
     at.hear(A=7)
-    at.end(at.next(), state="failed")
+    at.end(at.next(), state=State.FAILED)
     assert at.book._tracked["A"].unwritten.minutes == at.book._tracked["A"].unwritten.buckets == {OPENS_US}
 
 
@@ -352,7 +352,7 @@ def test_what_a_walk_without_an_answer_does_not_write_is_not_forgotten() -> None
 def test_what_a_walk_that_goes_on_does_not_write_is_not_forgotten() -> None:
     """A walk that broke off goes on with older pages, which are new: it leaves alone what its first pages held back."""
     at = desk({"A": {OPENS_US}})
-    at.put("A", known="walking")
+    at.put("A", known=State.WALKING)
     at.clocks.now = 100
     order = at.next()
     at.end(order, contracts=0)
@@ -421,7 +421,7 @@ async def test_time_that_passes_is_noticed() -> None:
     at = desk()
     at.put("A")
     at.hear(A=5)
-    at.end(at.next(), state="failed")
+    at.end(at.next(), state=State.FAILED)
     waiting = asyncio.ensure_future(at.book.take())
     await asyncio.sleep(0)
     at.clocks.now += 100
@@ -435,9 +435,9 @@ def test_a_market_that_is_listed_again_shows_what_it_is_now(settled: bool) -> No
     order = at.next()
     at.end(order)
     later = replace(unit_of(at, "A"), close_time=OPENS + timedelta(hours=40), settled=settled)
-    at.book.put(SERIES, [Task(later, checkpoint_of("A", "walking"))])
+    at.book.put(SERIES, [Task(later, checkpoint_of("A", State.WALKING))])
     at.hear(A=5)
     order = at.next()
     assert order is not None
     assert order.task.unit == later
-    assert order.task.known == checkpoint_of("A", "open"), "its own checkpoint counts, a list's may be older"
+    assert order.task.known == checkpoint_of("A", State.OPEN), "its own checkpoint counts, a list's may be older"

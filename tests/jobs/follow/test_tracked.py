@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
-from kalshi_ingest.domain.checkpoint import Checkpoint
+from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.exchange.caching import Made
@@ -16,7 +16,7 @@ from kalshi_ingest.jobs.follow.unwritten import Unwritten
 
 OPENS = datetime(2025, 6, 30, 14, tzinfo=UTC)
 UNIT = Unit("M", "KXHIGHCHI", date(2025, 7, 1), OPENS, OPENS + timedelta(hours=39), False, 0)
-OPEN = Checkpoint("M", "KXHIGHCHI", date(2025, 7, 1), state="open")
+OPEN = Checkpoint("M", "KXHIGHCHI", date(2025, 7, 1), state=State.OPEN)
 START = to_microseconds(OPENS)
 
 
@@ -53,7 +53,7 @@ def walk(market: Tracked, checkpoint: Checkpoint, began: float, began_us: int, e
 
 def test_a_market_that_nobody_walked_is_asked_for_at_once() -> None:
     assert due(Tracked(UNIT, None), 0.0)
-    assert due(Tracked(UNIT, replace(OPEN, state="walking")), 0.0), "a walk that broke off goes on"
+    assert due(Tracked(UNIT, replace(OPEN, state=State.WALKING)), 0.0), "a walk that broke off goes on"
 
 
 def test_once_the_sum_is_the_volume_only_a_new_volume_is_a_reason() -> None:
