@@ -20,8 +20,8 @@ from kalshi_ingest.web.link import Away, Link
 from kalshi_ingest.web.metrics import registry_of
 from kalshi_ingest.web.pace import RecentPace
 from kalshi_ingest.web.pulse import watch
-from kalshi_ingest.web.script import SCRIPT_HASH
 from kalshi_ingest.web.status_page import as_page
+from kalshi_ingest.web.templating import Templates
 from kalshi_ingest.web.view import Choice, View, held
 
 _PAGE_SECONDS = 6.0
@@ -29,17 +29,9 @@ _PAGE_SECONDS = 6.0
 _CLOSING_SECONDS = 0.5
 """For answers under way when the service stops."""
 
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
-    f"script-src '{SCRIPT_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Server": "kalshi_ingest",
-}
-
 _STATE = web.AppKey("state", FollowState)
 _DOOR = web.AppKey("door", Door)
+_HEADERS = web.AppKey("headers", dict[str, str])
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -100,12 +92,14 @@ class _Endpoints:
         self._pace = pace
         self._now = now
         self._version = metadata.version("kalshi-ingest")
+        self._templates = Templates()
         self._registry = registry_of(state, self._version)
 
     def application(self) -> web.Application:
         """Reading only: any other method is refused."""
         app = web.Application(middlewares=[_guarded])
         app[_STATE] = self._state
+        app[_HEADERS] = _headers(self._templates.script_source())
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -143,9 +137,21 @@ class _Endpoints:
         except Away as error:
             away = str(error)
         view = View(self._state, self._version, now, self._pace.per_second, choice, found, away)
-        response = web.Response(text=as_page(view), content_type="text/html", charset="utf-8")
+        response = web.Response(text=as_page(self._templates, view), content_type="text/html", charset="utf-8")
         response.enable_compression()
         return response
+
+
+def _headers(script_source: str) -> dict[str, str]:
+    """What every answer carries; only `script_source` may run."""
+    return {
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        f"connect-src 'self'; script-src {script_source}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "Server": "kalshi_ingest",
+    }
 
 
 @web.middleware
@@ -165,6 +171,6 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         request.app[_STATE].faults += 1
         log.exception("service_answer_failed", path=request.path[:100])
         response = web.Response(status=500, text="Internal Server Error\n")
-    response.headers.update(_HEADERS)
+    response.headers.update(request.app[_HEADERS])
     response.force_close()
     return response

@@ -1,15 +1,9 @@
-"""The words and numbers of the status page: ages, times, prices, bins. What comes from outside is escaped here."""
+"""The words and numbers of the pages: ages, times, prices, bins. Nothing is escaped here: the templates do that."""
 
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
-from html import escape
 
 from kalshi_ingest.store.page import HeldBin
-
-
-def text(value: object) -> str:
-    """Anything as text that is safe inside an element or a quoted attribute."""
-    return escape(str(value), quote=True)
 
 
 def count(number: int, word: str) -> str:
@@ -33,6 +27,16 @@ def age(seconds: float) -> str:
     return f"{hours // 24} days {hours % 24} h" if hours % 24 else f"{hours // 24} days"
 
 
+def capital(words: str) -> str:
+    """The same with a capital first letter."""
+    return words[:1].upper() + words[1:]
+
+
+def shortened(words: str, most: int) -> str:
+    """The first `most` characters, with a sign when there were more."""
+    return words if len(words) <= most else f"{words[:most]}…"
+
+
 def weekday(day: date) -> str:
     """`Sun 22 Nov`; days are written in full where there is room for a year only."""
     return f"{day:%a} {day.day} {day:%b}"
@@ -50,19 +54,14 @@ def cents(dollars: Decimal) -> str:
     return f"{plain(dollars * 100)} ¢"
 
 
-def contracts(number: Decimal) -> str:
-    """`1,204` or `1,204.5`, exactly."""
-    return plain(number)
-
-
-def plain(number: Decimal) -> str:
-    """A number without an exponent and without zeros at its end."""
+def plain(number: Decimal | int) -> str:
+    """`1,204` or `1,204.5`, exactly: without an exponent and without zeros at its end."""
     shown = f"{number:,f}"
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def bin_name(held: HeldBin) -> str:
-    """`43 to 44°`, `≤ 42°`; what cannot be told so goes by its title or its ticker. Not escaped."""
+    """`43 to 44°`, `≤ 42°`; what cannot be told so goes by its title or its ticker."""
     floor, cap = held.floor_strike, held.cap_strike
     if held.strike_type == "between" and floor is not None and cap is not None:
         return f"{plain(floor)} to {plain(cap)}°"
@@ -75,7 +74,7 @@ def bin_name(held: HeldBin) -> str:
 
 
 def outcome(held: HeldBin) -> str:
-    """What became of the market, or what it does now. Not escaped."""
+    """What became of the market, or what it does now."""
     if held.result in {"yes", "no"}:
         return held.result
     if held.result and held.settlement_value is not None:

@@ -9,7 +9,7 @@ import pytest
 from kalshi_ingest.store.page import HeldBin, HeldCandle
 from kalshi_ingest.web.pace import RecentPace
 from kalshi_ingest.web.scales import PriceScale, TimeScale
-from kalshi_ingest.web.words import age, bin_name, cents, contracts, moment, outcome
+from kalshi_ingest.web.words import age, bin_name, cents, moment, outcome, plain
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -70,9 +70,9 @@ def test_prices_and_counts_are_exact() -> None:
     assert cents(Decimal("0.415000")) == "41.5 ¢"
     assert cents(Decimal("0.000001")) == "0.0001 ¢"
     assert cents(Decimal("1.000000")) == "100 ¢"
-    assert contracts(Decimal("1234567890123.10")) == "1,234,567,890,123.1"
-    assert contracts(Decimal("100.00")) == "100"
-    assert contracts(Decimal("0.00")) == "0"
+    assert plain(Decimal("1234567890123.10")) == "1,234,567,890,123.1"
+    assert plain(Decimal("100.00")) == "100"
+    assert plain(Decimal("0.00")) == "0"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""The pages' templates: everything put into them is escaped, and each page is one file that needs nothing else."""
+
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from kalshi_ingest.web import words
+from kalshi_ingest.web.view import name_of
+
+_HERE = Path(__file__).parent
+_FILTERS: dict[str, Callable[..., object]] = {
+    "bin_name": words.bin_name,
+    "capital": words.capital,
+    "cents": words.cents,
+    "counted": words.count,
+    "name_of": name_of,
+    "outcome": words.outcome,
+    "plain": words.plain,
+    "shortened": words.shortened,
+    "weekday": words.weekday,
+}
+
+
+class Templates:
+    """Compiled when they are first used, and kept as long as this object. Style sheet and script are put inline."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader([_HERE / "templates", _HERE / "static"]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._environment.filters |= _FILTERS
+
+    def render(self, name: str, **shown: object) -> str:
+        """The page `<name>.html.jinja`. Raises `jinja2.UndefinedError` when it asks for what is not in `shown`."""
+        return self._environment.get_template(f"{name}.html.jinja").render(shown)
+
+    def script_source(self) -> str:
+        """What the content security policy has to name for the one script of the pages to run."""
+        script = self._environment.get_template("status.js").render()
+        return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
