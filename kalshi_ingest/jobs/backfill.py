@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
-from kalshi_ingest.errors import SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.feed import Feed
@@ -50,13 +49,7 @@ class Backfill:
         Raises `Unusable` when another run works on one of the series or a series is unknown, `OutOfReach` when the
         exchange or the database stays away.
         """
-        tickers = list(self.progress)
-        taken = await self._tools.writing.lock_series(tickers)
-        if taken is not None:
-            raise SeriesTaken(
-                f"another run is working on {taken.name} in this database ({taken.by}): wait for it to end, "
-                "or ask for other cities"
-            )
+        await self._tools.writing.lock_series(self.progress)
         await restarting((self._tools.writing, self._tools.planning), lambda: self._once(stop), self._start_over)
 
     async def _once(self, stop: asyncio.Event) -> None:

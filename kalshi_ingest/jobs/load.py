@@ -29,7 +29,7 @@ from kalshi_ingest.archive.schema import (
     TRADES,
 )
 from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.errors import IngestError, SeriesTaken, Unusable
+from kalshi_ingest.errors import IngestError, Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.load_report import LoadResult, outcome_of
@@ -179,11 +179,7 @@ async def _in_steps(steps: Steps) -> ArchivedCity:
 
 
 async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: Callable[[], datetime]) -> Loaded:
-    taken = await database.lock_series(city.series_tickers)
-    if taken is not None:
-        raise SeriesTaken(
-            f"another run is working on {taken.name} in this database ({taken.by}): load {city.label} when it has ended"
-        )
+    await database.lock_series(city.series_tickers, then=f"load {city.label} when it has ended")
     small = (SERIES, EVENTS, MARKETS, CHECKPOINTS, LISTINGS)
     large = {table.name: table for table in (TRADES, CANDLES_1M, CANDLES_5M)}
     rows = CityRows(

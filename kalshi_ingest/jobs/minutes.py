@@ -13,7 +13,7 @@ import structlog
 from kalshi_ingest.domain.calendar import climate_day_of, event_dates
 from kalshi_ingest.domain.cities import City, active_city
 from kalshi_ingest.domain.minutes import is_late
-from kalshi_ingest.errors import BadPayload, OutOfReach, Permanent, SeriesTaken, Unusable
+from kalshi_ingest.errors import BadPayload, OutOfReach, Permanent, Unusable
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
 from kalshi_ingest.jobs.restarting import restarting
@@ -130,12 +130,9 @@ class MinuteRun:
         Raises `Unusable` for a refused key and when another run works on one of the stations, `OutOfReach` when the
         database is gone. What the service does not give is in `progress`.
         """
-        locks = {f"weather minutes {series_ticker}": city.key for city, series_ticker in self._names.items()}
-        taken = await self._database.lock_series(locks)
-        if taken is not None:
-            raise SeriesTaken(
-                f"another run is fetching minutes of {locks[taken.name]} here ({taken.by}): wait for it to end"
-            )
+        await self._database.lock(
+            {f"weather minutes {each.series_ticker}": f"fetching minutes of {each.key}" for each in self._names}
+        )
         await restarting([self._database], self._once, self._start_over)
         return self.progress
 

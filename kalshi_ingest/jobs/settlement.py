@@ -16,7 +16,6 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Reported, Source
-from kalshi_ingest.errors import SeriesTaken
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.restarting import restarting
@@ -78,12 +77,9 @@ class SettlementJob:
         Raises `Unusable` when another run fetches settlements of one of the cities, `OutOfReach` when the database
         stays away.
         """
-        locks = {f"weather settlement {city.series_ticker}": city.key for city in self._asked.cities}
-        taken = await self._database.lock_series(locks)
-        if taken is not None:
-            raise SeriesTaken(
-                f"another run is fetching settlements of {locks[taken.name]} here ({taken.by}): wait for it to end"
-            )
+        await self._database.lock(
+            {f"weather settlement {each.series_ticker}": f"fetching settlements of {each.key}" for each in self._days}
+        )
         return await restarting([self._database], lambda: self._once(stop), self._start_over)
 
     async def _once(self, stop: asyncio.Event) -> SettlementReport:

@@ -1,11 +1,11 @@
 """One connection to PostgreSQL that comes back by itself, and what its failures mean to the user."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import asyncpg
 
@@ -16,7 +16,7 @@ from kalshi_ingest.store.cancelling import at_once, cancellable, ended_after, is
 from kalshi_ingest.store.connecting import FAILURES, LOCK_SECONDS, Waiting, connected_in_time, give_up
 from kalshi_ingest.store.diagnosis import in_vain, kind_on
 from kalshi_ingest.store.fence import Fence
-from kalshi_ingest.store.locks import SeriesLocks, Taken, release
+from kalshi_ingest.store.locks import SeriesLocks, release
 from kalshi_ingest.store.relations import made_by
 from kalshi_ingest.store.sqlstate import Kind, first_line, translated
 
@@ -30,6 +30,7 @@ LONG = 6 * 3600.0
 """Seconds for what is about a whole city or the whole database: millions of rows on a slow disk."""
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 @dataclass(slots=True)
@@ -95,8 +96,8 @@ class Database:
         """
         migrations = await asyncio.to_thread(migrate.read, migrate.migrations_dir())
         made = made_by((each.sql for each in migrations), self.schema)
-        await self.repeat(lambda connection: rights.require(connection, need, made))
-        await self.repeat(lambda connection: migrate.require(connection, migrations, self.schema))
+        await self.repeat(rights.require, need, made)
+        await self.repeat(migrate.require, migrations, self.schema)
         self._migrations = migrations
 
     def abort(self) -> None:
@@ -105,17 +106,23 @@ class Database:
         if self._connection is not None:
             give_up(self._connection, self._url, self._name)
 
-    async def lock_series(self, series_tickers: Iterable[str]) -> Taken | None:
-        """Lock each series for this session; returns the first that another session holds, else None.
+    async def lock_series(
+        self, series_tickers: Iterable[str], then: str = "wait for it to end, or ask for other cities"
+    ) -> None:
+        """Lock each series for this session, as `lock` does."""
+        await self.lock({ticker: f"working on {ticker}" for ticker in series_tickers}, then)
 
-        A session that may be dead is waited for until its server would have ended it.
+    async def lock(self, purposes: Mapping[str, str], then: str = "wait for it to end") -> None:
+        """Take locks for this session; each names, for the user, what a run that has it is doing.
+
+        Raises `SeriesTaken`, with the advice `then`, when another session has one. A session that may be dead is
+        waited for until its server would have ended it.
         """
-        return await self._locks.take_all(self.repeat, series_tickers)
+        await self._locks.take_all(self.repeat, purposes, then)
 
     async def unlock_series(self, series_tickers: Iterable[str]) -> None:
         """Give back what `lock_series` locked."""
-        given_back = self._locks.forget(series_tickers)
-        await self.repeat(lambda connection: release(connection, given_back))
+        await self.repeat(release, self._locks.forget(series_tickers))
 
     async def fence(self) -> None:
         """From here on every transaction proves that those before it are still there; see `Fence`.
@@ -124,24 +131,21 @@ class Database:
         new proof, which does not cover earlier transactions: its caller has to read again whatever it knows of them.
         """
         fence, self._fence = Fence(), None
-
-        async def begin(connection: asyncpg.Connection) -> None:
-            await fence.open(connection)
-
-        await self.run(begin)
+        await self.run(fence.open)
         self._fence = fence
 
     async def verify(self) -> None:
         """Raises `DatabaseWentBack` unless all that was committed here is in the database that answers now."""
+        await self.repeat(self._held)
 
-        async def check(connection: asyncpg.Connection) -> None:
-            if self._fence is not None:
-                await self._fence.check(connection)
+    async def _held(self, connection: asyncpg.Connection) -> None:
+        if self._fence is not None:
+            await self._fence.check(connection)
 
-        await self.repeat(check)
-
-    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, longest: float = _LONGEST) -> T:
-        """Do `work(connection)` in a transaction, and again after a loss.
+    async def run(
+        self, work: Callable[[asyncpg.Connection, *Args], Awaitable[T]], *args: *Args, longest: float = _LONGEST
+    ) -> T:
+        """Do `work(connection, *args)` in a transaction, and again after a loss.
 
         After `longest` seconds the connection is given up as lost and the work is done again, unless the fence shows
         that it was committed. Raises `DatabaseWentBack` when what was committed before is gone.
@@ -158,20 +162,24 @@ class Database:
                             return done[0]
                         done.clear()
                         async with connection.transaction():
-                            done.append(await at_once(connection, self._moved_by(connection, work)))
+                            done.append(await at_once(connection, self._fenced(connection, work, *args)))
                         if self._fence is not None:
                             self._fence.moved()
                         return done[0]
                 except BaseException as error:
                     await self._recover(error, trouble, began)
 
-    async def _moved_by(self, connection: asyncpg.Connection, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def _fenced(
+        self, connection: asyncpg.Connection, work: Callable[[asyncpg.Connection, *Args], Awaitable[T]], *args: *Args
+    ) -> T:
         if self._fence is not None:
             await self._fence.move(connection)
-        return await work(connection)
+        return await work(connection, *args)
 
-    async def repeat(self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, longest: float = _LONGEST) -> T:
-        """Do `work(connection)` outside a transaction, from its beginning after a loss: it may have been done.
+    async def repeat(
+        self, work: Callable[[asyncpg.Connection, *Args], Awaitable[T]], *args: *Args, longest: float = _LONGEST
+    ) -> T:
+        """Do `work(connection, *args)` outside a transaction, from its beginning after a loss: it may have been done.
 
         What it does to the session, such as a lock, is there on the session that it has ended on.
         """
@@ -182,7 +190,7 @@ class Database:
                 try:
                     connection = await self._usable()
                     with ended_after(connection, longest):
-                        return await cancellable(connection, work(connection))
+                        return await cancellable(connection, work(connection, *args))
                 except BaseException as error:
                     await self._recover(error, trouble, began)
 

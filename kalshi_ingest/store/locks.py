@@ -2,14 +2,14 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 import asyncpg
 import structlog
 
-from kalshi_ingest.errors import DatabaseAway
+from kalshi_ingest.errors import DatabaseAway, SeriesTaken
 from kalshi_ingest.store.connecting import DEAD_AFTER
 
 LOCK_CLASS = 0x4B414C53
@@ -54,6 +54,7 @@ order by mode = 'RowExclusiveLock', activity.xact_start, 1 limit 1
 """  # noqa: S608
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 log = structlog.get_logger()
 
@@ -61,16 +62,8 @@ log = structlog.get_logger()
 class Repeat(Protocol):
     """Does some work on a session."""
 
-    async def __call__(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def __call__(self, work: Callable[[asyncpg.Connection, *Args], Awaitable[T]], *args: *Args) -> T:
         """What the work gives."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A series that another session has locked, and whose it is, for the user."""
-
-    name: str
-    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,32 +90,25 @@ class SeriesLocks:
     def __init__(self) -> None:
         self._held: list[str] = []
 
-    async def take_all(self, repeat: Repeat, series_tickers: Iterable[str]) -> Taken | None:
-        """Lock each series; returns the first that another living session holds, else None.
+    async def take_all(self, repeat: Repeat, purposes: Mapping[str, str], then: str) -> None:
+        """Lock each series. Raises `SeriesTaken` when another living session holds one.
 
         `repeat` does some work on the run's session, and again after a loss. Not in a transaction: of one that was
-        committed on a session now lost, only the rows are there.
+        committed on a session now lost, only the rows are there. `purposes`: for the user, what a run that has locked
+        the series is doing; `then`: what to do when there is one.
         """
         loop = asyncio.get_running_loop()
         deadline, told = loop.time() + _PATIENCE, ""
-        for series_ticker in sorted(series_tickers):
-
-            async def lock(connection: asyncpg.Connection, wanted: str = series_ticker) -> bool:
-                return await self.take(connection, wanted)
-
-            async def look(connection: asyncpg.Connection, wanted: str = series_ticker) -> Holder | None:
-                return await holder_of(connection, wanted)
-
-            while not await repeat(lock):
+        for series_ticker, purpose in sorted(purposes.items()):
+            while not await repeat(self.take, series_ticker):
                 await asyncio.sleep(0.05)
-                if loop.time() > deadline and (holder := await repeat(look)) is not None:
+                if loop.time() > deadline and (holder := await repeat(holder_of, series_ticker)) is not None:
                     if not holder.may_be_dead:
-                        return Taken(series_ticker, holder.said)
+                        raise SeriesTaken(f"another run is {purpose} in this database ({holder.said}): {then}")
                     if holder.said != told:
                         told = holder.said
                         log.info("waiting for a session that may be dead", series=series_ticker, holder=told)
                     await asyncio.sleep(_DEAD_LOOK)
-        return None
 
     async def take(self, connection: asyncpg.Connection, series_ticker: str) -> bool:
         """Lock a series on the run's session unless the run has it; False: another session has it."""

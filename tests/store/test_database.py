@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, Unusable
+from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken, Unusable
 from kalshi_ingest.store.address import place_of
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.locks import lock_key
@@ -106,18 +106,17 @@ async def test_a_lock_survives_a_lost_connection_and_ends_with_the_run(database_
     mine, other = Database(database_url), Database(database_url)
     await mine.open()
     await other.open()
-    assert await mine.lock_series(["KXB", "KXA"]) is None
+    await mine.lock_series(["KXB", "KXA"])
     await postgres.execute(
         database_url,
         "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' "
         "and database = (select oid from pg_database where datname = current_database())",
     )
     assert await mine.run(lambda connection: connection.fetchval("select 1")) == 1
-    taken = await other.lock_series(["KXC", "KXB"])
-    assert taken is not None
-    assert taken.name == "KXB"
+    with pytest.raises(SeriesTaken, match="another run is working on KXB in this database"):
+        await other.lock_series(["KXC", "KXB"])
     await mine.close()
-    assert await other.lock_series(["KXA", "KXB"]) is None
+    await other.lock_series(["KXA", "KXB"])
     await other.close()
 
 
@@ -128,7 +127,7 @@ async def test_a_lock_that_was_taken_is_held(database_url: str) -> None:
         database = Database(url, patience=5)
         await database.open()
         await database.fence()
-        assert await database.lock_series(names) is None
+        await database.lock_series(names)
         assert await database.alone(lambda connection: connection.fetchval(_HELD)) == len(names)
         await database.close()
 
@@ -139,7 +138,7 @@ async def test_a_lock_taken_twice_is_given_back_at_once(database_url: str) -> No
     await database.open()
     try:
         for _ in range(2):
-            assert await database.lock_series(["KXA", "KXB"]) is None
+            await database.lock_series(["KXA", "KXB"])
         await database.unlock_series(["KXA"])
         assert await database.alone(lambda connection: connection.fetchval(_HELD)) == 1
     finally:
@@ -151,13 +150,13 @@ async def test_a_session_without_its_locks_is_not_used(database_url: str) -> Non
     await mine.open()
     await other.open()
     try:
-        assert await mine.lock_series(["KXA", "KXB"]) is None
+        await mine.lock_series(["KXA", "KXB"])
         await postgres.end_sessions(database_url)
-        assert await other.lock_series(["KXB"]) is None
+        await other.lock_series(["KXB"])
         for _ in range(2):
             with pytest.raises(DatabaseAway, match="another program now works on KXB"):
                 await mine.run(lambda connection: connection.fetchval("select 1"))
-        assert await other.lock_series(["KXA"]) is None
+        await other.lock_series(["KXA"])
     finally:
         await other.close()
         await mine.close()

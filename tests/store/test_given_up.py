@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
+from kalshi_ingest.errors import SeriesTaken
 from kalshi_ingest.store.connecting import DEAD_AFTER
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.locks import Holder
@@ -78,7 +79,7 @@ async def test_its_own_dead_session_is_ended_with_its_locks(database_url: str) -
     async with network(database_url) as (url, wire):
         database = Database(url, patience=20)
         await database.open()
-        assert await database.lock_series(["KXA"]) is None
+        await database.lock_series(["KXA"])
         dead = await database.run(_pid)
         wire.lose_all()
         alive = await database.run(_pid, longest=0.2)
@@ -94,7 +95,7 @@ async def test_a_session_given_up_in_any_way_leaves_no_lock_to_the_next(how: str
     async with network(database_url) as (url, wire):
         first, began = Database(url, patience=20), asyncio.Event()
         await first.open()
-        assert await first.lock_series(["KXA"]) is None
+        await first.lock_series(["KXA"])
 
         async def hang(connection: asyncpg.Connection) -> None:
             await connection.execute("update kept set number = 2")
@@ -114,7 +115,7 @@ async def test_a_session_given_up_in_any_way_leaves_no_lock_to_the_next(how: str
         await asyncio.wait([hanging])
         second = Database(url, patience=20)
         await second.open()
-        assert await second.lock_series(["KXA"]) is None
+        await second.lock_series(["KXA"])
         await second.run(lambda connection: connection.execute("update kept set number = 3"))
         await second.close()
         await first.close()
@@ -125,14 +126,12 @@ async def test_the_session_of_another_run_is_left_alone(database_url: str) -> No
         other, database = Database(database_url), Database(url, patience=20)
         await other.open()
         await database.open()
-        assert await other.lock_series(["KXA"]) is None
+        await other.lock_series(["KXA"])
         pid = await other.run(_pid)
         wire.lose_all()
         await database.run(_pid, longest=0.2)
-        taken = await database.lock_series(["KXA"])
-        assert taken is not None
-        assert taken.name == "KXA"
-        assert taken.by.startswith(f"process {pid} (kalshi_ingest ")
+        with pytest.raises(SeriesTaken, match=rf"working on KXA in this database \(process {pid} \(kalshi_ingest "):
+            await database.lock_series(["KXA"])
         assert pid == await other.run(_pid)
         await database.close()
         await other.close()

@@ -5,12 +5,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import asyncpg
-
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report
 from kalshi_ingest.domain.coverage.judge import judge
-from kalshi_ingest.errors import SeriesTaken, Unusable
+from kalshi_ingest.errors import Unusable
 from kalshi_ingest.files import created
 from kalshi_ingest.jobs.coverage.report_page import as_page
 from kalshi_ingest.store.database import LONG, Database
@@ -31,16 +29,8 @@ async def forget_distrusted(database: Database, report: Report) -> None:
     """
     tickers = report.refetch_tickers
     holes = [hole for hole in report.at(Level.HOLE) if hole.remedy is Remedy.REFETCH]
-    taken = await database.lock_series({hole.series_ticker for hole in holes})
-    if taken is not None:
-        raise SeriesTaken(
-            f"another run is working on {taken.name} in this database ({taken.by}): check again when it has ended"
-        )
-
-    async def work(connection: asyncpg.Connection) -> None:
-        await forget(connection, tickers)
-
-    await database.run(work, longest=LONG)
+    await database.lock_series({hole.series_ticker for hole in holes}, then="check again when it has ended")
+    await database.run(forget, tickers, longest=LONG)
 
 
 def nothing_to_judge(report: Report, *, named: bool) -> str:

@@ -11,7 +11,7 @@ import structlog
 
 from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
-from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken
+from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.jobs.failures import together
@@ -75,12 +75,7 @@ class FollowSession:
         exchange or the database stays away.
         """
         tools, tickers = self._tools, list(self._state.series)
-        taken = await tools.writing.lock_series(tickers)
-        if taken is not None:
-            raise SeriesTaken(
-                f"another run is working on {taken.name} in this database ({taken.by}): wait for it to end, "
-                "or ask for other cities"
-            )
+        await tools.writing.lock_series(tickers)
         for database in (tools.writing, tools.planning):
             await database.fence()
         self._state.vouch_for_nothing()  # between two sessions nobody held the database to what it has stored
