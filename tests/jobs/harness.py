@@ -20,6 +20,7 @@ from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import RowsWorld, SyntheticWorld, WorldConfig
 from kalshi_simulator.synthetic_entries import SyntheticMarket
+from tests.killable import Order
 
 WORKERS = 4
 ALWAYS = Dates(date(2021, 1, 1), date(2035, 12, 31))
@@ -72,6 +73,12 @@ class Run:
             finally:
                 await writing.close()
                 await planning.close()
+
+
+def backfill(order: Order) -> int:
+    """A backfill as a killable run."""
+    asyncio.run(Run(order["api_url"], order["database_url"], workers=order["workers"])())
+    return 0
 
 
 def varied_world(**changes: Any) -> SyntheticWorld:

@@ -1,98 +1,18 @@
-"""Work in processes of their own, killed with SIGKILL at chosen instants."""
+"""Backfills that are killed at an instant of their choice: at a request, at an answer, or in the planning."""
 
 import asyncio
-import contextlib
-import json
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
 
-from kalshi_ingest.clocks import steady
 from kalshi_simulator import Faults, Simulator, SyntheticWorld
 from kalshi_simulator.stats import Stats
-from tests import postgres
 from tests.jobs.harness import WORKERS, fetch
+from tests.killable import KillableRun
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
 _TRADES = ("trades", "historical_trades")
-
-T = TypeVar("T")
-
-
-class Forker:
-    """A warm parent process, which forks one piece of work per order."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def start(self, order: dict[str, Any]) -> int:
-        """Fork one piece of work; returns its process id."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        await self._process.stdin.drain()
-        return await self._number()
-
-    async def wait(self) -> int:
-        """The exit code of what was started last; minus the signal that killed it."""
-        return os.waitstatus_to_exitcode(await self._number())
-
-    async def run(self, order: dict[str, Any], kill_after: float | None = None) -> int:
-        """One piece of work, killed after some seconds if it is still at it: its exit code, as `wait` gives it."""
-        pid = await self.start(order)
-        timer = None
-        if kill_after is not None:
-            timer = asyncio.get_running_loop().call_later(kill_after, os.kill, pid, signal.SIGKILL)
-        code = await self.wait()
-        if timer is not None:
-            timer.cancel()
-        return code
-
-    async def _number(self) -> int:
-        assert self._process.stdout is not None
-        return int(await self._process.stdout.readline())
-
-
-async def undisturbed(
-    forker: Forker, order: dict[str, Any], held: Callable[[str], Awaitable[T]], admin_url: str, template: str
-) -> tuple[T, float]:
-    """What a database holds after one piece of work on it, and how many seconds that takes here, once all is warm."""
-    await _alone(forker, order, held, admin_url, template)
-    return await _alone(forker, order, held, admin_url, template)
-
-
-async def _alone(
-    forker: Forker, order: dict[str, Any], held: Callable[[str], Awaitable[T]], admin_url: str, template: str
-) -> tuple[T, float]:
-    async with postgres.fresh_database(admin_url, template) as url:
-        began = steady()
-        assert await forker.run(order | {"database_url": url}) == 0
-        took = steady() - began
-        return await held(url), took
-
-
-@contextlib.asynccontextmanager
-async def warm_forker(module: str = "forker") -> AsyncIterator[Forker]:
-    """A forker of the work of `tests.jobs.<module>` for a `with` block; at its end nothing is left of it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", f"tests.jobs.{module}"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
-        start_new_session=True,
-    )
-    try:
-        yield Forker(process)
-    finally:
-        # What it forked has ended in a test that passed; one that failed may have left it at work.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.communicate()
 
 
 @dataclass
@@ -104,7 +24,7 @@ class Killer:
     """
 
     world: SyntheticWorld
-    forker: Forker
+    backfills: KillableRun
     database_url: str
     random: Random
     reach: int = 9
@@ -129,9 +49,9 @@ class Killer:
         async with Simulator(self.world, faults=self.faults()) as simulator:
             simulator.on_request, simulator.on_answered = self._requested, self._answered
             order = {"api_url": simulator.url, "database_url": self.database_url, "workers": WORKERS}
-            self._pid = await self.forker.start(order)
+            self._pid = await self.backfills.start(order)
             self._forked.set()
-            code = await self.forker.wait()
+            code = await self.backfills.wait()
             self._pid = None
             simulator.on_request = simulator.on_answered = None
         if self._timer is not None:

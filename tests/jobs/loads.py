@@ -1,5 +1,6 @@
 """Loads in one line, and what the tables hold afterwards to the last column that an archive carries."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from kalshi_ingest.jobs.load_report import LoadResult
 from kalshi_ingest.store.database import Database
 from tests.jobs.dumps import digests
 from tests.jobs.harness import fetch
+from tests.killable import Order
 
 
 async def loaded(url: str, folder: Path, labels: Sequence[str] | None = None) -> LoadResult:
@@ -20,6 +22,11 @@ async def loaded(url: str, folder: Path, labels: Sequence[str] | None = None) ->
         return await load(database, Place.at(str(folder)), labels, clock=lambda: datetime.now(UTC))
     finally:
         await database.close()
+
+
+def load_folder(order: Order) -> int:
+    """A load as a killable run."""
+    return 1 if asyncio.run(loaded(order["database_url"], Path(order["folder"]))).failed else 0
 
 
 async def held(url: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from kalshi_ingest.weather.client import Address, RetryPolicy, Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from kalshi_simulator.weather.server import WeatherUrls
+from tests.killable import Order
 
 NOW = datetime(2025, 7, 20, 12, tzinfo=UTC)
 FIRST, LAST = date(2025, 7, 1), date(2025, 7, 6)
@@ -68,6 +69,18 @@ async def fetched(
             return await report(database, planned, progress, source, asyncio.get_running_loop().time() - began)
     finally:
         await database.close()
+
+
+def fetch_minutes(order: Order) -> int:
+    """A run as a killable one."""
+    work = fetched(
+        WeatherUrls.below(order["root"]),
+        order["database_url"],
+        [find_city(name) for name in order["cities"]],
+        kind=order["kind"],
+        first=date.fromisoformat(order["first"]),
+    )
+    return asyncio.run(work).exit_code
 
 
 async def digest(url: str) -> str:

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
-from kalshi_ingest.domain.cities import CITIES, City
+from kalshi_ingest.domain.cities import CITIES, City, find_city
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.settlement_report import SettlementReport
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.weather.client import RetryPolicy
 from kalshi_simulator.weather.server import WeatherUrls
+from tests.killable import Order
 
 QUICK = RetryPolicy(attempts=4, first_delay=0.001, longest_delay=0.01, read_timeout=10, total_timeout=20)
 SIX = tuple(city for city in CITIES if not city.retired)
@@ -50,3 +51,16 @@ class Settle:
                 return await self.job.run(self.stop)
         finally:
             await database.close()
+
+
+def settle(order: Order) -> int:
+    """A run as a killable one."""
+    run = Settle(
+        WeatherUrls(order["iem"], order["ncei"], ""),
+        order["database_url"],
+        date.fromisoformat(order["start"]),
+        date.fromisoformat(order["end"]),
+        datetime.fromisoformat(order["now"]),
+        cities=[find_city(order["city"])] if order.get("city") else SIX,
+    )
+    return 0 if asyncio.run(run()).complete else 1

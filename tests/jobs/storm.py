@@ -14,7 +14,8 @@ from tests import postgres
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.follow.mortals import DatabaseServer
 from tests.jobs.harness import Run, assert_holds_all, log_statuses, varied_world
-from tests.jobs.killing import Forker, Killer
+from tests.jobs.killing import Killer
+from tests.killable import KillableRun
 
 _FIRST_CUTOFF = datetime(2024, 10, 21, tzinfo=UTC)
 _LAST_CUTOFF = datetime(2024, 10, 28, tzinfo=UTC)
@@ -95,12 +96,12 @@ class Storm:
             await connection.close()
         return cls(server, world, template, unbroken)
 
-    async def blow(self, forker: Forker, kills: int, random: Random) -> None:
+    async def blow(self, backfills: KillableRun, kills: int, random: Random) -> None:
         """Kill `kills` runs, on as many databases as it takes: each ends with the tables of the undisturbed run."""
         while kills > 0:
             async with postgres.fresh_database(self.server.url, self.template) as url:
                 self.world.cutoff = _FIRST_CUTOFF
-                kills -= await self._blow_on(url, forker, kills, random)
+                kills -= await self._blow_on(url, backfills, kills, random)
                 self.world.cutoff = _LAST_CUTOFF
                 async with Simulator(self.world) as simulator:
                     job = await Run(simulator.url, url)()
@@ -109,9 +110,9 @@ class Storm:
                 assert await self.falsehoods(url) == {}
                 assert set(await log_statuses(url)) <= {"interrupted", "partial", "success"}
 
-    async def _blow_on(self, url: str, forker: Forker, kills: int, random: Random) -> int:
+    async def _blow_on(self, url: str, backfills: KillableRun, kills: int, random: Random) -> int:
         """Kill runs on one database until one is through, or for `kills` times: how many were killed."""
-        killer = Killer(self.world, forker, url, random, reach=20, faults=lambda: self._faults(random))
+        killer = Killer(self.world, backfills, url, random, reach=20, faults=lambda: self._faults(random))
         for killed in range(kills):
             code = await killer.run(kill=True)
             if code != -signal.SIGKILL:

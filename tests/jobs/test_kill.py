@@ -11,7 +11,8 @@ from kalshi_simulator import Simulator
 from tests import postgres
 from tests.jobs.dumps import digests
 from tests.jobs.harness import WORKERS, Run, assert_holds_all, fetch, varied_world
-from tests.jobs.killing import Killer, warm_forker
+from tests.jobs.killing import Killer
+from tests.killable import killable
 
 _HIGHEST_ROUNDS = 60
 _RUNS = "select status, trades_fetched from ingestion_log order by started_at"
@@ -20,7 +21,7 @@ _RUNS = "select status, trades_fetched from ingestion_log order by started_at"
 async def _kill_often(admin_url: str, template: str, kills: int, random: Random) -> None:
     """Runs on fresh databases, each killed again and again until it is done, `kills` times in all."""
     world = varied_world()
-    async with warm_forker() as forker:
+    async with killable("tests.jobs.harness:backfill") as backfills:
         async with Simulator(world) as simulator, postgres.fresh_database(admin_url, template) as url:
             await Run(simulator.url, url)()
             unbroken = await digests(url)
@@ -28,7 +29,7 @@ async def _kill_often(admin_url: str, template: str, kills: int, random: Random)
         done = 0
         for _ in range(_HIGHEST_ROUNDS):
             async with postgres.fresh_database(admin_url, template) as url:
-                killer = Killer(world, forker, url, random)
+                killer = Killer(world, backfills, url, random)
                 code = -signal.SIGKILL
                 while code == -signal.SIGKILL:
                     code = await killer.run(kill=done + len(killer.wasted) < kills)
@@ -48,18 +49,18 @@ async def _kill_often(admin_url: str, template: str, kills: int, random: Random)
         pytest.fail(f"only {done} runs of {_HIGHEST_ROUNDS} rounds were still alive when they should be killed")
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
-async def test_killed_a_few_times_on_every_version(kills: int, any_postgres: str) -> None:
+@pytest.mark.long
+async def test_killed_a_few_times_on_every_version(any_postgres: str) -> None:
     template = "kalshi_kill_template"
     await postgres.execute(any_postgres, f"CREATE DATABASE {template}")
     connection = await asyncpg.connect(postgres.with_database(any_postgres, template))
     await migrate(connection, migrations_dir())
     await connection.close()
-    await _kill_often(any_postgres, template, kills, Random(2))
+    await _kill_often(any_postgres, template, 10, Random(2))
     await postgres.execute(any_postgres, f"DROP DATABASE {template}")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.long)])
 async def test_killed_often(kills: int, postgres_url: str, template_database: str) -> None:
     await _kill_often(postgres_url, template_database, kills, Random(1))

@@ -10,12 +10,12 @@ from kalshi_simulator import Simulator
 from tests import postgres
 from tests.jobs.archives import exported
 from tests.jobs.harness import Run, varied_world
-from tests.jobs.killing import undisturbed, warm_forker
 from tests.jobs.loads import counts, held
+from tests.killable import killable, undisturbed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(40, marks=pytest.mark.long)])
 async def test_killed_often(kills: int, postgres_url: str, template_database: str, tmp_path: Path) -> None:
     async with (
         Simulator(varied_world(giant=2_500, trades_per_market=300.0)) as simulator,
@@ -27,18 +27,18 @@ async def test_killed_often(kills: int, postgres_url: str, template_database: st
         rows = await counts(source)
     random = Random(3)
     killed = 0
-    async with warm_forker("load_forker") as forker:
+    async with killable("tests.jobs.loads:load_folder") as load:
         order = {"folder": str(tmp_path)}
-        loaded, longest = await undisturbed(forker, order, held, postgres_url, template_database)
+        loaded, longest = await undisturbed(load, order, held, postgres_url, template_database)
         assert loaded == whole
         while killed < kills:
             async with postgres.fresh_database(postgres_url, template_database) as url:
                 order["database_url"] = url
-                code = await forker.run(order, random.uniform(0, longest))
+                code = await load.run(order, random.uniform(0, longest))
                 if code == 0:  # it was faster than its killer
                     continue
                 assert code == -signal.SIGKILL
                 killed += 1
                 assert (await counts(url))["trades"] in (0, rows["trades"])
-                assert await forker.run(order) == 0
+                assert await load.run(order) == 0
                 assert await held(url) == whole

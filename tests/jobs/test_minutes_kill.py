@@ -7,8 +7,8 @@ import pytest
 
 from tests import postgres
 from tests.jobs.harness import fetch, log_statuses
-from tests.jobs.killing import undisturbed, warm_forker
 from tests.jobs.minute_runs import digest, weather_of
+from tests.killable import killable, undisturbed
 
 ORDERS = {
     # Several pieces each: two windows of a city, and four cities one by one.
@@ -18,25 +18,29 @@ ORDERS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ORDERS)
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("kind", "kills"), [("iem", 2), *(pytest.param(kind, 20, marks=pytest.mark.long) for kind in ORDERS)]
+)
 async def test_killed_often(kind: str, kills: int, postgres_url: str, template_database: str) -> None:
     """Between two kills of a database nothing is undone; every day is stored with its claim or not at all."""
     random = Random(5)
-    async with weather_of(plain=False, seeded_outage=True) as simulator, warm_forker("minute_forker") as forker:
+    async with (
+        weather_of(plain=False, seeded_outage=True) as simulator,
+        killable("tests.jobs.minute_runs:fetch_minutes") as work,
+    ):
         asked = ORDERS[kind] | {"kind": kind, "root": simulator.url.removesuffix("/trade-api/v2")}
-        whole, longest = await undisturbed(forker, asked, digest, postgres_url, template_database)
+        whole, longest = await undisturbed(work, asked, digest, postgres_url, template_database)
         killed = partly = 0
         while killed < kills or not partly:
             async with postgres.fresh_database(postgres_url, template_database) as url:
                 order = asked | {"database_url": url}
-                code = await forker.run(order, random.uniform(0, longest))
+                code = await work.run(order, random.uniform(0, longest))
                 if code == 0:  # it was faster than its killer
                     continue
                 assert code == -signal.SIGKILL
                 killed += 1
                 partly += await _claimed(url) > 0
-                assert await forker.run(order) == 0
+                assert await work.run(order) == 0
                 assert await digest(url) == whole
                 assert set(await log_statuses(url)) <= {"interrupted", "success"}
 

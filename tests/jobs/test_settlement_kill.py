@@ -14,8 +14,8 @@ from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from kalshi_simulator.weather.config import WeatherConfig
 from tests import postgres
 from tests.jobs.harness import fetch
-from tests.jobs.killing import Forker, warm_forker
 from tests.jobs.settlement_runs import Settle
+from tests.killable import KillableRun, killable
 
 _START, _END, _NOW = date(2025, 3, 1), date(2025, 3, 14), datetime(2025, 6, 1, tzinfo=UTC)
 _REQUESTS = 25
@@ -29,8 +29,8 @@ _TABLES = {
 class _Killer:
     """Starts runs and kills each at a request or at an answer, or a few milliseconds later."""
 
-    def __init__(self, forker: Forker, simulator: Simulator) -> None:
-        self._forker = forker
+    def __init__(self, work: KillableRun, simulator: Simulator) -> None:
+        self._work = work
         self._simulator = simulator
         self._pid: int | None = None
         self._left = 0
@@ -46,8 +46,8 @@ class _Killer:
         urls = self._simulator.weather_urls
         order = {"iem": urls.iem, "ncei": urls.ncei, "database_url": database_url}
         order |= {"start": str(_START), "end": str(_END), "now": _NOW.isoformat()}
-        self._pid = await self._forker.start(order)
-        code = await self._forker.wait()
+        self._pid = await self._work.start(order)
+        code = await self._work.wait()
         self._pid = None
         return code
 
@@ -67,9 +67,9 @@ async def test_killed_often(kills: int, postgres_url: str, template_database: st
     random, done = Random(7), 0
     async with (
         Simulator(world, weather=WeatherConfig(throttle_seconds=None)) as simulator,
-        warm_forker("settlement_forker") as forker,
+        killable("tests.jobs.settlement_runs:settle") as work,
     ):
-        killer = _Killer(forker, simulator)
+        killer = _Killer(work, simulator)
         async with postgres.fresh_database(postgres_url, template_database) as url:
             await Settle(simulator.weather_urls, url, _START, _END, _NOW)()
             assert simulator.weather.stats.settlement_requests == _REQUESTS

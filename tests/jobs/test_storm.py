@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from tests.jobs.follow.mortals import database_server
-from tests.jobs.killing import warm_forker
 from tests.jobs.storm import Storm
+from tests.killable import killable
 
 
 @pytest.mark.slow
@@ -14,5 +14,5 @@ from tests.jobs.storm import Storm
 async def test_60_kills_with_faults_and_dying_databases(seed: int) -> None:
     with database_server() as server:
         storm = await Storm.prepare(server)
-        async with warm_forker() as forker:
-            await storm.blow(forker, 60, Random(seed))
+        async with killable("tests.jobs.harness:backfill") as backfills:
+            await storm.blow(backfills, 60, Random(seed))

@@ -18,7 +18,7 @@ from tests import postgres
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests
 from tests.jobs.harness import CHICAGO, WORKERS, Run, fetch, log_statuses, pages_of_all, varied_world
-from tests.jobs.killing import warm_forker
+from tests.killable import killable
 from tests.patience import ENDS
 
 MIAMI = (Wanted("KXHIGHMIA", "miami"),)
@@ -65,10 +65,10 @@ async def test_a_killed_run_leaves_no_lock(database_url: str) -> None:
             os.kill(pid, signal.SIGKILL)
             killed.set()
 
-    async with Simulator(varied_world()) as simulator, warm_forker() as forker:
+    async with Simulator(varied_world()) as simulator, killable("tests.jobs.harness:backfill") as backfills:
         simulator.on_request = hold
-        pid = await forker.start({"api_url": simulator.url, "database_url": database_url, "workers": WORKERS})
-        assert await forker.wait() == -signal.SIGKILL
+        pid = await backfills.start({"api_url": simulator.url, "database_url": database_url, "workers": WORKERS})
+        assert await backfills.wait() == -signal.SIGKILL
         await Run(simulator.url, database_url)()
     assert await log_statuses(database_url) == ["interrupted", "success"]
 

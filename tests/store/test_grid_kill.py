@@ -37,7 +37,7 @@ select count(*), md5(string_agg(grid::text, '|' order by loc_id, ts_utc)) from w
 """
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, pytest.param(30, marks=pytest.mark.long)])
 async def test_a_killed_refresh_leaves_the_old_grid_or_the_new_one(kills: int, database_url: str) -> None:
     chance = random.Random(5)
     database = Database(database_url)

@@ -2,19 +2,22 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+import kalshi_ingest.commands.follow as warm
+from kalshi_ingest import cli
 from kalshi_ingest.store import embedded
 from tests import postgres
+from tests.killable import KillableRun, Order, killable
 
-_REPOSITORY = Path(__file__).resolve().parents[3]
+_WARM = warm.follow
+"""Loaded by the warm parent once, not in each of its children."""
+
 _MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path("/tmp")
 
 # The log of changes survives the death of the server's processes without being synced; only a power cut needs that.
@@ -24,11 +27,9 @@ _OPTIONS = {"fsync": "off", "autovacuum": "off", "shared_buffers": "64MB"}
 class Service:
     """`kalshi-ingest` with some words and settings, started again and again by a process that is warm."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, words: Sequence[str], environment: Mapping[str, str], log: Path
-    ) -> None:
+    def __init__(self, commands: KillableRun, words: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.log = log
-        self._process = process
+        self._commands = commands
         self._order = {"words": list(words), "environment": dict(environment), "log": str(log)}
         self.pid = 0
         self._logged = 0
@@ -37,11 +38,9 @@ class Service:
 
     async def start(self) -> None:
         """Start it; what ran before has ended."""
-        assert self._process.stdin is not None
         self._logged = self.log.stat().st_size if self.log.exists() else 0
-        self._process.stdin.write(json.dumps(self._order).encode() + b"\n")
-        self.pid = await self._number()
-        self._ended = asyncio.create_task(self._number())
+        self.pid = await self._commands.start(self._order)
+        self._ended = asyncio.create_task(self._commands.wait())
 
     async def is_up(self) -> None:
         """Wait until it has caught up: what a killed one left in the log is put right by then."""
@@ -61,37 +60,35 @@ class Service:
     async def ended(self) -> int:
         """Its exit code, once it has ended; minus the signal that killed it."""
         assert self._ended is not None
-        return os.waitstatus_to_exitcode(await self._ended)
+        return await self._ended
 
     def said(self, characters: int = 3_000) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else ""
 
-    async def _number(self) -> int:
-        assert self._process.stdout is not None
-        return int(await self._process.stdout.readline())
-
 
 @contextlib.asynccontextmanager
 async def service(words: Sequence[str], environment: Mapping[str, str], log: Path) -> AsyncIterator[Service]:
     """A service for a `with` block, not started yet; killed at the block's end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.jobs.follow.forker"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
-    )
-    forked = Service(process, words, environment, log)
-    try:
-        yield forked
-    finally:
-        if not forked.has_ended:
-            forked.send(signal.SIGKILL)
-            await forked.ended()
-        assert process.stdin is not None
-        process.stdin.close()
-        await process.wait()
+    async with killable("tests.jobs.follow.mortals:run_command") as commands:
+        forked = Service(commands, words, environment, log)
+        try:
+            yield forked
+        finally:
+            if not forked.has_ended:
+                forked.send(signal.SIGKILL)
+                await forked.ended()
+
+
+def run_command(order: Order) -> int:
+    """The real command line, its output in a file, as a killable run."""
+    output = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
+    for name in [name for name in os.environ if name.startswith("KALSHI_INGEST_")]:
+        del os.environ[name]
+    os.environ.update(order["environment"])
+    return cli.main(order["words"])
 
 
 class DatabaseServer:
