@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := kalshi_ingest kalshi_simulator tests benchmarks
+QUICK := tests/domain tests/exchange tests/archive tests/store/test_writer.py tests/test_architecture.py tests/test_docs.py tests/test_package.py
 # Where it is set, each of the thousand processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help demo test test-long check bench clean
+.PHONY: help demo test quick test-long check bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ test: $(VENV)/dev  ## every check and every test but the long ones
 	@# Collecting compiles the tests, which each worker would do for itself; the checks leave a core idle meanwhile.
 	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
+
+quick: $(VENV)/dev  ## the tests of the pure rules and of one real database, while you work
+	$(BIN)/python -m pytest -n 2 -m "not slow and not long" $(QUICK)
 
 test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (half an hour)
 	$(BIN)/python -m pytest -n 4 --dist loadfile -m long --timeout 3600

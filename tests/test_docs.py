@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = [PREFIX + field.upper() for field in Settings.model_fields]
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 
+SETTINGS_PAGE = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+
 
 def test_the_example_file_has_each_setting_once_and_no_other() -> None:
     assert sorted(re.findall(r"^# (KALSHI_INGEST_\w+)=.", EXAMPLE, re.MULTILINE)) == sorted(NAMES)
@@ -37,8 +39,13 @@ def test_each_setting_is_described() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_setting_has_its_row_in_the_readme(name: str) -> None:
-    assert f"| `{name}` |" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_each_setting_has_its_row(name: str) -> None:
+    assert f"| `{name}` |" in SETTINGS_PAGE
+
+
+def test_the_page_of_settings_has_no_other_row() -> None:
+    assert sorted(re.findall(r"^\| `(KALSHI_INGEST_\w+)` \|", SETTINGS_PAGE, re.MULTILINE)) == sorted(NAMES)
+    assert "(docs/settings.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -84,3 +91,18 @@ def test_the_index_of_the_decisions_lists_each_of_them_in_their_order() -> None:
 
 def test_the_readme_and_the_page_of_the_words_know_each_other() -> None:
     assert "(docs/glossary.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md", "docs/benchmarks.md"])
+def test_every_path_and_target_that_a_page_names_exists(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    folders = r"kalshi_ingest|kalshi_simulator|tests|migrations|benchmarks|docs|deploy"
+    for path in re.findall(rf"(?<![\w/])((?:{folders})/[\w./-]*)", text):
+        assert (ROOT / path.rstrip(".")).exists(), path
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`make ([\w-]+)`", text)) <= set(targets)
+
+
+def test_each_job_has_its_command_in_the_page_for_contributors() -> None:
+    named = re.findall(r"`make ([\w-]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert sorted(named) == ["bench", "check", "demo", "quick", "test", "test-long"]

@@ -5,6 +5,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -37,3 +39,20 @@ def test_the_oldest_python_is_the_same_everywhere() -> None:
 def test_both_packages_carry_the_marker_of_typed_packages() -> None:
     assert (ROOT / "kalshi_ingest/py.typed").is_file()
     assert (ROOT / "kalshi_simulator/py.typed").is_file()
+
+
+def test_continuous_integration_runs_on_each_supported_python() -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]["test"]
+    assert [f"Programming Language :: Python :: {version}" for version in job["strategy"]["matrix"]["python"]] == [
+        line for line in PROJECT["classifiers"] if ":: Python :: 3." in line
+    ]
+    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert all(re.search(r"@v\d+$", step["uses"]) for step in job["steps"][:-1])
+
+
+def test_the_hooks_before_a_commit_are_the_tools_of_the_virtual_environment() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (repository,) = hooks["repos"]
+    assert repository["repo"] == "local"
+    assert all(hook["language"] == "system" for hook in repository["hooks"])
+    assert all(hook["entry"].startswith(".venv/bin/") for hook in repository["hooks"])
