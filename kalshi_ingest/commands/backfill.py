@@ -17,12 +17,12 @@ from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import DatabaseAway, Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
+from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, opened
-from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.jobs.summary import is_complete, summary
 from kalshi_ingest.settings import Settings
 
@@ -63,7 +63,7 @@ async def run_backfill(
     """The job with its display and summary, until it ends or a signal stops it; the summary goes to `out`."""
     stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
     async with AsyncExitStack() as stack:
-        session = await unless_stopped(stop, stack.enter_async_context(opened(exchange, url, utc_now)))
+        session = await run_until(stop, stack.enter_async_context(opened(exchange, url, utc_now)))
         if session is None:
             return INTERRUPTED
         job = Backfill(session.tools, wanted, dates, command)
@@ -71,7 +71,7 @@ async def run_backfill(
         started = time.monotonic()
         showing = asyncio.create_task(Display(progress, session.client, sys.stderr).run())
         try:
-            ended = await unless_stopped(stop, _to_its_end(job, stop), grace=_GRACE_SECONDS)
+            ended = await run_until(stop, _to_its_end(job, stop), grace=_GRACE_SECONDS)
         finally:
             showing.cancel()
             with suppress(asyncio.CancelledError):

@@ -15,9 +15,9 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.errors import DatabaseAway, OutOfReach, Unusable
 from kalshi_ingest.exit_codes import INTERRUPTED
+from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.session import Exchange, time_at
-from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.address import with_schema
@@ -104,5 +104,5 @@ def say(text: str, out: TextIO | None = None, *, painted: bool = False) -> None:
 
 async def interruptible(work: Coroutine[Any, Any, int], notice: str = "") -> int:
     """The exit code of `work`; 130 when a signal came first, and `work` was cancelled."""
-    code = await unless_stopped(stop_on_signals(notice), work)
+    code = await run_until(stop_on_signals(notice), work)
     return INTERRUPTED if code is None else code

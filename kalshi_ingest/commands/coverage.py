@@ -21,6 +21,7 @@ from kalshi_ingest.domain.coverage.findings import Report
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND
+from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.coverage.examine import (
@@ -35,7 +36,6 @@ from kalshi_ingest.jobs.coverage.fix_plan import FixPlan, fix_plan
 from kalshi_ingest.jobs.coverage.report_json import as_json
 from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.jobs.session import migrated, opened, with_database
-from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.audit import Scope as AuditScope
 from kalshi_ingest.store.rights import JUDGE
@@ -77,7 +77,7 @@ async def _coverage(arguments: argparse.Namespace, settings: Settings, url: str,
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T | None:
     """What `work` gives; None when a signal came first. A backfill takes the signals for itself, so each asks anew."""
-    return await unless_stopped(stop_on_signals(), work)
+    return await run_until(stop_on_signals(), work)
 
 
 async def _first_look(settings: Settings, url: str, scope: Scope) -> Report:

@@ -16,6 +16,7 @@ from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
+from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.service import Asked, FollowService
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
@@ -29,7 +30,6 @@ from kalshi_ingest.web.door import raise_file_limit
 
 _STOP_SECONDS = 6.5
 """What a stop may take before everything is given up; the checkpoints are kept either way."""
-_LAST_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -65,16 +65,7 @@ async def _run(service: FollowService, state: FollowState, url: str, address: tu
     gc.freeze()
     async with serving(state, url, *address, now=state.now) as shown:
         log.info("service", address=shown, series=list(state.series))
-        following = asyncio.create_task(service.run(stop))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait([following], timeout=_STOP_SECONDS)
-        stopping.cancel()
-        if not following.done():
-            following.cancel()
-            await asyncio.wait([following], timeout=_LAST_SECONDS)
-        if following.done() and not following.cancelled():
-            following.result()
+        await run_until(stop, service.run(stop), grace=_STOP_SECONDS)
     log.info("stopped")
     return COMPLETE
 

@@ -17,6 +17,7 @@ from kalshi_ingest.domain.cities import CITIES, City, active_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.http.server_clock import ServerClock
+from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.minute_sources import Addresses, Iem, opened_source
 from kalshi_ingest.jobs.minutes import Asked as Wanted
 from kalshi_ingest.jobs.minutes import MinuteRun, plan
@@ -24,7 +25,6 @@ from kalshi_ingest.jobs.minutes_report import plan_text, report
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
 from kalshi_ingest.jobs.settlement_fetch import services
-from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
@@ -60,11 +60,11 @@ def weather(arguments: argparse.Namespace, settings: Settings) -> int:
 async def _opened(url: str, work: Work, what: str) -> int:
     stays = "the grid stays as it was" if what == "grid" else "what is committed stays"
     stop = stop_on_signals(f"stopping: {stays}")
-    database = await unless_stopped(stop, _database(url, LOOK if what == "grid" else OBSERVE))
+    database = await run_until(stop, _database(url, LOOK if what == "grid" else OBSERVE))
     if database is None:
         return INTERRUPTED
     try:
-        code = await unless_stopped(stop, work(database, stop), grace=_GRACE_SECONDS)
+        code = await run_until(stop, work(database, stop), grace=_GRACE_SECONDS)
         return INTERRUPTED if code is None else code
     finally:
         await database.close()
@@ -128,7 +128,7 @@ async def _minutes(
             return COMPLETE
         started = time.monotonic()
         job = MinuteRun(database, source, planned, clock, _command("minutes", start, end, arguments.city))
-        progress = await unless_stopped(stop, job.run())
+        progress = await run_until(stop, job.run())
         outcome = await report(database, planned, progress or job.progress, source, time.monotonic() - started)
     say(_json(outcome.as_dict()) if arguments.json else "\n" + outcome.as_text())
     return INTERRUPTED if progress is None else outcome.exit_code
@@ -137,7 +137,7 @@ async def _minutes(
 async def _grid(
     arguments: argparse.Namespace, _: Settings, database: Database, __: Sequence[City], stop: asyncio.Event
 ) -> int:
-    done = await unless_stopped(stop, refresh(database))
+    done = await run_until(stop, refresh(database))
     if done is None:
         return INTERRUPTED
     told = {"rows": done.rows, "seconds": round(done.seconds, 1)}

@@ -14,6 +14,7 @@ from kalshi_ingest import children, terminal
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.errors import OutOfReach
+from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
@@ -26,7 +27,6 @@ from kalshi_ingest.jobs.session import Exchange, with_database
 from kalshi_ingest.jobs.settlement import Asked as Settlements
 from kalshi_ingest.jobs.settlement import SettlementJob
 from kalshi_ingest.jobs.settlement_fetch import services
-from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.settings import API_PATH
 from kalshi_ingest.store.database import Database
@@ -57,7 +57,7 @@ async def run(
     """
     dates = Dates(now.date() - timedelta(days=days + 2), now.date() - timedelta(days=3))
     async with AsyncExitStack() as stack:
-        api_url = await unless_stopped(stop, _prepared(stack, url, dates))
+        api_url = await run_until(stop, _prepared(stack, url, dates))
         if api_url is None:
             return None
         _say(f"1. A simulated exchange answers at {api_url}, {REQUESTS_PER_SECOND:g} requests a second at the most.")
@@ -68,8 +68,8 @@ async def run(
         if stop.is_set():
             return None
         _say("\n3. The weather that settles them, at the services' own pace of a request a second:\n")
-        await unless_stopped(stop, _weather(url, api_url.removesuffix(API_PATH), dates, now))
-    complete = await unless_stopped(stop, _outcome(url, Scope(now, dates.start, dates.end)))
+        await run_until(stop, _weather(url, api_url.removesuffix(API_PATH), dates, now))
+    complete = await run_until(stop, _outcome(url, Scope(now, dates.start, dates.end)))
     if complete is None:
         return None
     _say(f"\nLook around with: {_program()} database psql --data-dir {shlex.quote(str(data_dir))}")

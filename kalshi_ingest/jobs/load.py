@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -29,17 +28,15 @@ from kalshi_ingest.archive.schema import (
     TRADES,
 )
 from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.errors import IngestError, Unusable
+from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
+from kalshi_ingest.ingest.run_log import Entry, run_log
 from kalshi_ingest.jobs.asking import asked_by
-from kalshi_ingest.jobs.load_report import LoadResult, outcome_of
+from kalshi_ingest.jobs.load_report import LoadResult, entries_of
 from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import LONG, Database
 from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city
-
-_LAST_WORDS = 3.0
-"""Seconds to note that a load was stopped."""
 
 log = structlog.get_logger()
 
@@ -188,45 +185,18 @@ async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: C
         city.proved,
     )
 
-    async def begin(connection: asyncpg.Connection) -> None:
-        await runs.begin(connection, run, city.series_tickers)
+    series = dict.fromkeys(city.series_tickers, Entry())
 
     async def work(connection: asyncpg.Connection) -> Loaded:
         loaded = await load_city(connection, rows, run.run_id, clock())
-        count = runs.SeriesCount(loaded.markets, loaded.trades, loaded.candles_1m, loaded.candles_5m)
-        await _log(connection, city, run, count, outcome_of(loaded), clock())
+        await log.end_with(connection, entries_of(loaded, city.series_tickers))
         return loaded
 
-    async def end(outcome: runs.Outcome) -> None:
-        async def log_it(connection: asyncpg.Connection) -> None:
-            await _log(connection, city, run, runs.SeriesCount(), outcome, clock())
-
-        await database.run(log_it)
-
-    await database.run(begin)
     try:
-        loaded = await database.run(work, longest=LONG)
-        await database.unlock_series(city.series_tickers)  # what follows may take hours, and is about other cities
-        return loaded
-    except Unusable as error:
-        await end(runs.Outcome("failed", str(error)))
-        await database.unlock_series(city.series_tickers)
+        async with run_log(database, run, lambda: series, clock) as log:
+            loaded = await database.run(work, longest=LONG)
+    except Unusable:
+        await database.unlock_series(series)
         raise
-    except asyncio.CancelledError:
-        with suppress(IngestError, TimeoutError):  # it is undone already; a word about it is worth a moment, not more
-            await asyncio.wait_for(end(runs.Outcome("interrupted")), _LAST_WORDS)
-        raise
-
-
-async def _log(
-    connection: asyncpg.Connection,
-    city: ArchivedCity,
-    run: runs.Run,
-    count: runs.SeriesCount,
-    outcome: runs.Outcome,
-    now: datetime,
-) -> None:
-    """The outcome of one city; an archive's city is one series, and what it counts is that series'."""
-    counts = dict.fromkeys(city.series_tickers, runs.SeriesCount())
-    counts[city.series_tickers[0]] = count
-    await runs.update(connection, run, counts, dict.fromkeys(city.series_tickers, outcome), now)
+    await database.unlock_series(series)  # what follows may take hours, and is about other cities
+    return loaded

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.ingest.run_log import Entry
 from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.store.contradicted import Contradicted
 from kalshi_ingest.store.loading import Loaded
-from kalshi_ingest.store.runs import Outcome
+from kalshi_ingest.store.runs import SeriesCount
 
 _NAMED = 20
 """Contradicted markets of a city that are shown; `status --run` and `coverage` name the others."""
@@ -59,10 +60,16 @@ def _contradictions(label: str, markets: Sequence[Contradicted]) -> Iterator[str
         yield f"To ask the exchange: kalshi-ingest backfill --start {min(days)} --end {max(days)} {option} {label}"
 
 
-def outcome_of(loaded: Loaded) -> Outcome:
-    """For the log of runs: partial when nothing of some markets was taken."""
-    if not loaded.contradicted:
-        return Outcome("success")
+def entries_of(loaded: Loaded, series_tickers: Sequence[str]) -> dict[str, Entry]:
+    """For the ingestion log: partial when nothing of some markets was taken.
+
+    An archive's city is one series, the first of `series_tickers`, and what it counts is that series'.
+    """
     failed = {each.ticker: f"the archive has trade {each.trade_id} with other values" for each in loaded.contradicted}
-    first, reason = next(iter(failed.items()))
-    return Outcome("partial", f"{len(failed)} markets contradict the archive; the first: {first}: {reason}", failed)
+    partial = None
+    if failed:
+        first, reason = next(iter(failed.items()))
+        partial = f"{len(failed)} markets contradict the archive; the first: {first}: {reason}"
+    entries = {ticker: Entry(failed=failed, partial=partial) for ticker in series_tickers}
+    counts = SeriesCount(loaded.markets, loaded.trades, loaded.candles_1m, loaded.candles_5m)
+    return entries | {series_tickers[0]: Entry(counts, failed, partial=partial)}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import uuid4
@@ -14,10 +14,10 @@ from kalshi_ingest.domain.calendar import climate_day_of, event_dates
 from kalshi_ingest.domain.cities import City, active_city
 from kalshi_ingest.domain.minutes import is_late
 from kalshi_ingest.errors import BadPayload, OutOfReach, Permanent, Unusable
+from kalshi_ingest.ingest.run_log import Entry, run_log
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
 from kalshi_ingest.jobs.restarting import restarting
-from kalshi_ingest.jobs.stopping import logged
 from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.minutes import Claim, claims, fail_days, write_days
@@ -137,20 +137,12 @@ class MinuteRun:
         return self.progress
 
     async def _once(self) -> None:
-        await self._record(lambda connection: runs.begin(connection, self._run, list(self._names.values())))
-        outcome = runs.Outcome("interrupted", "stopped by the user")
-        try:
+        async with run_log(self._database, self._run, self._entries, self._clock):
             if self._outdated:
                 self._plan = await plan(self._database, self._source, self._plan.asked, self._clock())
                 self._outdated = False
             self._waiting = deque(self._plan.pieces)
             await self._work()
-            outcome = self._outcome()
-        except Exception as error:
-            outcome = runs.Outcome("failed", str(error) or type(error).__name__, self.progress.failed)
-            raise
-        finally:
-            await logged(self._close_log(outcome), hurried=outcome.status in ("failed", "interrupted"))
         await self._database.verify()
 
     def _start_over(self) -> None:
@@ -249,26 +241,15 @@ class MinuteRun:
 
             await self._database.run(work)
 
-    def _outcome(self) -> runs.Outcome:
-        failed = self.progress.failed
-        if self.progress.ended is not None:
-            return runs.Outcome("partial", self.progress.ended, failed)
-        if failed:
+    def _entries(self) -> dict[str, Entry]:
+        failed, partial = self.progress.failed, self.progress.ended
+        if failed and partial is None:
             first, reason = next(iter(failed.items()))
-            return runs.Outcome("partial", f"{len(failed)} failed; the first: {first}: {reason}", failed)
-        return runs.Outcome("success")
-
-    async def _close_log(self, outcome: runs.Outcome) -> None:
-        counts = {name: runs.SeriesCount(requests=self.progress.requests[city]) for city, name in self._names.items()}
-        ended = dict.fromkeys(self._names.values(), outcome)
-        now = self._clock()
-        await self._record(lambda connection: runs.update(connection, self._run, counts, ended, now))
-
-    async def _record(self, write: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
-        async def work(connection: asyncpg.Connection) -> None:
-            await write(connection)
-
-        await self._database.run(work)
+            partial = f"{len(failed)} failed; the first: {first}: {reason}"
+        return {
+            name: Entry(runs.SeriesCount(requests=self.progress.requests[city]), failed, partial=partial)
+            for city, name in self._names.items()
+        }
 
 
 def _is_proved(city: City, claim: Claim | None) -> bool:

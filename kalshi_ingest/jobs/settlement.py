@@ -5,10 +5,9 @@ with what is missing. A service that is down or a report that cannot be read kee
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TypeVar
 from uuid import uuid4
 
 import asyncpg
@@ -16,18 +15,17 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Reported, Source
+from kalshi_ingest.ingest.cancellation import run_until
+from kalshi_ingest.ingest.run_log import Entry, run_log
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
 from kalshi_ingest.jobs.settlement_plan import days_of, due
 from kalshi_ingest.jobs.settlement_report import SettlementReport, report_of
-from kalshi_ingest.jobs.stopping import logged
 from kalshi_ingest.store import runs, settlements
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.weather.decoding import Answer
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -83,16 +81,9 @@ class SettlementJob:
         return await restarting([self._database], lambda: self._once(stop), self._start_over)
 
     async def _once(self, stop: asyncio.Event) -> SettlementReport:
-        await self._in_transaction(lambda connection: runs.begin(connection, self._run, self._series))
-        error: str | None = None
-        try:
-            await self._until(stop)
-            report = await self._in_transaction(self._report)
-        except BaseException as failure:
-            error = str(failure) or type(failure).__name__
-            raise
-        finally:
-            await logged(self._close_log(error), hurried=self.interrupted or error is not None, stop=stop)
+        async with run_log(self._database, self._run, self._entries, self._clock, stop) as log:
+            log.interrupted = self.interrupted = await run_until(stop, self._work()) is None
+            report = await self._database.run(self._report)
         if not self.interrupted:
             await self._database.verify()
         return report
@@ -101,22 +92,9 @@ class SettlementJob:
         self.fetching.failed.clear()
         self.unreadable.clear()
 
-    async def _until(self, stop: asyncio.Event) -> None:
-        working, stopping = asyncio.create_task(self._work()), asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                self.interrupted = True
-                working.cancel()
-                await asyncio.wait([working])
-            if not working.cancelled():
-                working.result()
-        finally:
-            working.cancel()
-            stopping.cancel()
-
-    async def _work(self) -> None:
-        polls = await self._in_transaction(
+    async def _work(self) -> bool:
+        """True once everything was asked for."""
+        polls = await self._database.run(
             lambda connection: settlements.polls(connection, self._stations, self._asked.start, self._asked.end)
         )
         reports, forms, form_texts, summaries = (
@@ -134,6 +112,7 @@ class SettlementJob:
             group.create_task(self.fetching.summaries(summaries))
         if self.fetching.unusable is not None:
             raise self.fetching.unusable
+        return True
 
     async def _keep(self, batch: Batch) -> None:
         """Store what came, and vouch for the days that were asked about; a failed request vouches for none."""
@@ -146,7 +125,7 @@ class SettlementJob:
         errors |= {day: failure or line for day, line in garbled.items() if day in wanted}
         now = self._clock()
         polled = settlements.Polled(batch.city.station.loc_id, batch.source, now, errors)
-        await self._in_transaction(lambda connection: settlements.store(connection, reported, polled, now))
+        await self._database.run(lambda connection: settlements.store(connection, reported, polled, now))
         log.info("settlements", city=batch.city.key, source=str(batch.source), days=len(wanted), rows=len(reported))
 
     def _garbled(
@@ -174,31 +153,17 @@ class SettlementJob:
             unreadable=self.unreadable,
         )
 
-    async def _close_log(self, error: str | None) -> None:
-        fetching, now = self.fetching, self._clock()
-        counts = {
-            city.series_ticker: runs.SeriesCount(
-                requests=fetching.requests[city.key], retries=fetching.retries[city.key]
+    def _entries(self) -> dict[str, Entry]:
+        fetching, failed, partial = self.fetching, self.fetching.failed, None
+        if failed:
+            first, reason = next(iter(failed.items()))
+            partial = f"{len(failed)} requests failed; the first: {first}: {reason}"
+        return {
+            city.series_ticker: Entry(
+                runs.SeriesCount(requests=fetching.requests[city.key], retries=fetching.retries[city.key]),
+                failed,
+                self.unreadable,
+                partial,
             )
             for city in self._asked.cities
         }
-        outcome = dict.fromkeys(counts, self._outcome(error))
-        await self._in_transaction(lambda connection: runs.update(connection, self._run, counts, outcome, now))
-
-    def _outcome(self, error: str | None) -> runs.Outcome:
-        failed = self.fetching.failed
-        if error is not None:
-            return runs.Outcome("failed", error, failed, self.unreadable)
-        if self.interrupted:
-            return runs.Outcome("interrupted", "stopped by the user", failed, self.unreadable)
-        if failed:
-            first, reason = next(iter(failed.items()))
-            words = f"{len(failed)} requests failed; the first: {first}: {reason}"
-            return runs.Outcome("partial", words, failed, self.unreadable)
-        return runs.Outcome("success", warnings=self.unreadable)
-
-    async def _in_transaction(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        async def run(connection: asyncpg.Connection) -> T:
-            return await work(connection)
-
-        return await self._database.run(run)

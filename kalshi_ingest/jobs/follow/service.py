@@ -16,6 +16,7 @@ from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, Serie
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client, RetryPolicy
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
+from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
 from kalshi_ingest.jobs.follow.faults import MOST_IN_A_ROW, Faults, in_words, is_fault
@@ -26,7 +27,6 @@ from kalshi_ingest.jobs.follow.session import FollowSession
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, migrated, opened
-from kalshi_ingest.jobs.stopping import unless_stopped
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.sqlstate import is_of_database
 
@@ -94,7 +94,7 @@ class FollowService:
         while not stop.is_set():
             pause = self._rhythm.away
             try:
-                if await unless_stopped(stop, self._is_there()):
+                if await run_until(stop, self._is_there()):
                     await self._session(stop)
                     continue
             except Exception as error:
@@ -130,7 +130,7 @@ class FollowService:
             patience = self._rhythm.database_silence
             everything = opened(self._exchange, self._database_url, utc_now, patience)
             opening = stack.enter_async_context(everything)
-            session = await unless_stopped(stop, opening)
+            session = await run_until(stop, opening)
             if session is None:
                 return
             self._round_over, began = False, self._state.clock()
@@ -159,7 +159,7 @@ class FollowService:
             while not stop.is_set() and not is_open:
                 await self._pause(self._rhythm.away, stop)
                 try:
-                    is_open = await unless_stopped(stop, self._exchange_is_open())
+                    is_open = await run_until(stop, self._exchange_is_open())
                 except IngestError as error:
                     if self._ends_it(error):
                         raise
@@ -216,7 +216,7 @@ class FollowService:
         self._state.phase, self._state.reason = phase, str(error)
         if what == "database" and self._revive is not None:
             try:
-                await unless_stopped(stop, self._revive())
+                await run_until(stop, self._revive())
             except IngestError as failure:
                 self._state.reason = f"{error}; {failure}"
                 log.warning("the database cannot be started again", reason=str(failure))

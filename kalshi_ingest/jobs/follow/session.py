@@ -14,6 +14,7 @@ from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.exchange.channel import Channel, channel_url
+from kalshi_ingest.ingest.cancellation import wind_down
 from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.announcements import keep, listener
@@ -33,9 +34,6 @@ from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Writer
 
 log = structlog.get_logger()
-
-_STOP_SECONDS = 4.0
-"""How long what is under way may take to end after a stop; together with the log, below ten seconds."""
 
 
 class FollowSession:
@@ -134,15 +132,7 @@ class FollowSession:
                 jobs.append(group.create_task(errands.run(tools.clock, stop)))
             await stop.wait()
             self._state.phase = Phase.STOPPING
-            for job in jobs:
-                job.cancel()
-            # A writer that is stuck does not even take the word to finish.
-            jobs += [writing, group.create_task(writer.finish())]
-            _, stuck = await asyncio.wait(jobs, timeout=_STOP_SECONDS)
-            if stuck:
-                tools.writing.abort()
-                tools.planning.abort()
-            writing.cancel()
+            await wind_down(group, jobs, writer, writing, (tools.writing, tools.planning))
 
     async def _work(self, book: Book, walker: Walker) -> None:
         """One worker: a market at a time, without an end."""

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from kalshi_ingest.jobs import stopping
-from kalshi_ingest.jobs.stopping import logged, unless_stopped
+from kalshi_ingest.ingest.cancellation import run_until
 
 
 async def test_what_the_work_gives() -> None:
@@ -13,7 +12,7 @@ async def test_what_the_work_gives() -> None:
         await asyncio.sleep(0)
         return 42
 
-    assert await unless_stopped(asyncio.Event(), work()) == 42
+    assert await run_until(asyncio.Event(), work()) == 42
 
 
 @pytest.mark.parametrize("grace", [0.0, 0.01])
@@ -29,7 +28,7 @@ async def test_a_stop_cancels_it_where_it_waits(grace: float) -> None:
         return "not cancelled"
 
     asyncio.get_running_loop().call_soon(stop.set)
-    assert await unless_stopped(stop, work(), grace=grace) is None
+    assert await run_until(stop, work(), grace=grace) is None
     assert ended == [asyncio.current_task()], "what it opened can be closed by the task that opened it"
     (task,) = ended
     assert task is not None
@@ -43,7 +42,7 @@ async def test_work_is_not_begun_after_a_stop() -> None:
     async def work() -> str:
         raise AssertionError
 
-    assert await unless_stopped(stop, work()) is None
+    assert await run_until(stop, work()) is None
 
 
 async def test_work_that_heeds_the_stop_ends_in_order() -> None:
@@ -55,7 +54,7 @@ async def test_work_that_heeds_the_stop_ends_in_order() -> None:
         return "in order"
 
     asyncio.get_running_loop().call_soon(stop.set)
-    assert await unless_stopped(stop, work(), grace=30) == "in order"
+    assert await run_until(stop, work(), grace=30) == "in order"
 
 
 async def test_work_does_not_outlive_its_caller() -> None:
@@ -69,7 +68,7 @@ async def test_work_does_not_outlive_its_caller() -> None:
             ended.set()
         return "not cancelled"
 
-    caller = asyncio.create_task(unless_stopped(asyncio.Event(), work()))
+    caller = asyncio.create_task(run_until(asyncio.Event(), work()))
     await began.wait()
     caller.cancel()
     await asyncio.wait([caller])
@@ -82,7 +81,7 @@ async def test_an_error_of_the_work_is_its_callers() -> None:
         raise TimeoutError("its own")
 
     with pytest.raises(TimeoutError, match="its own"):
-        await unless_stopped(asyncio.Event(), work())
+        await run_until(asyncio.Event(), work())
 
 
 async def test_what_goes_wrong_while_it_is_cancelled_is_no_error() -> None:
@@ -96,22 +95,4 @@ async def test_what_goes_wrong_while_it_is_cancelled_is_no_error() -> None:
         return "not cancelled"
 
     asyncio.get_running_loop().call_soon(stop.set)
-    assert await unless_stopped(stop, work()) is None
-
-
-@pytest.mark.parametrize(("hurried", "stopped"), [(False, False), (True, False), (False, True)])
-async def test_a_complete_run_is_logged_however_long_the_database_takes(
-    monkeypatch: pytest.MonkeyPatch, *, hurried: bool, stopped: bool
-) -> None:
-    """The bug: a last line that took longer than two seconds was given up, and the run shown as interrupted."""
-    monkeypatch.setattr(stopping, "LOG_SECONDS", 0.01)
-    stop, written = asyncio.Event(), []
-
-    async def writing() -> None:
-        if stopped:
-            stop.set()
-        await asyncio.sleep(0.2)
-        written.append(True)
-
-    await logged(writing(), hurried=hurried, stop=stop)
-    assert bool(written) is not (hurried or stopped)
+    assert await run_until(stop, work()) is None

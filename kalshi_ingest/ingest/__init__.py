@@ -1,0 +1,1 @@
+"""What the long jobs share: how they end, stop and are logged."""

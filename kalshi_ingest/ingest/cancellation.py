@@ -1,0 +1,71 @@
+"""Stopping: work that a stop cuts short, and the writer's last commit."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import structlog
+
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.writer import Writer
+
+T = TypeVar("T")
+
+_STOP_SECONDS = 4.0
+"""How long what is under way may take to end after a stop; together with the log, below ten seconds."""
+
+log = structlog.get_logger()
+
+
+async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, grace: float = 0.0) -> T | None:
+    """What `work` gives; None when `stop` came first, and `work` was cancelled.
+
+    Work that heeds `stop` itself has `grace` seconds for that. It runs in the caller's own task: cancelling the caller
+    cancels it, and what it opened is closed by the task that opened it.
+    """
+    if stop.is_set() and not grace:
+        work.close()
+        return None
+    limit = asyncio.timeout(None)
+    try:
+        async with limit:
+            watching = asyncio.create_task(_cut_short(stop, limit, grace))
+            try:
+                return await work
+            finally:
+                watching.cancel()
+    except Exception as error:
+        if not limit.expired():
+            raise
+        if not isinstance(error, TimeoutError):
+            log.debug("gave up", reason=str(error))
+        return None
+
+
+async def _cut_short(stop: asyncio.Event, limit: asyncio.Timeout, grace: float) -> None:
+    await stop.wait()
+    limit.reschedule(asyncio.get_running_loop().time() + grace)
+
+
+async def wind_down(
+    group: asyncio.TaskGroup,
+    jobs: Sequence["asyncio.Task[None]"],
+    writer: Writer,
+    writing: "asyncio.Task[None]",
+    databases: Sequence[Database],
+) -> bool:
+    """Cancel those of `jobs` that are still at work, and let the writer commit what it was handed.
+
+    Whether there were any; then it takes `_STOP_SECONDS` at most, after which the databases are aborted.
+    """
+    stopped = [job for job in jobs if not job.done()]
+    for job in stopped:
+        job.cancel()
+    # A cancelled job hands over nothing more. A writer that is stuck does not even take the word to finish.
+    ending = [*jobs, writing, group.create_task(writer.finish())]
+    _, stuck = await asyncio.wait(ending, timeout=_STOP_SECONDS if stopped else None)
+    if stuck:
+        for database in databases:
+            database.abort()
+    writing.cancel()
+    return bool(stopped)
