@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from importlib import import_module
 from typing import Any, TypeVar
 
 import orjson
@@ -70,9 +71,15 @@ async def _coverage(arguments: argparse.Namespace, settings: Settings, url: str,
         if audited is None:
             return INTERRUPTED
     if arguments.html is not None:
-        write_page(report, page_path(arguments.html))
+        write_page(_html(report), page_path(arguments.html))
     _print(report, audited, as_object=arguments.json)
     return COMPLETE if report.complete and (audited is None or audited.passed) else INCOMPLETE
+
+
+def _html(report: Report) -> str:
+    """Only who asks for the page waits for the templates to be loaded."""
+    as_page: Callable[[Report], str] = import_module("kalshi_ingest.web.coverage_page").as_page
+    return as_page(report)
 
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T | None:

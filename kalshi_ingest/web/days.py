@@ -1,5 +1,7 @@
-"""The calendar of a city's last weeks: what is held of each event date, told by a sign and not by colour alone."""
+"""The calendar of a city's event dates, by weeks or by years: what is held, told by a sign, not by colour alone."""
 
+from calendar import monthrange
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -83,3 +85,29 @@ def weeks(judged: Mapping[date, JudgedDay], today: date) -> Weeks:
     days = [first + timedelta(days=n) for n in range(7 * number)]
     cells = [Cell(day, *mark_of(judged.get(day), day, today)) for day in days]
     return Weeks([cells[n : n + 7] for n in range(0, len(cells), 7)], today)
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """A row for each month, from the first to the last with a day that was judged."""
+
+    year: int
+    counts: str
+    """`300 complete, 1 hole`."""
+    months: Sequence[tuple[str, Sequence[Cell | None]]]
+    """Its name, and its days from the first on; None: not judged."""
+
+
+def years(judged: Mapping[date, DayState], marks: Mapping[DayState, Mark]) -> list[Year]:
+    """All days judged, in the words of `marks`."""
+    return [_year(year, judged, marks) for year in sorted({day.year for day in judged})]
+
+
+def _year(year: int, judged: Mapping[date, DayState], marks: Mapping[DayState, Mark]) -> Year:
+    cells = {day: Cell(day, marks[state], "") for day, state in judged.items() if day.year == year}
+    number = Counter(judged[day] for day in cells)
+    months = []
+    for month in range(min(cells).month, max(cells).month + 1):
+        days = [date(year, month, n + 1) for n in range(monthrange(year, month)[1])]
+        months.append((f"{days[0]:%b}", [cells.get(day) for day in days]))
+    return Year(year, ", ".join(f"{number[state]} {state}" for state in marks if number[state]), months)

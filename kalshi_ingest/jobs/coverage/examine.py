@@ -10,7 +10,6 @@ from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.files import created
-from kalshi_ingest.jobs.coverage.report_page import as_page
 from kalshi_ingest.store.database import LONG, Database
 from kalshi_ingest.store.evidence import read
 from kalshi_ingest.store.forgetting import forget
@@ -57,12 +56,12 @@ def page_path(text: str) -> Path:
     return path
 
 
-def write_page(report: Report, path: Path) -> None:
-    """The report as one page, whole or not at all. Raises `Unusable` when the file cannot be written."""
+def write_page(html: str, path: Path) -> None:
+    """The page, whole or not at all. Raises `Unusable` when the file cannot be written."""
     aside = _aside(path)
     try:
         with created(aside) as file:
-            file.write(as_page(report).encode())
+            file.write(html.encode())
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

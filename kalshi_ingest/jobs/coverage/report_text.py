@@ -8,13 +8,17 @@ from itertools import groupby
 
 from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
-from kalshi_ingest.jobs.coverage.weather_tables import (
+from kalshi_ingest.jobs.coverage.report_tables import (
+    COUNTS,
     MINUTES,
     MINUTES_OPTIONAL,
     SETTLEMENTS,
     Row,
+    candle_cells,
+    count_cells,
     minute_rows,
     settlement_rows,
+    trade_cells,
 )
 from kalshi_ingest.jobs.coverage.words import (
     KINDS,
@@ -23,11 +27,8 @@ from kalshi_ingest.jobs.coverage.words import (
     by_kind,
     count,
     headline,
-    percent,
     proofs,
     scope_line,
-    share,
-    traded,
 )
 from kalshi_ingest.jobs.tables import table
 
@@ -61,35 +62,17 @@ def as_text(report: Report, *, colour: bool = False) -> str:
 
 
 def _counts(report: Report) -> str:
-    def cells(each: Figures) -> Sequence[object]:
-        return [
-            share(each.days_complete + each.days_open, each.days_expected),
-            each.days_open,
-            share(each.events_held, each.events_expected),
-            share(each.markets_held, each.markets_expected),
-            share(each.markets_settled, each.markets_held),
-            share(each.events_one_yes, each.events_settled),
-            each.holes,
-        ]
-
-    header = ("series", "dates", "open", "events", "markets", "settled", "one yes", "holes")
-    return _table(header, _rows(report, cells), optional=("open", "holes"))
+    return _table(("series", *COUNTS), _rows(report, count_cells), optional=("open", "holes"))
 
 
 def _proof(report: Report) -> str:
-    def cells(each: Figures) -> Sequence[object]:
-        return [*proofs(each), each.trades, f"{each.contracts / 100:,.0f}"]
-
     header = ("series", *(name.replace("_", " ") for name in PROOFS), "trades", "contracts")
-    return _table(header, _rows(report, cells), optional=header[2:-2])
+    return _table(header, _rows(report, lambda each: (*proofs(each), *trade_cells(each))), optional=header[2:-2])
 
 
 def _candles(report: Report) -> str:
-    def cells(each: Figures) -> Sequence[object]:
-        return [each.candles_1m, each.candles_5m, traded(each), percent(each.candle_share)]
-
     header = ("series", "candles 1m", "candles 5m", "markets with any", "trading minutes with one")
-    return _table(header, _rows(report, cells))
+    return _table(header, _rows(report, candle_cells))
 
 
 def _weather(report: Report) -> Iterator[str]:

@@ -3,8 +3,10 @@
 from datetime import date
 
 from kalshi_ingest.domain.checkpoint import State
+from kalshi_ingest.domain.coverage.findings import DayState
 from kalshi_ingest.domain.coverage.judge import judge
-from kalshi_ingest.jobs.coverage.report_page import as_page
+from kalshi_ingest.web.coverage_page import as_page
+from kalshi_ingest.web.days import MARKS
 from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, SCOPE, Held, clean
 from tests.pages import Page
 
@@ -17,8 +19,7 @@ def test_it_is_well_formed_and_asks_nobody_for_anything() -> None:
     seen = page(clean())
     assert seen.open == []
     assert {tag for tag, _ in seen.tags}.isdisjoint({"script", "link", "img", "iframe"})
-    addresses = [attrs[key] for _, attrs in seen.tags for key in ("href", "src") if key in attrs]
-    assert {address[0] for address in addresses if address} == {"#"}
+    assert not any(key in attrs for _, attrs in seen.tags for key in ("href", "src"))
     assert not any("url(" in text or "@import" in text for text in seen.inside("style"))
     assert any("default-src 'none'" in (attrs.get("content") or "") for tag, attrs in seen.tags if tag == "meta")
 
@@ -34,16 +35,25 @@ def test_each_day_says_its_date_and_state_and_each_state_has_its_own_shape() -> 
     held = clean()
     held.lose_day(CHICAGO, DAY)
     seen = page(held)
-    assert seen.inside("title")[1:4] == [
-        "Sat 2025-11-01: complete",
-        "Sun 2025-11-02: a hole",
-        "Mon 2025-11-03: complete",
+    days = [attrs for attrs in seen.all_of("span", "dot") if "title" in attrs]
+    assert len(days) == 18
+    assert [(attrs["class"], attrs["title"]) for attrs in days[:3]] == [
+        ("dot c", "Sat 2025-11-01: complete"),
+        ("dot h", "Sun 2025-11-02: a hole"),
+        ("dot c", "Mon 2025-11-03: complete"),
     ]
-    days = [attrs["href"] for tag, attrs in seen.tags if tag == "use" and "x" in attrs]
-    assert (days[:3], len(days)) == (["#c", "#h", "#c"], 18)
-    labels = [attrs["aria-label"] for tag, attrs in seen.tags if tag == "svg" and "aria-label" in attrs]
-    assert labels[0] == "Chicago 2025: 2 complete, 1 hole"
-    assert {attrs["id"] for tag, attrs in seen.tags if tag == "symbol"} == {"c", "w", "h", "o", "n"}
+    labels = [attrs["aria-label"] for attrs in seen.all_of("div", "year")]
+    assert (labels[0], len(labels)) == ("Chicago 2025: 2 complete, 1 hole", 6)
+    assert seen.words.count("✕") == 3, "in the legend, beside the answer and on the day"
+    assert len({"" if state is DayState.COMPLETE else mark.sign for state, mark in MARKS.items()}) == len(DayState)
+
+
+def test_a_month_begins_with_its_first_day_and_what_was_not_judged_is_blank() -> None:
+    held = clean(start=date(2024, 2, 28), days=4)
+    days = page(held).all_of("span", "dot")
+    assert [attrs.get("title") for attrs in days if attrs.get("class") != "dot"][1:5] == [
+        f"{name}: complete" for name in ("Wed 2024-02-28", "Thu 2024-02-29", "Fri 2024-03-01", "Sat 2024-03-02")
+    ]
 
 
 def test_holes_are_listed_with_what_closes_them() -> None:

@@ -1,13 +1,16 @@
-"""The two tables about the weather, as the terminal and the page both show them."""
+"""The tables of the report, as the terminal and the page both show them."""
 
 from collections.abc import Sequence
 
-from kalshi_ingest.domain.coverage.findings import Report
+from kalshi_ingest.domain.coverage.findings import Figures, Report
 from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures, SettlementFigures
-from kalshi_ingest.jobs.coverage.words import percent, share
+from kalshi_ingest.jobs.coverage.words import percent, share, traded
 
 Row = tuple[str, Sequence[object]]
 """A city, or `total`, and its cells."""
+
+COUNTS = ("dates", "open", "events", "markets", "settled", "one yes", "holes")
+"""What is held of what should be; names of the columns."""
 
 SETTLEMENTS = (
     *("full days", "pending", "partial", "CLI", "CF6", "IEM CF6", "GHCND"),
@@ -21,6 +24,29 @@ MINUTES = (
     *("observed", "filled", "missing", "filled %"),
 )
 MINUTES_OPTIONAL = MINUTES[1:7]
+
+
+def count_cells(each: Figures) -> Sequence[object]:
+    """In the order of COUNTS."""
+    return (
+        share(each.days_complete + each.days_open, each.days_expected),
+        each.days_open,
+        share(each.events_held, each.events_expected),
+        share(each.markets_held, each.markets_expected),
+        share(each.markets_settled, each.markets_held),
+        share(each.events_one_yes, each.events_settled),
+        each.holes,
+    )
+
+
+def trade_cells(each: Figures) -> Sequence[object]:
+    """Trades and contracts."""
+    return each.trades, f"{each.contracts / 100:,.0f}"
+
+
+def candle_cells(each: Figures) -> Sequence[object]:
+    """Candles of one and of five minutes, markets with any, and the share of trading minutes with one."""
+    return each.candles_1m, each.candles_5m, traded(each), percent(each.candle_share)
 
 
 def settlement_rows(report: Report) -> list[Row]:

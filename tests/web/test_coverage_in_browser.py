@@ -3,19 +3,15 @@
 from pathlib import Path
 
 from kalshi_ingest.domain.coverage.judge import judge
-from kalshi_ingest.jobs.coverage.report_page import as_page
+from kalshi_ingest.web.coverage_page import as_page
 from tests.browser import LOOKS, browser, needs_browser
 from tests.domain.coverage.holdings import CITIES, DAY, LOSER, SCOPE, clean
 
 pytestmark = needs_browser
 
-_AXES = """
-[...document.querySelectorAll('svg text')].every(
-  each => getComputedStyle(each).fill === getComputedStyle(document.querySelector('.ticker')).color)
-"""
 _NARROW = """
 [...document.querySelectorAll('article')].filter(
-  each => each.querySelector('svg').getBoundingClientRect().width < 0.8 * each.clientWidth).length
+  each => each.querySelector('.year').getBoundingClientRect().width < 0.8 * each.clientWidth).length
 """
 
 
@@ -29,8 +25,6 @@ async def test_no_fault_of_contrast_or_labels(tmp_path: Path) -> None:
     async with browser() as tab:
         for look in LOOKS:
             await tab.show(page.as_uri(), look)
-            # axe-core does not judge text in a drawing: it has the colour of the ticker on the same card.
-            assert await tab.evaluate(_AXES)
             assert await tab.evaluate(_NARROW) == 0, "a calendar gives way to the words above it"
             assert await tab.faults() == [], look
             assert await tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, look

@@ -1,0 +1,122 @@
+"""The report of `coverage` as one HTML page that needs nothing else: no script, no request, light and dark."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
+from kalshi_ingest.domain.coverage.remedies import work_left
+from kalshi_ingest.jobs.coverage.report_tables import (
+    COUNTS,
+    MINUTES,
+    SETTLEMENTS,
+    Row,
+    candle_cells,
+    count_cells,
+    minute_rows,
+    settlement_rows,
+    trade_cells,
+)
+from kalshi_ingest.jobs.coverage.words import (
+    KINDS,
+    STATES,
+    about_weather,
+    by_kind,
+    count,
+    headline,
+    proofs,
+    scope_line,
+)
+from kalshi_ingest.web.days import MARKS, Year, years
+from kalshi_ingest.web.templating import Templates
+from kalshi_ingest.web.words import capital
+
+_SHOWN = 500
+"""Findings of one kind on the page; `--json` has all."""
+
+Table = tuple[str, Sequence[str], Sequence[Row]]
+"""Title, names of the columns but the first, and rows, the last one the total; no rows, no table."""
+
+
+@dataclass(frozen=True, slots=True)
+class _City:
+    name: str
+    ticker: str
+    said: str
+    years: Sequence[Year]
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """Findings of one level, by kind."""
+
+    title: str
+    number: int
+    kinds: Sequence[tuple[str, Sequence[Finding]]]
+    opened: bool = False
+    commands: Sequence[str] = ()
+    """What closes them."""
+
+
+def as_page(report: Report) -> str:
+    """The whole page."""
+    marks = {state: replace(MARKS[state], meaning=meaning) for state, (_, meaning) in STATES.items()}
+    present = {state for judged in report.series for state in judged.days.values()}
+    cities = [
+        _City(_name(judged), judged.subject.series_ticker, _said(judged), years(judged.days, marks))
+        for judged in report.series
+    ]
+    return Templates().render(
+        "coverage",
+        complete=report.complete,
+        headline=headline(report),
+        scope=f"{capital(scope_line(report))}. {' '.join(about_weather(report))}",
+        marks=[mark for state, mark in marks.items() if state in present],
+        cities=cities,
+        side_by_side=all(len(each.years) < 2 for each in cities),
+        tables=list(_tables(report)),
+        findings=list(_findings(report)),
+        most=_SHOWN,
+    )
+
+
+def _name(judged: Judged) -> str:
+    return judged.subject.city.name if judged.subject.city else judged.subject.label
+
+
+def _said(judged: Judged) -> str:
+    holes = sum(state is DayState.HOLE for state in judged.days.values())
+    if holes:
+        return f"{count(holes, 'date')} with a hole"
+    return "no hole in its markets" if judged.days else "no event date to judge"
+
+
+def _tables(report: Report) -> Iterator[Table]:
+    def rows(cells: Callable[[Figures], Sequence[object]]) -> list[Row]:
+        each = [(judged.subject.label, cells(judged.figures)) for judged in report.series]
+        return [*each, ("total", cells(report.total))]
+
+    yield (
+        "What is held, of what should be",
+        (*COUNTS, "warnings"),
+        rows(lambda each: (*count_cells(each), each.warnings)),
+    )
+    yield "What is proved about each market's trades", [name.replace("_", " ") for name in PROOFS], rows(proofs)
+    yield (
+        "Trades and candles",
+        (
+            *("trades", "contracts", "1-minute candles", "5-minute candles"),
+            *("markets with any", "trading minutes with one"),
+        ),
+        rows(lambda each: (*trade_cells(each), *candle_cells(each))),
+    )
+    yield "Settlements, by climate day", SETTLEMENTS, settlement_rows(report)
+    yield "Minute weather, by climate day and slot of five minutes", MINUTES, minute_rows(report)
+
+
+def _findings(report: Report) -> Iterator[_Section]:
+    commands = [each.command for each in work_left(report)]
+    for title, level in (("Holes", Level.HOLE), ("Warnings", Level.WARNING), ("Notes", Level.NOTE)):
+        found = report.at(level)
+        kinds = [(KINDS.get(kind, kind), each) for kind, each in by_kind(found).items()]
+        hole = level is Level.HOLE
+        yield _Section(title, len(found), kinds, opened=hole, commands=commands if hole else ())
