@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
@@ -15,32 +16,39 @@ _FETCH_ROWS = 5_000
 PROVED = f"state = '{State.COMPLETE}'"
 """The condition, to be put behind the table's name and a dot, that a market's trades are proved complete."""
 
-_STATED: tuple[tuple[str, str, Callable[[Checkpoint], object]], ...] = (
-    ("ticker", "text", lambda known: known.ticker),
-    ("series_ticker", "text", lambda known: known.series_ticker),
-    ("event_date", "date", lambda known: known.event_date),
-    ("state", "text", lambda known: known.state),
-    ("tier", "text", lambda known: known.tier),
-    ("cursor", "text", lambda known: known.cursor),
-    ("walk", "smallint", lambda known: known.walk),
-    ("confirming", "boolean", lambda known: known.confirming),
-    ("settled_first", "boolean", lambda known: known.settled_first),
-    ("oldest_time", "timestamptz", lambda known: _moment(known.oldest and known.oldest[0])),
-    ("oldest_trade_id", "uuid", lambda known: known.oldest and UUID(bytes=known.oldest[1])),
-    ("newest_time", "timestamptz", lambda known: _moment(known.newest_us)),
-    ("since_time", "timestamptz", lambda known: _moment(known.since_us)),
-    ("pages", "integer", lambda known: known.pages),
-    ("trades_stored", "bigint", lambda known: known.trades_stored),
-    ("contracts_stored", "bigint", lambda known: known.contracts_stored),
-    ("exchange_volume", "bigint", lambda known: known.exchange_volume),
-    ("verdict", "text", lambda known: known.verdict),
-    ("error", "text", lambda known: known.error),
-)
-"""What a checkpoint states: column, the type in which it travels, and its value."""
+_STATED = {
+    "ticker": "text",
+    "series_ticker": "text",
+    "event_date": "date",
+    "state": "text",
+    "tier": "text",
+    "cursor": "text",
+    "walk": "smallint",
+    "confirming": "boolean",
+    "settled_first": "boolean",
+    "oldest_time": "timestamptz",
+    "oldest_trade_id": "uuid",
+    "newest_time": "timestamptz",
+    "since_time": "timestamptz",
+    "pages": "integer",
+    "trades_stored": "bigint",
+    "contracts_stored": "bigint",
+    "exchange_volume": "bigint",
+    "verdict": "text",
+    "error": "text",
+}
+"""What a checkpoint states: column → the type in which it travels. Columns have their fields' names, but those of
+`_CONVERTED`."""
+_CONVERTED: dict[str, Callable[[Checkpoint], object]] = {
+    "oldest_time": lambda known: _moment(known.oldest and known.oldest[0]),
+    "oldest_trade_id": lambda known: known.oldest and UUID(bytes=known.oldest[1]),
+    "newest_time": lambda known: _moment(known.newest_us),
+    "since_time": lambda known: _moment(known.since_us),
+}
 _HUNDREDTHS = frozenset({"contracts_stored", "exchange_volume"})
 """Contracts in the table, hundredths of one in the program."""
 
-COLUMNS = (*(name for name, _, _ in _STATED), "run_id", "updated_at", "completed_at")
+COLUMNS = (*_STATED, "run_id", "updated_at", "completed_at")
 """Every column of the table: what is left out of a statement would keep the word of an older checkpoint."""
 
 UPSERT = "on conflict (ticker) do update set " + ", ".join(
@@ -48,18 +56,16 @@ UPSERT = "on conflict (ticker) do update set " + ", ".join(
 )
 """A checkpoint replaces the one before it, whole."""
 
-_LOAD = "select " + ", ".join(
-    f"({name} * 100)::bigint as {name}" if name in _HUNDREDTHS else name for name, _, _ in _STATED
-)
+_LOAD = "select " + ", ".join(f"({name} * 100)::bigint as {name}" if name in _HUNDREDTHS else name for name in _STATED)
 _LOAD += " from checkpoints "
 
 _STORE = f"""
 insert into checkpoints as known ({", ".join(COLUMNS)})
-select {", ".join(f"{name} / 100.0" if name in _HUNDREDTHS else name for name, _, _ in _STATED)},
+select {", ".join(f"{name} / 100.0" if name in _HUNDREDTHS else name for name in _STATED)},
        ${len(_STATED) + 1}::uuid, ${len(_STATED) + 2}::timestamptz,
        case when {PROVED} then ${len(_STATED) + 2}::timestamptz end
-from unnest({", ".join(f"${number}::{kind}[]" for number, (_, kind, _) in enumerate(_STATED, 1))})
-     as new ({", ".join(name for name, _, _ in _STATED)})
+from unnest({", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_STATED.values(), 1))})
+     as new ({", ".join(_STATED)})
 {UPSERT}
 """  # noqa: S608
 
@@ -93,7 +99,8 @@ async def of_tickers(connection: asyncpg.Connection, tickers: Sequence[str]) -> 
 
 async def store(connection: asyncpg.Connection, checkpoints: Sequence[Checkpoint], run_id: UUID, now: datetime) -> None:
     """Write checkpoints, in the caller's transaction."""
-    columns = [[value(known) for known in checkpoints] for _, _, value in _STATED]
+    values = [_CONVERTED.get(name, attrgetter(name)) for name in _STATED]
+    columns = [[value(known) for known in checkpoints] for value in values]
     await connection.execute(_STORE, *columns, run_id, now)
 
 
@@ -149,29 +156,14 @@ def _trade(row: asyncpg.Record) -> Trade:
 
 
 def _checkpoint(row: asyncpg.Record) -> Checkpoint:
-    oldest = None
-    if row["oldest_time"] is not None:
-        oldest = (to_microseconds(row["oldest_time"]), row["oldest_trade_id"].bytes)
-    return Checkpoint(
-        ticker=row["ticker"],
-        series_ticker=row["series_ticker"],
-        event_date=row["event_date"],
-        state=State(row["state"]),
-        tier=Tier(row["tier"]) if row["tier"] else None,
-        cursor=row["cursor"],
-        walk=row["walk"],
-        confirming=row["confirming"],
-        settled_first=row["settled_first"],
-        oldest=oldest,
-        newest_us=None if row["newest_time"] is None else to_microseconds(row["newest_time"]),
-        since_us=None if row["since_time"] is None else to_microseconds(row["since_time"]),
-        pages=row["pages"],
-        trades_stored=row["trades_stored"],
-        contracts_stored=row["contracts_stored"],
-        exchange_volume=row["exchange_volume"],
-        verdict=Verdict(row["verdict"]) if row["verdict"] else None,
-        error=row["error"],
-    )
+    fields = {name: value for name, value in row.items() if name not in _CONVERTED}
+    fields["state"] = State(row["state"])
+    fields["tier"] = row["tier"] and Tier(row["tier"])
+    fields["verdict"] = row["verdict"] and Verdict(row["verdict"])
+    fields["oldest"] = row["oldest_time"] and (to_microseconds(row["oldest_time"]), row["oldest_trade_id"].bytes)
+    fields["newest_us"] = row["newest_time"] and to_microseconds(row["newest_time"])
+    fields["since_us"] = row["since_time"] and to_microseconds(row["since_time"])
+    return Checkpoint(**fields)
 
 
 def _moment(microseconds: int | None) -> datetime | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+from kalshi_ingest.domain.checkpoint import State
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import DayState, Finding, Level
 from kalshi_ingest.domain.coverage.judge import expected_range, judge
@@ -46,7 +47,9 @@ def judged_days(evidence: Evidence, series_tickers: Sequence[str], window: tuple
         for day in _dates(finding):
             findings[finding.series_ticker, day].append(finding)
     markets = Counter((market.series_ticker, market.event_date) for market in evidence.markets)
-    proved = Counter((each.series_ticker, each.event_date) for each in evidence.claims.values() if each.verdict)
+    proved = Counter(
+        (each.series_ticker, each.event_date) for each in evidence.claims.values() if each.state is State.COMPLETE
+    )
     return {
         (at := (series.subject.series_ticker, day)): JudgedDay(
             state, _why(state, findings.get(at, ()), markets[at], proved[at])
