@@ -16,6 +16,7 @@ from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, City, active_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
+from kalshi_ingest.http.client import learn_time
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.minute_sources import Addresses, Iem, opened_source
@@ -29,7 +30,6 @@ from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
 from kalshi_ingest.store.rights import LOOK, OBSERVE, Need
-from kalshi_ingest.weather.client import learn_time
 
 Work = Callable[[Database, asyncio.Event], Coroutine[Any, Any, int]]
 

@@ -1,20 +1,22 @@
-"""An answer of the exchange, bounded, and made into JSON or into the error that it means."""
+"""An answer of the exchange, made into JSON or into the error that it means."""
 
 import json
 import math
-import re
 from typing import Any
 
-import aiohttp
 import orjson
 
-from kalshi_ingest.errors import RateLimited, Rejected, ServerFailed, ServiceUnusable
+from kalshi_ingest.errors import IngestError, RateLimited, Rejected, ServerFailed, ServiceUnusable
+from kalshi_ingest.http.body import text_of
+from kalshi_ingest.http.client import Answer
 from kalshi_ingest.http.obstacles import MOVED
+from kalshi_ingest.http.retry import may_pass, retry_after
 
 MAX_BODY_BYTES = 16 * 2**20
 """The largest honest answer, 1,000 markets, is about 2.5 MB."""
 
-_RETRIED_STATUSES = frozenset({408, 425, 429})
+_EXCERPT = 120
+_LONGEST_RETRY_AFTER = 60.0
 
 
 class Garbled(ServerFailed):
@@ -40,14 +42,16 @@ def decoded(body: bytes, path: str) -> Any:
     except orjson.JSONDecodeError:
         pass
     if body.lstrip()[:1] == b"<":
-        raise WebPage(f"GET {path}: status 200 with a body that is not JSON but a web page: {_excerpt(body)}")
+        raise WebPage(f"GET {path}: status 200 with a body that is not JSON but a web page: {text_of(body, _EXCERPT)}")
     try:  # one report tells of raw control characters inside the exchange's texts, which strict JSON forbids
         lenient = json.loads(body, strict=False, parse_constant=_finite, parse_float=_finite)
         orjson.dumps(lenient)  # it would take half surrogate pairs too, which no column can hold
         return lenient
     except (ValueError, TypeError, RecursionError) as error:
         kind = Garbled if body.strip() else ServerFailed
-        raise kind(f"GET {path}: status 200 with a body that is not JSON: {error!s:.80}: {_excerpt(body)}") from None
+        raise kind(
+            f"GET {path}: status 200 with a body that is not JSON: {error!s:.80}: {text_of(body, _EXCERPT)}"
+        ) from None
 
 
 def _finite(text: str) -> float:
@@ -57,14 +61,14 @@ def _finite(text: str) -> float:
     return number
 
 
-def refusal(response: aiohttp.ClientResponse, body: bytes, path: str) -> Exception:
-    code, reason = _reason(body)
-    message = f"GET {path}: status {response.status}" + (f": {reason}" if reason else "")
-    if response.status == 429:
-        return RateLimited(message, _seconds(response.headers.get("Retry-After")))
-    if response.status in _RETRIED_STATUSES or response.status >= 500:
-        return ServerFailed(message)
-    return Rejected(message, response.status, code)
+def refusal(answer: Answer, path: str) -> IngestError:
+    """The error that an answer of another status than 200 means."""
+    code, reason = _reason(answer.body)
+    message = f"GET {path}: status {answer.status}" + (f": {reason}" if reason else "")
+    if answer.status == 429:
+        wait = retry_after(answer.headers)
+        return RateLimited(message, None if wait is None else min(wait, _LONGEST_RETRY_AFTER))
+    return ServerFailed(message) if may_pass(answer.status) else Rejected(message, answer.status, code)
 
 
 def _reason(body: bytes) -> tuple[str, str]:
@@ -72,25 +76,13 @@ def _reason(body: bytes) -> tuple[str, str]:
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return "", _excerpt(body)
+        return "", text_of(body, _EXCERPT)
     error = (decoded.get("error") or decoded) if isinstance(decoded, dict) else decoded
     if not isinstance(error, dict):
         return "", str(error or "")[:200]
     words = [str(error[key]) for key in ("message", "details") if error.get(key)]
     code = str(error.get("code") or "")[:200]
     return code, ": ".join(words)[:200] or code
-
-
-def _excerpt(body: bytes) -> str:
-    text = re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode(errors="replace"))
-    return " ".join(text.split())[:120]
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        return max(0.0, min(float(header), 60.0)) if header else None
-    except ValueError:
-        return None
 
 
 def refused_everywhere(error: Rejected, base_url: str, *, signed: bool) -> ServiceUnusable:

@@ -13,8 +13,9 @@ from kalshi_ingest.domain.plausible import SLACK, trade_moments
 from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
 from kalshi_ingest.exchange import parse_candles
 from kalshi_ingest.exchange import parse_markets as parse
+from kalshi_ingest.exchange.availability import STATUS_PATH
 from kalshi_ingest.exchange.caching import KnownCache, Made
-from kalshi_ingest.exchange.client import STATUS_PATH, Client, Tally, Told
+from kalshi_ingest.exchange.client import Client, Tally, Told
 from kalshi_ingest.exchange.costs import TOKENS_PER_REQUEST, costs
 from kalshi_ingest.exchange.parse_trades import TradeParser, check_moments
 

@@ -26,8 +26,11 @@ class Pacer:
     full rate a second. Time is the event loop's.
     """
 
-    def __init__(self, requests_per_second: float) -> None:
+    def __init__(self, requests_per_second: float, burst_seconds: float = _BURST_SECONDS) -> None:
+        """`burst_seconds`: the share of a second that may be made up for; with 0 no two requests are ever closer to
+        each other than the rate says."""
         self.requests_per_second = requests_per_second
+        self._burst_seconds = burst_seconds
         self._share = 1.0
         self._limiter = self._new_limiter()
         self._limiter_share = 1.0
@@ -64,15 +67,18 @@ class Pacer:
 
         Requests that were already under way when the pace last dropped say nothing about the new pace.
         """
-        now = asyncio.get_running_loop().time()
         if retry_after is not None:
-            self._closed_until = max(self._closed_until, now + retry_after)
-            self._climbed_at = max(self._climbed_at, self._closed_until)  # silence proves nothing
+            self.pause(retry_after)
         if sent_at < self._dropped_at:
             return
-        self._closed_until = max(self._closed_until, now + _PAUSE_SECONDS)
+        self.pause(_PAUSE_SECONDS)
         self._dropped_at = self._climbed_at = self._closed_until
         self._share = max(self._share / 2, _SMALLEST_SHARE)
+
+    def pause(self, seconds: float) -> None:
+        """Give nobody a turn before so many seconds have passed; the pace stays."""
+        self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + seconds)
+        self._climbed_at = max(self._climbed_at, self._closed_until)  # silence proves nothing
 
     async def _open(self) -> None:
         while (wait := self._closed_until - asyncio.get_running_loop().time()) > 0:
@@ -89,5 +95,5 @@ class Pacer:
             await self._limiter.acquire(self._limiter.max_rate)
 
     def _new_limiter(self) -> AsyncLimiter:
-        burst = 1 + self.pace * _BURST_SECONDS
+        burst = 1 + self.pace * self._burst_seconds
         return AsyncLimiter(burst, burst / self.pace)

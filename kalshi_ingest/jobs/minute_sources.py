@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Protocol
 
-import aiohttp
-
 from kalshi_ingest.domain.calendar import SLOTS_A_DAY, climate_day_utc
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.minutes import (
@@ -20,6 +18,7 @@ from kalshi_ingest.domain.minutes import (
     minutes_of,
 )
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.http.client import new_session
 from kalshi_ingest.weather.asos import REQUESTS_PER_SECOND, Asos
 from kalshi_ingest.weather.client import Address, Service
 from kalshi_ingest.weather.visual_crossing import KEY_SETTING, MOST_AT_ONCE, RECORDS_A_DAY, VisualCrossing
@@ -199,7 +198,7 @@ async def opened_source(addresses: Addresses, name: str | None) -> AsyncIterator
     name = name or (IEM if key is None else TIMELINES)
     if name not in (IEM, TIMELINES):
         raise Unusable(f"there is no source {name!r} of minutes: choose {IEM} or {TIMELINES}")
-    async with aiohttp.ClientSession() as http:
+    async with new_session() as http:
         if name == IEM:
             yield Iem(Asos(Service(http, Address("IEM", addresses.iem_url), requests_per_second=REQUESTS_PER_SECOND)))
         elif key is not None:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import aiohttp
 import structlog
 
 from kalshi_ingest.errors import IngestError, Permanent, Rejected, ServiceUnusable
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.http.client import HttpSession, new_session
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import AGREEING, ServerClock
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import migrate
@@ -51,7 +52,7 @@ class Session:
 
     client: Client
     tools: Tools
-    http: aiohttp.ClientSession
+    http: HttpSession
     signer: Signer | None
     """Of the account; None without a key."""
 
@@ -83,8 +84,7 @@ async def opened(
         await migrated(database_url, patience)
         await writing.require_current(need)
         await planning.require_current()
-        connector = aiohttp.TCPConnector(limit=_MOST_WORKERS * 3)
-        async with aiohttp.ClientSession(connector=connector, headers={"User-Agent": "kalshi-ingest"}) as http:
+        async with new_session(_MOST_WORKERS * 3) as http:
             pacer = Pacer(exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
             await learn_time(http, exchange)
             client = Client(http, exchange.url, pacer, signer=signer, retry=exchange.retry, clock=exchange.clock)
@@ -106,7 +106,7 @@ def workers_for(requests_per_second: float) -> int:
     return max(_FEWEST_WORKERS, min(_MOST_WORKERS, math.ceil(requests_per_second * _SECONDS_PER_PAGE)))
 
 
-async def learn_time(http: aiohttp.ClientSession, exchange: Exchange) -> None:
+async def learn_time(http: HttpSession, exchange: Exchange) -> None:
     """Ask the exchange what time it is there until its answers agree; unsigned, as a signature has to be of that time.
 
     What else may be wrong with the exchange is not judged here: the first request of the work itself tells.
@@ -124,7 +124,7 @@ async def learn_time(http: aiohttp.ClientSession, exchange: Exchange) -> None:
 
 async def time_at(exchange: Exchange, clock: Callable[[], datetime]) -> datetime:
     """The time at the exchange, UTC; where it does not answer, what `clock` says."""
-    async with aiohttp.ClientSession(headers={"User-Agent": "kalshi-ingest"}) as http:
+    async with new_session() as http:
         await learn_time(http, exchange)
     return exchange.clock() if exchange.clock.known else clock()
 

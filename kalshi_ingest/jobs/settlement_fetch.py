@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-import aiohttp
-
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Source
 from kalshi_ingest.errors import OutOfReach, Permanent, Unusable
+from kalshi_ingest.http.client import new_session
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.settlement_plan import CityYear, by_year, cheaper_by_day
 from kalshi_ingest.weather import iem, ncei
-from kalshi_ingest.weather.client import Address, RetryPolicy, Service
+from kalshi_ingest.weather.client import PATIENCE, Address, Service
 from kalshi_ingest.weather.decoding import Answer
 
 _TEXTS_WITHIN = {Source.CLI: timedelta(days=3), Source.CF6: timedelta(days=7)}
@@ -50,10 +50,10 @@ Keep = Callable[[Batch], Awaitable[None]]
 
 @asynccontextmanager
 async def services(
-    iem_url: str, ncei_url: str, *, requests_per_second: float | None = None, retry: RetryPolicy | None = None
+    iem_url: str, ncei_url: str, *, requests_per_second: float | None = None, retry: RetryPolicy = PATIENCE
 ) -> AsyncIterator[Services]:
     """The services at these addresses, at their own pace unless told otherwise."""
-    async with aiohttp.ClientSession() as http:
+    async with new_session() as http:
         at_iem, at_ncei = (requests_per_second or each.REQUESTS_PER_SECOND for each in (iem, ncei))
         yield Services(
             Service(http, Address(iem.NAME, iem_url), requests_per_second=at_iem, retry=retry),

@@ -1,12 +1,11 @@
 """Visual Crossing's timeline: five-minute observations of one pinned station, paid for by the row."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, final
 from urllib.parse import quote
 
-import aiohttp
 import orjson
 
 from kalshi_ingest.domain.calendar import SLOTS_A_DAY
@@ -14,7 +13,9 @@ from kalshi_ingest.domain.cities import Station
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation
 from kalshi_ingest.domain.plausible import cleaned
 from kalshi_ingest.errors import BadPayload, Permanent, Unusable
-from kalshi_ingest.weather.client import Address, Refused, RetryPolicy, Service
+from kalshi_ingest.http.client import HttpSession
+from kalshi_ingest.http.retry import RetryPolicy
+from kalshi_ingest.weather.client import PATIENCE, Address, Refused, Service
 from kalshi_ingest.weather.readings import Quantity
 
 KEY_SETTING = "KALSHI_INGEST_VISUAL_CROSSING_KEY"
@@ -71,23 +72,21 @@ class VisualCrossing:
 
     def __init__(
         self,
-        http: aiohttp.ClientSession,
+        http: HttpSession,
         base_url: str,
         key: str,
         *,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy = PATIENCE,
         crowded_seconds: float = _CROWDED_SECONDS,
     ) -> None:
         """`crowded_seconds`: the wait after a refusal for too many requests at once, longer each time."""
-        retry = retry or RetryPolicy()
-        # 429 says one of two things here, and neither gets better by asking again at once.
-        patient = replace(retry, statuses=retry.statuses - {429})
         self.service = Service(
             http,
             Address("Visual Crossing", base_url, secret=key),
             requests_per_second=_REQUESTS_PER_SECOND,
             concurrency=MOST_AT_ONCE,
-            retry=patient,
+            retry=retry,
+            judged={429},  # it says one of two things here, and neither gets better by asking again at once
         )
         self._key = key
         self._crowded_seconds = crowded_seconds

@@ -11,8 +11,9 @@ import pytest
 from kalshi_ingest.domain.model import Cutoff, Tier, Trade
 from kalshi_ingest.errors import BadPayload, IngestError, Rejected, ServerFailed
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.exchange.client import RetryPolicy, Tally
+from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.exchange.parse_trades import TradeParser
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import virtual_clock

@@ -23,10 +23,12 @@ from cryptography.x509.oid import NameOID
 
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import IngestError, OutOfReach, Rejected, ServerFailed, Unusable
+from kalshi_ingest.exchange.availability import STATUS_PATH
 from kalshi_ingest.exchange.channel import REFUSED_SECONDS, Channel, channel_url
-from kalshi_ingest.exchange.client import STATUS_PATH, Client, RetryPolicy
+from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.weather.client import Address, Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing

@@ -14,10 +14,12 @@ from aiohttp import web
 
 from kalshi_ingest.errors import OutOfReach, ServiceUnusable
 from kalshi_ingest.exchange.channel import Channel, channel_url
-from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.http.client import learn_time
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.proxies import proxy_for
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.weather import client as weather
 from tests.exchange.serving import PREFIX
@@ -69,7 +71,7 @@ async def by_rest(http: aiohttp.ClientSession, url: str, _: Signer) -> None:
 
 
 async def by_weather(http: aiohttp.ClientSession, url: str, _: Signer) -> None:
-    retry = weather.RetryPolicy(attempts=2, first_delay=0.001)
+    retry = RetryPolicy(attempts=2, first_delay=0.001)
     service = weather.Service(http, weather.Address("IEM", url), requests_per_second=1000, retry=retry)
     for _again in range(2):
         await service.get("/thing", {"a": "b"})
@@ -183,7 +185,7 @@ async def test_the_weather_clock_goes_through_the_proxy(monkeypatch: pytest.Monk
     async with proxying({HOST: runner.addresses[0][1]}) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         clock = ServerClock()
-        await weather.learn_time(clock, f"http://{HOST}")
+        await learn_time(clock, f"http://{HOST}")
     await runner.cleanup()
     assert clock.known
     assert proxy.asked

@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
 from kalshi_ingest.domain.model import Tier
 from kalshi_ingest.errors import IngestError, Rejected, Unusable
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.exchange.client import RetryPolicy, Tally
+from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_simulator import Limits, RowsWorld, Simulator
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving

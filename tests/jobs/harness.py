@@ -11,8 +11,9 @@ import aiohttp
 import asyncpg
 
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted

@@ -11,12 +11,13 @@ import aiohttp
 import asyncpg
 
 from kalshi_ingest.domain.cities import City, find_city
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.minute_sources import Iem, Source, Timelines
 from kalshi_ingest.jobs.minutes import Asked, MinuteRun, plan
 from kalshi_ingest.jobs.minutes_report import MinutesReport, report
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.weather.asos import Asos
-from kalshi_ingest.weather.client import Address, RetryPolicy, Service
+from kalshi_ingest.weather.client import Address, Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from kalshi_simulator.weather.server import WeatherUrls

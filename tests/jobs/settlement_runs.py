@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
 from kalshi_ingest.domain.cities import CITIES, City, find_city
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.settlement_report import SettlementReport
 from kalshi_ingest.store.database import Database
-from kalshi_ingest.weather.client import RetryPolicy
 from kalshi_simulator.weather.server import WeatherUrls
 from tests.killable import Order
 

@@ -11,8 +11,9 @@ import pytest
 
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.progress import Wanted

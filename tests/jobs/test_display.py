@@ -11,8 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from kalshi_ingest.errors import IngestError
-from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_simulator import Simulator
@@ -83,5 +84,5 @@ async def test_a_terminal_says_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_an_exchange_that_answers_is_no_trouble() -> None:
     async with Simulator(small_world()) as simulator, shown(simulator.url, io.StringIO()) as client:
-        client.trouble = "it was away"
+        client.availability.trouble = "it was away"
         await until(lambda: client.trouble is None)

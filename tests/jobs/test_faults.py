@@ -2,7 +2,7 @@
 
 import pytest
 
-from kalshi_ingest.exchange.client import RetryPolicy
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_simulator import Faults, Limits, Simulator
 from tests.jobs.conftest import Clean
 from tests.jobs.dumps import PROOF, digests

@@ -16,7 +16,7 @@ import pytest
 
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level
-from kalshi_ingest.exchange.client import RetryPolicy
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.coverage.examine import examine

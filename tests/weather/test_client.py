@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -13,8 +14,9 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from kalshi_ingest.errors import BadPayload, OutOfReach
+from kalshi_ingest.http.client import new_session
 from kalshi_ingest.weather import client
-from kalshi_ingest.weather.client import USER_AGENT, Address, Refused, RetryPolicy, Service
+from kalshi_ingest.weather.client import PATIENCE, Address, Refused, Service
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Handler, Reply, Script, serving
 
@@ -30,8 +32,9 @@ def talk(
     script = Script(thing=thing)
 
     async def scenario() -> tuple[Any, Service]:
-        async with serving(script.answer) as url, aiohttp.ClientSession() as http:
-            settings: dict[str, Any] = {"requests_per_second": 1.0, "random": Random(1)} | options
+        async with serving(script.answer) as url, new_session() as http:
+            settings: dict[str, Any] = {"requests_per_second": 1.0, "retry": PATIENCE} | options
+            settings["retry"] = replace(settings["retry"], random=Random(1))
             address = Address("IEM", url, settings.pop("secret", None))
             service = Service(http, address, **settings)
             return await ask(service), service
@@ -47,7 +50,7 @@ def get(*thing: Reply | Handler, **options: Any) -> tuple[Any, Service, Script]:
 def test_an_answer_and_who_asked() -> None:
     body, service, script = get(GOOD)
     assert body == b"temperatures"
-    assert script.seen[0].headers["User-Agent"] == USER_AGENT
+    assert script.seen[0].headers["User-Agent"] == "kalshi-ingest"
     assert (service.requests, service.retries) == (1, 0)
 
 
@@ -129,7 +132,7 @@ def test_a_long_retry_after_is_not_waited_for() -> None:
 
 
 def test_the_waits_double_with_full_jitter() -> None:
-    retry = RetryPolicy(attempts=200, first_delay=1, longest_delay=8)
+    retry = replace(PATIENCE, attempts=200, longest_delay=8)
     _, _, script = get(*[BUSY] * 199, GOOD, retry=retry, requests_per_second=1_000)
     waits = [after.at - before.at for before, after in pairwise(script.seen)]
     assert min(waits[3:]) < 0.5
@@ -168,7 +171,7 @@ def test_a_caller_can_judge_a_429_himself() -> None:
     with pytest.raises(Refused, match="maximum number of daily result records") as caught:
         get(
             Reply(429, b"You have exceeded the maximum number of daily result records for your account."),
-            retry=RetryPolicy(statuses=frozenset({500, 503})),
+            judged={429},
         )
     assert caught.value.status == 429
 
@@ -206,7 +209,7 @@ def test_after_a_request_that_nobody_answered_the_next_is_tried_once() -> None:
 
         async def scenario() -> list[int]:
             async with aiohttp.ClientSession() as http:
-                service = Service(http, address, requests_per_second=1.0, random=Random(1))
+                service = Service(http, address, requests_per_second=1.0)
                 sent = []
                 for _ in range(3):
                     with pytest.raises(OutOfReach):

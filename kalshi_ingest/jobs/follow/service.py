@@ -8,14 +8,15 @@ from datetime import date
 from random import Random
 from typing import Any
 
-import aiohttp
 import structlog
 
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, SeriesTaken, ServiceUnusable, Unusable
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.exchange.client import Client, RetryPolicy
+from kalshi_ingest.exchange.client import Client
+from kalshi_ingest.http.client import new_session
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
@@ -173,7 +174,7 @@ class FollowService:
 
     async def _exchange_is_open(self) -> bool:
         """Ask before anything else is opened, so that an exchange in maintenance gets one request at a time."""
-        async with aiohttp.ClientSession(headers={"User-Agent": "kalshi-ingest"}) as http:
+        async with new_session() as http:
             pacer = Pacer(self._exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
             client = Client(http, self._exchange.url, pacer, retry=self._exchange.retry, clock=self._exchange.clock)
             try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.exchange.client import RetryPolicy
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.service import Asked, FollowService, Revive
