@@ -25,3 +25,21 @@ def test_no_module_opens_an_escape_hatch() -> None:
     """Strict types mean something only without exceptions."""
     words = ("type: ignore", "pragma: no cover", "mypy: ")
     assert [f"{module}: {word}" for module, text in TEXTS.items() for word in words if word in text] == []
+
+
+def test_only_the_rooms_that_need_aiohttp_use_it_and_each_its_own_half() -> None:
+    """Requests are sent in `http`, the WebSocket is kept in `exchange`, and `web` alone serves."""
+    serving, asking, requests = set[str](), set[str](), set[str]()
+    for module, text in TEXTS.items():
+        if module.parts[0] != "kalshi_ingest" or "aiohttp" not in text:
+            continue
+        room = module.parts[1]
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.module == "aiohttp":
+                assert {each.name for each in node.names} <= {"web", "hdrs"}, f"{module}: write aiohttp.NAME"
+                serving.add(room)
+            elif isinstance(node, ast.Import) and any(each.name.partition(".")[0] == "aiohttp" for each in node.names):
+                asking.add(room)
+            elif isinstance(node, ast.Attribute) and node.attr in {"TCPConnector", "ClientTimeout"}:
+                requests.add(room)
+    assert (serving, asking, requests) == ({"web"}, {"http", "exchange"}, {"http"})

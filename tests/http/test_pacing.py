@@ -277,3 +277,26 @@ def test_cancelling_during_the_pause_loses_nothing() -> None:
 
     at, _ = virtual_clock.run(scenario())
     assert 10 <= at < 10.3
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.0, 3.0, 5.0, 7.0])
+@LATENESS
+def test_without_a_burst_no_two_are_closer_than_the_rate_says(
+    rate: float, lateness: Callable[[], Callable[[], float]]
+) -> None:
+    """As public weather services want it."""
+    turns = virtual_clock.run(drain(Pacer(rate, burst_seconds=0), MINUTE), late=lateness())
+    assert min(after - before for before, after in pairwise(turns)) > 0.999 / rate
+    assert len(turns) >= int(MINUTE / (1 / rate + 0.02)), "a late wake-up is lost, and no more than that"
+
+
+def test_a_pause_holds_for_everybody_and_leaves_the_pace() -> None:
+    async def paused_at_5() -> list[float]:
+        pacer = Pacer(5, burst_seconds=0)
+        asyncio.get_running_loop().call_at(5.01, pacer.pause, 10.0)
+        return await drain(pacer, 25)
+
+    turns = virtual_clock.run(paused_at_5())
+    assert in_window(turns, 5.011, 15.01) == 0
+    assert 24 <= in_window(turns, 0, 5) <= 26
+    assert 48 <= in_window(turns, 15.01, 25) <= 51
