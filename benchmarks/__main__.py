@@ -1,4 +1,7 @@
-"""`python -m benchmarks [NAME …] [--quick]`: measure, print one table, judge it."""
+"""`python -m benchmarks [NAME …] [--quick]`: measure, print one table, judge it.
+
+`baseline` and `compare` instead tell whether a program still does the same.
+"""
 
 import argparse
 import asyncio
@@ -7,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 
 from benchmarks import archive, budget, coverage, follow_month, freshness, spread, throughput, weather
+from benchmarks.baseline.command import baseline, compare
 from benchmarks.bench_server import full_version, server
 from benchmarks.report import Row, machine, table, tell
 
@@ -25,8 +29,13 @@ _BENCHES: dict[str, Bench] = {
 }
 
 
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"baseline": baseline, "compare": compare}
+
+
 def main() -> int:
     """0 when every bar is met, 1 when one is not."""
+    if sys.argv[1:] and sys.argv[1] in _COMMANDS:
+        return _COMMANDS[sys.argv[1]](sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure this program against its bars.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(_BENCHES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="small jobs: whether it works, not what it measures")

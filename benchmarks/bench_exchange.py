@@ -73,6 +73,13 @@ async def exchange(world: World) -> AsyncIterator[Exchange]:
     command += ["--start", str(world.start), "--end", str(END), "--giant", str(world.giant)]
     command += ["--trades-per-market", str(world.trades_per_market)]
     command += ["--limit", str(world.limit), "--latency", str(world.latency)]
+    async with serving(command) as (url, weather, pid):
+        yield Exchange(url, world, psutil.Process(pid), weather)
+
+
+@asynccontextmanager
+async def serving(command: Sequence[str]) -> AsyncIterator[tuple[str, Sequence[str], int]]:
+    """Run a simulator's command for an `async with` block: its address, the weather's options, its process."""
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
@@ -80,8 +87,7 @@ async def exchange(world: World) -> AsyncIterator[Exchange]:
         url = next((word.rstrip(":,") for word in line.split() if word.startswith("http")), None)
         if url is None:
             raise RuntimeError(f"the simulator did not start: {line!r}")
-        options = services.removeprefix("weather: ").partition(" (")[0].split()
-        yield Exchange(url, world, psutil.Process(process.pid), options)
+        yield url, services.removeprefix("weather: ").partition(" (")[0].split(), process.pid
     finally:
         if process.returncode is None:
             process.terminate()

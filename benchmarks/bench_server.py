@@ -59,8 +59,21 @@ def server() -> Iterator[Server]:
 @asynccontextmanager
 async def database(of: Server) -> AsyncIterator[str]:
     """A new, empty database; yields its URL. What earlier ones left to be written is written first."""
+    async with _made(of, "") as url:
+        yield url
+
+
+@asynccontextmanager
+async def copy_of(of: Server, url: str) -> AsyncIterator[str]:
+    """A copy of a database to which nobody is connected; yields its URL."""
+    async with _made(of, f"template {urlsplit(url).path.strip('/')}") as copy:
+        yield copy
+
+
+@asynccontextmanager
+async def _made(of: Server, how: str) -> AsyncIterator[str]:
     name = f"bench_{next(_numbers)}"
-    await _administer(of.url, f"create database {name}", "checkpoint")
+    await _administer(of.url, f"create database {name} {how}", "checkpoint")
     try:
         parts = urlsplit(of.url)
         yield f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
