@@ -60,7 +60,7 @@ TEXTS: Mapping[str, str] = {
         "the worlds live in 2025; what is later is this machine's clock"
     ),
     r"\b\d+(?:\.\d+)? ?(?:ms|s|seconds)\b": "how fast this machine is",
-    r"\b\d+\.\d$": "the last column of a table: seconds",
+    r"(?:\b[\d,]+ +)?\b\d+\.\d$": "last in a table: bytes, which depend on masked values, and seconds",
     r"^[0-9a-f]{8}\b": "the beginning of a run's id",
     r"\b\d+ days (?=after the event date)": "until today",
     r"\b\d+(?:[.,]\d+)*(?: [kMG]?B| bytes)\b": "sizes depend on values that are masked",
