@@ -4,7 +4,7 @@ Pure: pages go in, steps come out. A step holds the rows of one page, the candle
 checkpoint that vouches for them; whoever stores a step stores all of it or nothing.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from kalshi_ingest.domain.candles import MINUTE_US, fold, merge, roll_up
@@ -36,10 +36,18 @@ class Step:
     """Buckets whose rows are stored but whose candles are not (steps that are not fresh only)."""
     closed_us: int | None
     """Candles that end later than this are not written: more trades may come. None: none will."""
-    after: Callable[[int, int], Checkpoint]
-    """The checkpoint once this page added so many rows and contracts (hundredths) to the tables."""
+    next: Checkpoint
+    """The checkpoint once this page is stored, but for what it adds to the tables."""
+    last: bool
+    """No page follows in this walk."""
+    inherits: bool = False
+    """Rows are held that this walk did not see."""
     anew: bool = False
     """These rows take the place of all that is held of the market, which contradicts the exchange."""
+
+    def after(self, trades: int, contracts: int) -> Checkpoint:
+        """The checkpoint once this page added so many rows and contracts (hundredths) to the tables."""
+        return self.next.after_page(trades, contracts, last=self.last, inherits=self.inherits)
 
 
 class Walk:
@@ -199,7 +207,6 @@ class Walk:
                 unwritten.add(_start(before.oldest))
             self._carry = []
         self._unwritten = frozenset()
-        inherits = self._inherits
 
         self._page_oldest = edge
         seen = [] if before.newest_us is None else [before.newest_us]
@@ -222,7 +229,9 @@ class Walk:
             closed(roll_up(candles, 5), 5, closed_us),
             unwritten,
             closed_us,
-            lambda *added: moved.after_page(*added, last=last, inherits=inherits),
+            moved,
+            last,
+            self._inherits,
             self.anew,
         )
 
@@ -273,7 +282,7 @@ def since(known: Checkpoint | None, unit: Unit) -> int | None:
 
 def closing(known: Checkpoint, buckets: Set[int], closed_us: int) -> Step:
     """The step that writes the candles of `buckets` which ended by `closed_us`, of trades that are stored already."""
-    return Step(known.ticker, [], False, [], [], buckets, closed_us, lambda *_: known)
+    return Step(known.ticker, [], False, [], [], buckets, closed_us, known, last=False)
 
 
 def closed(candles: Sequence[Candle], minutes: int, closed_us: int | None) -> list[Candle]:

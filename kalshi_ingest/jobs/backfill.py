@@ -70,17 +70,19 @@ class Backfill:
         async with together() as group:
             writing = group.create_task(writer.run())
             turn = asyncio.Semaphore(_PAGES_AT_ONCE)
-            plans = [
-                SeriesPlan(tools, progress, self._dates, run_id=self.run_id, turn=turn)
-                for progress in self.progress.values()
-            ]
             keeping = [group.create_task(log.keep(_LOG_SECONDS)), group.create_task(border.run())]
-            jobs = [group.create_task(plan.run(feed)) for plan in plans]
+            jobs = [group.create_task(self._plan(each, feed, turn)) for each in self.progress.values()]
             jobs += [group.create_task(walker.work(feed)) for _ in range(tools.workers)]
             await run_until(stop, asyncio.wait(jobs))
             self.interrupted = await wind_down(group, jobs, writer, writing, (tools.writing, tools.planning))
             for task in keeping:
                 task.cancel()
+
+    async def _plan(self, progress: SeriesProgress, feed: Feed, turn: asyncio.Semaphore) -> None:
+        try:
+            await SeriesPlan(self._tools, progress, self._dates, run_id=self.run_id, turn=turn).run(feed.put)
+        finally:
+            feed.close(progress.wanted.series_ticker)
 
     def _entries(self) -> dict[str, Entry]:
         return {ticker: _entry(progress) for ticker, progress in self.progress.items()}

@@ -29,10 +29,6 @@ class Feed:
         self._open = set(series_tickers)
         self._changed = asyncio.Event()
 
-    def tracks(self, _: str) -> bool:
-        """Whether this market's checkpoint is written meanwhile: never, a backfill plans before it walks."""
-        return False
-
     def put(self, series_ticker: str, tasks: Iterable[Task]) -> None:
         """Add tasks of one series; they are handed out in this order."""
         next(queue for ticker, queue in self._waiting if ticker == series_ticker).extend(tasks)

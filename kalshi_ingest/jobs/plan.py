@@ -1,10 +1,10 @@
-"""The plan of one series: its events and markets of both tiers, into the tables; what is left to walk, to the feed."""
+"""The plan of one series: its events and markets of both tiers, into the tables; what is left to walk, to a queue."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -24,17 +24,8 @@ from kalshi_ingest.store.writer import REFUSED
 _PORTION = 250
 
 
-class Taking(Protocol):
-    """Whoever takes the markets that are left to walk."""
-
-    def tracks(self, ticker: str) -> bool:
-        """Whether somebody else writes this market's checkpoint while the plan is made."""
-
-    def put(self, series_ticker: str, tasks: Iterable[Task]) -> None:
-        """Take tasks of one series."""
-
-    def close(self, series_ticker: str) -> None:
-        """No more tasks of this series will come from this plan."""
+Put = Callable[[str, Iterable[Task]], None]
+"""Takes the tasks of one series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +43,19 @@ class SeriesPlan:
     """Lists one series and feeds what is not proved yet to the workers, page by page."""
 
     def __init__(
-        self, tools: Tools, progress: SeriesProgress, dates: Dates, *, run_id: UUID, turn: asyncio.Semaphore
+        self,
+        tools: Tools,
+        progress: SeriesProgress,
+        dates: Dates,
+        *,
+        run_id: UUID,
+        turn: asyncio.Semaphore,
+        tracked: Container[str] = frozenset(),
     ) -> None:
-        """`turn` is shared by the plans of a run: a decoded page of markets takes megabytes."""
+        """`turn` is shared by the plans of a run: a decoded page of markets takes megabytes.
+
+        `tracked`: markets whose checkpoints somebody else writes while the plan is made.
+        """
         self._api = tools.api
         self._database = tools.planning
         self._clock = tools.api.now
@@ -62,13 +63,14 @@ class SeriesPlan:
         self._dates = dates
         self._run_id = run_id
         self._turn = turn
+        self._tracked = tracked
         self._series = progress.wanted.series_ticker
         self._city = progress.wanted.city
         self._listed = Listed(self._series)
         self._rows = ListRows(tools, progress, self._listed, lambda day: day in dates)
         self._known: Mapping[str, Checkpoint] = {}
 
-    async def run(self, feed: Taking, *, recent: bool = False) -> None:
+    async def run(self, put: Put, *, recent: bool = False) -> None:
         """List everything. The live tier comes first: a market that moves meanwhile is then seen at least once.
 
         `recent`: nothing of the asked dates can be in the historical tier yet, so only the live one is asked.
@@ -78,7 +80,7 @@ class SeriesPlan:
         try:
             await self._store_series()
             for tier in (Tier.LIVE,) if recent else (Tier.LIVE, Tier.HISTORICAL):
-                await self._list_markets(tier, feed)
+                await self._list_markets(tier, put)
             await self._list_events(recent=recent)
             self._progress.listed = True
             self._progress.markets_listed = None if self._listed.first is None else self._progress.markets
@@ -86,8 +88,6 @@ class SeriesPlan:
                 self._nothing_listed()
         except (Permanent, Transient) as error:
             self._progress.failed[self._series] = f"the list is incomplete: {error}"
-        finally:
-            feed.close(self._series)
 
     def _nothing_listed(self) -> None:
         """Said as what it is: lists that hold other dates, or lists without a row, which prove nothing."""
@@ -114,7 +114,7 @@ class SeriesPlan:
 
         self._known = await self._database.run(work)
 
-    async def _list_markets(self, tier: Tier, feed: Taking) -> None:
+    async def _list_markets(self, tier: Tier, put: Put) -> None:
         held: list[Market] = []
         pages = self._api.markets(self._series, tier, self._progress.tally)
         more = True
@@ -124,40 +124,40 @@ class SeriesPlan:
                 more = rows is not None
                 # In portions, so that the workers have something to do before a long page is read to its end.
                 for start in range(0, len(rows or ()), _PORTION):
-                    held = await self._take_portion((rows or [])[start : start + _PORTION], held, tier, feed)
+                    held = await self._take_portion((rows or [])[start : start + _PORTION], held, tier, put)
                 rows = None
-        await self._store_markets(held, feed)
+        await self._store_markets(held, put)
 
-    async def _take_portion(self, rows: Sequence[Any], held: list[Market], tier: Tier, feed: Taking) -> list[Market]:
+    async def _take_portion(self, rows: Sequence[Any], held: list[Market], tier: Tier, put: Put) -> list[Market]:
         """Store what is whole; the last event may go on in the next portion, and strikes are told from a whole one."""
         held = held + await self._rows.markets(rows, tier)
         last = held[-1].event_ticker if held else ""
-        await self._store_markets([market for market in held if market.event_ticker != last], feed)
+        await self._store_markets([market for market in held if market.event_ticker != last], put)
         return [market for market in held if market.event_ticker == last]
 
-    async def _store_markets(self, markets: Sequence[Market], feed: Taking) -> None:
+    async def _store_markets(self, markets: Sequence[Market], put: Put) -> None:
         rejected = self._rows.rejected()
         resolved = list(zip(markets, strikes.of_markets(markets), strict=True))
         try:
-            await self._store(resolved, rejected, feed)
+            await self._store(resolved, rejected, put)
         except REFUSED:  # alone, the others go through
             for each in resolved:
                 try:
-                    await self._store([each], {}, feed)
+                    await self._store([each], {}, put)
                 except REFUSED as error:
                     self._rows.fail(each[0].ticker, f"market {each[0].ticker}: the database refuses its row: {error}")
-            await self._store([], rejected, feed)
+            await self._store([], rejected, put)
 
     async def _store(
         self,
         resolved: Sequence[tuple[Market, strikes.Strike]],
         rejected: Mapping[str, tuple[date, str]],
-        feed: Taking,
+        put: Put,
     ) -> None:
         markets = [market for market, _ in resolved]
         if not markets and not rejected:
             return
-        quiet = [market for market in markets if self._proved_empty(market) and not feed.tracks(market.ticker)]
+        quiet = [market for market in markets if self._proved_empty(market) and market.ticker not in self._tracked]
         unknown = [market for market in markets if market.ticker not in self._known]
 
         async def work(connection: asyncpg.Connection) -> tuple[set[str], Mapping[str, Checkpoint]]:
@@ -172,7 +172,7 @@ class SeriesPlan:
                 for market in quiet
                 if market.ticker not in moved and market.ticker not in doubted
             ]
-            failed = await self._failed(connection, rejected, feed)
+            failed = await self._failed(connection, rejected)
             await checkpoints.store(connection, [*finished, *failed, *doubted.values()], self._run_id, now)
             return moved, doubted
 
@@ -191,7 +191,7 @@ class SeriesPlan:
                 self._progress.verdicts[known.verdict or Verdict.UNKNOWN] += 1
             elif market.ticker not in done:
                 tasks.append(Task(self._unit(market), known))
-        feed.put(self._series, tasks)
+        put(self._series, tasks)
 
     async def _doubted(self, connection: asyncpg.Connection, markets: Sequence[Market]) -> dict[str, Checkpoint]:
         """Checkpoints of markets of which trades are held without one: these are compared, not believed."""
@@ -205,7 +205,7 @@ class SeriesPlan:
         }
 
     async def _failed(
-        self, connection: asyncpg.Connection, rejected: Mapping[str, tuple[date, str]], feed: Taking
+        self, connection: asyncpg.Connection, rejected: Mapping[str, tuple[date, str]]
     ) -> list[Checkpoint]:
         """The checkpoints of markets whose rows cannot be read: what is stored stays, and so does what is proved."""
         known = await checkpoints.of_tickers(connection, list(rejected)) if rejected else {}
@@ -214,7 +214,7 @@ class SeriesPlan:
         return [
             each.failed(rejected[each.ticker][1])
             for each in now
-            if each.state is not State.COMPLETE and not feed.tracks(each.ticker)
+            if each.state is not State.COMPLETE and each.ticker not in self._tracked
         ]
 
     def _of_held(self, ticker: str, day: date, held: Mapping[str, tuple[int, int]]) -> Checkpoint:

@@ -48,7 +48,7 @@ async def merge(
 ) -> Merged:
     """Merge a page; `closed` in minutes after the start."""
     closed_us = None if closed is None else START + round(closed * MINUTE_US)
-    step = Step(TICKER, trades, False, [], [], frozenset(unwritten), closed_us, lambda *_: KNOWN)
+    step = Step(TICKER, trades, False, [], [], frozenset(unwritten), closed_us, KNOWN, last=False)
     async with connection.transaction():
         return await merge_step(connection, Encoder(), TICKER, step)
 

@@ -34,16 +34,8 @@ def step(before: Checkpoint, trades: list[Trade], *, fresh: bool = True) -> Step
     """One page that is not the last."""
     candles = candles_of(trades) if fresh else []
 
-    def after(new: int, contracts: int) -> Checkpoint:
-        return replace(
-            before,
-            tier=None,
-            pages=before.pages + 1,
-            trades_stored=before.trades_stored + new,
-            contracts_stored=before.contracts_stored + contracts,
-        )
-
-    return Step(before.ticker, trades, fresh, candles, roll_up(candles, 5), frozenset(), None, after)
+    following = replace(before, tier=None, pages=before.pages + 1)
+    return Step(before.ticker, trades, fresh, candles, roll_up(candles, 5), frozenset(), None, following, last=False)
 
 
 @asynccontextmanager

@@ -81,7 +81,7 @@ class Book:
 
     # What the plan of a series tells.
 
-    def tracks(self, ticker: str) -> bool:
+    def __contains__(self, ticker: object) -> bool:
         """Whether this market's checkpoint is written by somebody who took it from here."""
         return ticker in self._tracked or ticker in self._proving
 
@@ -105,9 +105,6 @@ class Book:
                 for start_us in self._unwritten.pop(ticker, frozenset()):
                     tracked.unwritten.add_bucket(start_us)
         self._changed.set()
-
-    def close(self, series_ticker: str) -> None:
-        """A plan ended; others of the same series follow."""
 
     # What the exchange tells.
 

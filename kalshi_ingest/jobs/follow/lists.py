@@ -135,8 +135,9 @@ class Lists:
     async def _list(self, done: SeriesProgress, dates: Dates) -> None:
         cutoff = await self._border.cutoff()
         recent = cutoff is not None and cutoff.markets.date() + _MARGIN <= dates.start
-        plan = SeriesPlan(self._tools, done, dates, run_id=self._record.run_id, turn=self._turn)
-        await plan.run(self._book, recent=recent)
+        book, run_id = self._book, self._record.run_id
+        plan = SeriesPlan(self._tools, done, dates, run_id=run_id, turn=self._turn, tracked=book)
+        await plan.run(book.put, recent=recent)
 
     async def _dates(self, ticker: str, *, deep: bool) -> Dates:
         today = self._tools.clock().date()

@@ -147,9 +147,9 @@ def test_a_settled_market_that_is_listed_again_is_not_walked_twice() -> None:
     order = at.next()
     at.put("S", settled=True)
     assert at.waiting() == []
-    assert at.book.tracks("S")
+    assert "S" in at.book
     at.end(order, state=State.COMPLETE)
-    assert not at.book.tracks("S")
+    assert "S" not in at.book
     assert at.book.caught_up
 
 
@@ -183,7 +183,7 @@ def test_a_market_that_settles_while_somebody_is_at_work_on_it_is_proved_next() 
     assert proof.task.known is not None
     assert proof.task.known.contracts_stored == 100, "it goes on from what the other stored"
     at.end(proof, state=State.COMPLETE)
-    assert not at.book.tracks("A")
+    assert "A" not in at.book
 
 
 def test_a_market_that_is_gone_or_went_on_has_its_lists_read() -> None:

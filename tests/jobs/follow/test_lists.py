@@ -148,17 +148,8 @@ async def test_a_series_that_does_not_trade_is_vouched_for_by_looks_not_by_time_
         assert service.chicago.fresh_at == told
 
 
-class Nobody:
+def nobody(_: str, __: Iterable[Task]) -> None:
     """Takes markets from a plan and does nothing with them; another one proved them meanwhile."""
-
-    def tracks(self, _: str) -> bool:
-        return False
-
-    def put(self, _: str, __: Iterable[Task]) -> None:
-        return None
-
-    def close(self, _: str) -> None:
-        return None
 
 
 @asynccontextmanager
@@ -196,7 +187,7 @@ async def test_an_unreadable_row_does_not_undo_a_proof_made_meanwhile(database_u
 
         async with plan_of(simulator, database_url) as plan:
             simulator.on_request = hook
-            await plan.run(Nobody(), recent=True)
+            await plan.run(nobody, recent=True)
         simulator.on_request = None
     query = "select state, verdict, trades_stored::int from checkpoints where ticker = $1"
     assert [tuple(row) for row in await fetch(database_url, query, TICKER)] == [("complete", "exact", 12)]
