@@ -11,6 +11,7 @@ from decimal import Decimal
 import asyncpg
 
 from kalshi_ingest.domain.evidence import Evidence
+from kalshi_ingest.store.candle_sql import SIDE
 from kalshi_ingest.store.connecting import READING, UNLIMITED, open_session
 from kalshi_ingest.store.evidence import catalog, expected_dates
 from kalshi_ingest.store.spread import Forms, form
@@ -42,15 +43,14 @@ select market.ticker, market.event_ticker, market.series_ticker, market.event_da
        market.floor_strike, market.cap_strike, market.status, market.result, market.settlement_value,
        known.contracts_stored as contracts, last.yes_price as last_price, last.created_time as last_trade_at
 """
-# Inside one created_time the order of execution is the sweep order: yes takers upwards, no takers downwards.
-_WITH_LAST_TRADE = """
+_WITH_LAST_TRADE = f"""
 left join checkpoints known using (ticker)
 left join lateral (
     select yes_price, created_time from trades where trades.ticker = market.ticker
-    order by created_time desc, case when taker_side = 'yes' then yes_price else -yes_price end desc
+    order by created_time desc, {SIDE} * yes_price desc
     limit 1
 ) as last on true
-"""
+"""  # noqa: S608
 
 _SHOWN = f"""
 {_MARKET}

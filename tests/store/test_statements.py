@@ -33,7 +33,7 @@ MADE: dict[str, list[object]] = {
     "copy.emptying": [copy.emptying("staged_events"), copy.emptying("loaded_series")],
     "reading.of_series": [reading.of_series(reading.Rows("markets", ["ticker", "title"], ["ticker"], by_date=True))],
     "reading.of_tickers": [reading.of_tickers(rows) for rows in _READ],
-    "evidence_rows._counted": [],  # the constant _ROWS is made of it
+    "candle_sql.counted": [],  # the constant evidence_rows._ROWS is made of it
     "grants.grants": [],  # a script: test_grants.py runs it
     # With the name of a schema in them: every migration of every test runs them, and test_own_schema.py with another.
     "migrate._applied": [],
