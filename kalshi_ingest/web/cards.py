@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 
+from kalshi_ingest.domain.words import counted
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.store.page import HeldBin
 from kalshi_ingest.web.days import Weeks, weeks
 from kalshi_ingest.web.view import Held, View, today_of, zone_of
-from kalshi_ingest.web.words import age, bin_name, cents, count, moment, weekday
+from kalshi_ingest.web.words import age, bin_name, cents, moment, weekday
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def _figures(view: View, series: SeriesState) -> Iterator[tuple[str, str, str]]:
     yield "Last trade", trade, when
     yield "Vouched for", f"up to {age(known)} ago" if known is not None else "not yet", ""
     yield "Open markets", f"{series.open_markets:,}", f"{series.unsettled_markets:,} not settled"
-    yield "Waiting", count(series.backlog, "market") if series.backlog else "none", ""
+    yield "Waiting", counted(series.backlog, "market") if series.backlog else "none", ""
 
 
 def _events(held: Held, ticker: str, today: date) -> Iterator[Event]:

@@ -10,9 +10,10 @@ from decimal import Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from kalshi_ingest.domain.words import counted
 from kalshi_ingest.store.page import HeldCandle
 from kalshi_ingest.web.scales import PriceScale, TimeScale
-from kalshi_ingest.web.words import cents, count, plain, weekday
+from kalshi_ingest.web.words import cents, plain, weekday
 
 _WIDTH, _HEIGHT = 1000, 400
 _PRICES_TO = 300
@@ -89,7 +90,7 @@ def chart(candles: Sequence[HeldCandle], last_price: Decimal | None, zone: ZoneI
         _grid(prices, times, [when for when, _ in named]),
         "" if shown is None else f"M0 {_y(prices, shown):.1f}H{_WIDTH}",
         span,
-        f"{count(len(candles), 'candle')}, {span}, {_extent(candles, last_price)}",
+        f"{counted(len(candles), 'candle')}, {span}, {_extent(candles, last_price)}",
         [_row(each, zone) for each in reversed(candles[-_ROWS:])],
     )
 
@@ -148,7 +149,7 @@ def _told(each: HeldCandle, zone: ZoneInfo) -> str:
     return (
         f"{weekday(start.date())} {start:%H:%M} to {end:%H:%M %Z}: open {cents(each.open)}, "
         f"high {cents(each.high)}, low {cents(each.low)}, close {cents(each.close)}, "
-        f"{plain(each.volume)} contracts, {count(each.num_trades, 'trade')}"
+        f"{plain(each.volume)} contracts, {counted(each.num_trades, 'trade')}"
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
+from kalshi_ingest.domain.words import counted
 from kalshi_ingest.jobs.coverage.report_tables import (
     COUNTS,
     MINUTES,
@@ -21,7 +22,6 @@ from kalshi_ingest.jobs.coverage.words import (
     STATES,
     about_weather,
     by_kind,
-    count,
     headline,
     proofs,
     scope_line,
@@ -86,7 +86,7 @@ def _name(judged: Judged) -> str:
 def _said(judged: Judged) -> str:
     holes = sum(state is DayState.HOLE for state in judged.days.values())
     if holes:
-        return f"{count(holes, 'date')} with a hole"
+        return f"{counted(holes, 'date')} with a hole"
     return "no hole in its markets" if judged.days else "no event date to judge"
 
 

@@ -15,6 +15,8 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import DayState, Finding, Level
 from kalshi_ingest.domain.coverage.judge import expected_range, judge
 from kalshi_ingest.domain.evidence import Evidence, rows_as_claimed
+from kalshi_ingest.domain.words import counted
+from kalshi_ingest.web.words import shortened
 
 _LONGEST = 200
 _LEVELS = {DayState.HOLE: Level.HOLE, DayState.WARNING: Level.WARNING}
@@ -70,12 +72,8 @@ def _why(state: DayState, findings: Sequence[Finding], markets: int, proved: int
         found = [each for each in findings if each.level is _LEVELS[state]]
         named = found[0].ticker or found[0].event_ticker
         text = f"{named}: {found[0].text}" if named else found[0].text
-        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        text = shortened(text, _LONGEST)
         return text if len(found) == 1 else f"{text}; and {len(found) - 1:,} more"
     if state is DayState.OPEN and markets:
-        return f"{proved} of {_count(markets)} proved complete"
-    return f"{_count(markets)}, every one exact" if state is DayState.COMPLETE else ""
-
-
-def _count(markets: int) -> str:
-    return f"{markets:,} market{'' if markets == 1 else 's'}"
+        return f"{proved} of {counted(markets, 'market')} proved complete"
+    return f"{counted(markets, 'market')}, every one exact" if state is DayState.COMPLETE else ""

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+from kalshi_ingest.domain.words import counted
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase
 from kalshi_ingest.web.cards import card
 from kalshi_ingest.web.chosen import market_section
 from kalshi_ingest.web.days import FUTURE, MARKS, OUTSIDE
 from kalshi_ingest.web.templating import Templates
 from kalshi_ingest.web.view import View, name_of
-from kalshi_ingest.web.words import age, capital, count, weekday
+from kalshi_ingest.web.words import age, capital, weekday
 
 _PHASES = {
     Phase.STARTING: "starting",
@@ -91,7 +92,7 @@ def _channel(state: FollowState) -> str:
     if channel is None:
         return "not used: no key is configured"
     word = "connected" if channel.connected else "not connected"
-    return f"{word}, {count(channel.messages, 'message')}, {count(channel.gaps, 'gap')} filled again"
+    return f"{word}, {counted(channel.messages, 'message')}, {counted(channel.gaps, 'gap')} filled again"
 
 
 def _errand(errand: ErrandState, state: FollowState) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from kalshi_ingest.domain.words import counted
 from kalshi_ingest.web import words
 from kalshi_ingest.web.view import name_of
 
@@ -15,7 +16,7 @@ _FILTERS: dict[str, Callable[..., object]] = {
     "bin_name": words.bin_name,
     "capital": words.capital,
     "cents": words.cents,
-    "counted": words.count,
+    "counted": counted,
     "name_of": name_of,
     "outcome": words.outcome,
     "plain": words.plain,

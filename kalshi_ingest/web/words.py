@@ -6,11 +6,6 @@ from decimal import Decimal
 from kalshi_ingest.store.page import HeldBin
 
 
-def count(number: int, word: str) -> str:
-    """`1 market`, `1,200 markets`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
 def age(seconds: float) -> str:
     """`0.4 s`, `12 s`, `4 min`, `2 h 5 min`, `3 days 4 h`; never a minus."""
     seconds = max(0.0, seconds)

@@ -1,5 +1,7 @@
 """The report as a page: whole by itself, well formed, everything escaped, told not by colour alone."""
 
+import subprocess
+import sys
 from datetime import date
 
 from kalshi_ingest.domain.checkpoint import State
@@ -94,3 +96,8 @@ def test_weather_has_tables_once_it_is_ingested() -> None:
     assert "2/3" in seen.inside("td")
     assert "5,184" in seen.inside("td")
     assert any("partial report only" in text for text in seen.inside("summary"))
+
+
+def test_only_who_asks_for_the_page_waits_for_the_templates() -> None:
+    asked = "import sys, kalshi_ingest.cli, kalshi_ingest.commands.coverage; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0

@@ -8,6 +8,7 @@ from kalshi_ingest.domain.coverage import bins
 from kalshi_ingest.domain.coverage.findings import Finding, Level, Remedy, Subject, at_day
 from kalshi_ingest.domain.coverage.markets import MarketCase, is_young
 from kalshi_ingest.domain.evidence import HeldEvent, HeldMarket, Listed
+from kalshi_ingest.domain.words import counted
 
 WHOLE_BINS_FROM = date(2023, 5, 1)
 """From here on a city's event covers every temperature; 2021 had one threshold a day, 2022 about three."""
@@ -150,19 +151,19 @@ def _as_listed(case: DayCase, listed: Listed) -> Iterator[Finding]:
     events_named = len(case.events) + len(case.lost_events)
     missing_events = max(0, listed.events - events_named)
     if not case.held and not case.none_listed:
-        text = f"nothing is held of {_count(listed.events, 'event')} and {_count(listed.markets, 'market')} listed"
+        text = f"nothing is held of {counted(listed.events, 'event')} and {counted(listed.markets, 'market')} listed"
         yield _missing(case, "day_missing", text)
     elif missing_events:
-        text = f"{missing_events:,} of {_count(listed.events, 'event')} listed not held"
+        text = f"{missing_events:,} of {counted(listed.events, 'event')} listed not held"
         if case.missing_markets:
-            text += f", and {case.missing_markets:,} of {_count(listed.markets, 'market')}"
+            text += f", and {case.missing_markets:,} of {counted(listed.markets, 'market')}"
         yield _missing(case, "events_missing", text)
     elif case.missing_markets:
-        text = f"{case.missing_markets:,} of {_count(listed.markets, 'market')} listed not held{_gaps(case)}"
+        text = f"{case.missing_markets:,} of {counted(listed.markets, 'market')} listed not held{_gaps(case)}"
         yield _missing(case, "markets_missing", text)
     if events_named > listed.events or len(case.markets) > listed.markets:
-        held = f"{_count(events_named, 'event')} and {_count(len(case.markets), 'market')} held"
-        text = f"{held}, but {_count(listed.events, 'event')} and {_count(listed.markets, 'market')} listed"
+        held = f"{counted(events_named, 'event')} and {counted(len(case.markets), 'market')} held"
+        text = f"{held}, but {counted(listed.events, 'event')} and {counted(listed.markets, 'market')} listed"
         yield _about(case, Level.WARNING, "more_than_listed", text)
 
 
@@ -176,7 +177,7 @@ def _event_rows(case: DayCase) -> Iterator[Finding]:
     for name in case.lost_events:
         count = sum(each.event_ticker == name for each in case.markets)
         where = (case.subject.label, case.subject.series_ticker, case.day, case.day)
-        text = f"its row in events is missing; {_count(count, 'market')} of it known"
+        text = f"its row in events is missing; {counted(count, 'market')} of it known"
         yield Finding(Level.HOLE, "event_lost", *where, text, Remedy.FETCH, name)
 
 
@@ -190,9 +191,9 @@ def _bins(event: EventCase) -> Iterator[Finding]:
                 Level.NOTE, "bin_count", f"{count} bins that cover every temperature; {USUAL_BINS} is usual"
             )
     elif event.needs_whole_bins:
-        yield event.finding(Level.HOLE, "bins", f"its {_count(count, 'bin')} do not add up: {fault}", Remedy.FETCH)
+        yield event.finding(Level.HOLE, "bins", f"its {counted(count, 'bin')} do not add up: {fault}", Remedy.FETCH)
     else:
-        yield event.finding(Level.NOTE, "thresholds", f"{_count(count, 'bracket')}, as was usual then: {fault}")
+        yield event.finding(Level.NOTE, "thresholds", f"{counted(count, 'bracket')}, as was usual then: {fault}")
 
 
 def _strike_sources(event: EventCase) -> Iterator[Finding]:
@@ -215,9 +216,5 @@ def _one_yes(event: EventCase) -> Iterator[Finding]:
         text = f"{len(winners)} markets settled yes: {', '.join(winners)}"
         yield event.finding(Level.HOLE, "yes", text, Remedy.FETCH)
     elif not winners and not silent and event.needs_one_yes:
-        text = f"none of its {_count(len(event.markets), 'market')} settled yes"
+        text = f"none of its {counted(len(event.markets), 'market')} settled yes"
         yield event.finding(Level.HOLE, "yes", text, Remedy.FETCH)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -32,6 +32,7 @@ from kalshi_ingest.domain.coverage.minutes import check_minutes, minute_figures
 from kalshi_ingest.domain.coverage.settlements import check_settlements, settlement_figures
 from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures, SettlementFigures
 from kalshi_ingest.domain.evidence import NO_WEATHER, Evidence
+from kalshi_ingest.domain.words import counted
 
 _SETTLES_WITHIN = timedelta(days=30)
 """After its event date; a later settlement is too odd to tell the time by."""
@@ -136,7 +137,7 @@ def _of_spans(subject: Subject, days: Cases) -> Iterator[Finding]:
     past = [case for _, case in sorted(days.items()) if case.day < case.today]
     for first, last in spans([case.day for case in past if case.unasked]):
         number = (last - first).days + 1
-        text = f"{number:,} date{'' if number == 1 else 's'} never asked for"
+        text = f"{counted(number, 'date')} never asked for"
         markets = number * USUAL_BINS if subject.city else 0
         finding = at_day(subject, (first, last), Level.HOLE, "never_asked", text, Remedy.FETCH)
         yield replace(finding, markets=markets)

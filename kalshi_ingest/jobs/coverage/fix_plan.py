@@ -8,6 +8,7 @@ from datetime import date
 from kalshi_ingest.domain.coverage.days import USUAL_BINS
 from kalshi_ingest.domain.coverage.findings import Judged, Remedy, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
+from kalshi_ingest.domain.words import counted
 from kalshi_ingest.exchange.api import EVENTS_PER_PAGE, FIRST_MARKETS, MARKETS_PER_PAGE
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
@@ -43,7 +44,7 @@ class FixPlan:
         lines = ["What coverage --fix would do:"]
         if self.forgotten:
             lines.append(
-                f"  delete the checkpoint and the candles of {_count(len(self.forgotten), 'market')} whose rows "
+                f"  delete the checkpoint and the candles of {counted(len(self.forgotten), 'market')} whose rows "
                 "contradict them, to make them anew; trades stay unless the exchange contradicts them:"
             )
             lines += [f"    {ticker}" for ticker in self.forgotten[:_SHOWN]]
@@ -51,10 +52,10 @@ class FixPlan:
         for fetch in self.fetches:
             labels = ", ".join(each.label for each in fetch.wanted)
             dates = f"{fetch.dates.start} to {fetch.dates.end}"
-            lines.append(f"  backfill event dates {dates} of {labels}: {_count(fetch.markets, 'market')}")
+            lines.append(f"  backfill event dates {dates} of {labels}: {counted(fetch.markets, 'market')}")
         seconds = self.requests / requests_per_second
         pace = f"{requests_per_second:g} requests a second"
-        lines.append(f"At least {_count(self.requests, 'request')}, {duration(seconds)} at {pace}.")
+        lines.append(f"At least {counted(self.requests, 'request')}, {duration(seconds)} at {pace}.")
         return "\n".join(lines)
 
     def fields(self, requests_per_second: float) -> dict[str, object]:
@@ -99,7 +100,3 @@ def _of_lists(judged: Judged) -> int:
     markets = max(judged.figures.markets_expected, events * USUAL_BINS if judged.subject.city else 0)
     more = math.ceil(max(0, markets - FIRST_MARKETS) / MARKETS_PER_PAGE)
     return 1 + 2 + more + max(1, math.ceil(events / EVENTS_PER_PAGE))
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

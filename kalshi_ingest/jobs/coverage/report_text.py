@@ -8,6 +8,7 @@ from itertools import groupby
 
 from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
+from kalshi_ingest.domain.words import counted
 from kalshi_ingest.jobs.coverage.report_tables import (
     COUNTS,
     MINUTES,
@@ -25,7 +26,6 @@ from kalshi_ingest.jobs.coverage.words import (
     STATES,
     about_weather,
     by_kind,
-    count,
     headline,
     proofs,
     scope_line,
@@ -126,7 +126,7 @@ def _months(judged: Judged, colour: bool) -> Iterator[str]:
             number = sum(len(days) for _, days in found)
             letter, meaning = STATES[alike]
             line = _paint(letter * 31, alike, colour)
-            yield f"  {first:%Y-%m} to {last:%Y-%m}  {line}  {count(number, 'date')}: {meaning}"
+            yield f"  {first:%Y-%m} to {last:%Y-%m}  {line}  {counted(number, 'date')}: {meaning}"
         else:
             for month, days in found:
                 yield f"  {month:%Y-%m}             {_line(dict(days), month, colour)}"

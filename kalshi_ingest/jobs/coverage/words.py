@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Level, Report
+from kalshi_ingest.domain.words import counted
 
 KINDS = {
     "never_asked": "dates that were never asked for",
@@ -70,12 +71,14 @@ def headline(report: Report) -> str:
     total = report.total
     if not report.complete:
         where = _subjects(report, {finding.label for finding in report.at(Level.HOLE)})
-        return f"{count(total.holes, 'hole')} {f'in {where}' if where else 'outside every series'}"
+        return f"{counted(total.holes, 'hole')} {f'in {where}' if where else 'outside every series'}"
     if not total.markets_held:
         return "Nothing is held, and nothing is expected"
-    held = f"{count(total.events_held, 'event')}, {count(total.markets_held, 'market')}, {count(total.trades, 'trade')}"
-    warned = f", {count(total.warnings, 'warning')}" if total.warnings else ""
-    still = f", {count(total.days_open, 'date')} still open" if total.days_open else ""
+    held = ", ".join(
+        (counted(total.events_held, "event"), counted(total.markets_held, "market"), counted(total.trades, "trade"))
+    )
+    warned = f", {counted(total.warnings, 'warning')}" if total.warnings else ""
+    still = f", {counted(total.days_open, 'date')} still open" if total.days_open else ""
     labels = {judged.subject.label for judged in report.series if judged.days}
     return f"Complete: {_subjects(report, labels)}, {held}, no holes{warned}{still}"
 
@@ -120,11 +123,6 @@ def traded(figures: Figures) -> str:
     """Markets with any candle: `3,917 (95.4 %)`. Some are never traded, so this is no hole."""
     number = figures.markets_with_candles
     return f"{number:,} ({percent(number / figures.markets_held)})" if figures.markets_held else "0"
-
-
-def count(number: int, word: str) -> str:
-    """`1 hole`, `27 holes`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def about_weather(report: Report) -> list[str]:
