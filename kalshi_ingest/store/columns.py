@@ -4,16 +4,12 @@ An archive's rows are columns already; making an object of each value would take
 """
 
 from array import array
-from struct import pack
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# PostgreSQL counts microseconds from 2000-01-01.
-_POSTGRES_EPOCH_US = 946_684_800_000_000
-_KEPT_BACK = (1, 3)
-"""Of every five rows; see `store.copy.woven`."""
+from kalshi_ingest.store.copy import COLUMNS_START, EPOCH_US, LENGTH, NUMERIC, interleave_for_btree, text
 
 Column = Any
 """An Arrow array or scalar of bytes; what the stubs say of functions over arrays is narrower than these."""
@@ -26,7 +22,7 @@ def copy_rows(batch: pa.RecordBatch) -> bytes:
     """
     if not batch.num_rows:
         return b""
-    parts: list[Column] = [pa.scalar(pack(">h", batch.num_columns))]
+    parts: list[Column] = [pa.scalar(COLUMNS_START.pack(batch.num_columns))]
     for name in batch.schema.names:
         parts += _field(name, batch[name])
     joined: Column = pc.binary_join_element_wise(*parts, pa.scalar(b""))
@@ -45,23 +41,20 @@ def _field(name: str, column: Column) -> tuple[Column, ...]:
     if pa.types.is_boolean(kind):
         return _fixed(_plain(pc.cast(column, pa.int8()), "b"), 1)
     if pa.types.is_timestamp(kind):
-        since = pc.subtract(pc.cast(column, pa.int64()), pa.scalar(_POSTGRES_EPOCH_US))
+        since = pc.subtract(pc.cast(column, pa.int64()), pa.scalar(EPOCH_US))
         return _fixed(_plain(since, "q"), 8)
     return _fixed(_plain(column, {2: "h", 4: "i"}[kind.byte_width]), kind.byte_width)
 
 
-def woven_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows in key order, rearranged as `store.copy.woven` does and for its reason."""
-    places = range(batch.num_rows)
-    first = [place for place in places if place % 5 not in _KEPT_BACK]
-    return batch.take(pa.array(first + [place for place in places if place % 5 in _KEPT_BACK], pa.int64()))
+def interleaved(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows in key order, rearranged by `interleave_for_btree`."""
+    return batch.take(pa.array(interleave_for_btree(range(batch.num_rows)), pa.int64()))
 
 
 def _texts(column: Column) -> Column:
     """A column of few different texts, each of them encoded once."""
     known = column.dictionary_encode()
-    contents = [value.encode() for value in known.dictionary.to_pylist()]
-    return pa.array([pack(">i", len(each)) + each for each in contents], pa.binary()).take(known.indices)
+    return pa.array([text(each) for each in known.dictionary.to_pylist()], pa.binary()).take(known.indices)
 
 
 def _numerics(column: Column, scale: int) -> tuple[Column, ...]:
@@ -71,13 +64,13 @@ def _numerics(column: Column, scale: int) -> tuple[Column, ...]:
     if scale == 6:
         third, last = _divided(rest, 100)
         digits = _packed(whole, third, pc.multiply(last, pa.scalar(100)))
-        return pa.scalar(pack(">ihhHH", 16, 4, 1, 0, scale)), _fixed(_plain(digits, "q"), 8)[1]
+        return pa.scalar(NUMERIC.pack(16, 4, 1, 0, scale)), _fixed(_plain(digits, "q"), 8)[1]
     upper, fourth = _divided(whole, 10_000)
     upper, third = _divided(upper, 10_000)
     first, second = _divided(upper, 10_000)
     fraction = pc.cast(pc.multiply(rest, pa.scalar(100)), pa.int16())
     return (
-        pa.scalar(pack(">ihhHH", 18, 5, 3, 0, scale)),
+        pa.scalar(NUMERIC.pack(18, 5, 3, 0, scale)),
         _fixed(_plain(_packed(first, second, third, fourth), "q"), 8)[1],
         _fixed(_plain(fraction, "h"), 2)[1],
     )
@@ -111,4 +104,4 @@ def _fixed(content: bytes, width: int) -> tuple[Column, Column]:
     """Values of one width that lie one after another: their length, and they."""
     kind = pa.binary(width)
     cells: Column = pa.Array.from_buffers(kind, len(content) // width, [None, pa.py_buffer(content)])
-    return pa.scalar(pack(">i", width)), pc.cast(cells, pa.binary())
+    return pa.scalar(LENGTH.pack(width)), pc.cast(cells, pa.binary())

@@ -1,11 +1,15 @@
-"""Trades and candles as PostgreSQL's binary COPY format, straight from their integers.
+"""PostgreSQL's binary COPY format, and trades and candles in it, straight from their integers.
 
 Going through `Decimal`, `UUID` and `datetime` objects and asyncpg's own encoders costs about as much client time
-as everything else together; `benchmarks/` measures it.
+as everything else together; `benchmarks/` measures it. A field is its length, four bytes, and its value.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from itertools import compress, cycle
 from struct import Struct
+from typing import TypeVar
+
+import asyncpg
 
 from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.model import Candle, Trade
@@ -32,30 +36,60 @@ _CHUNK_ROWS = 2_000
 _REMEMBERED = 2_000
 """Ten times as many would make a service grow for months, and a backfill hardly faster."""
 
-# PostgreSQL counts microseconds from 2000-01-01.
-_POSTGRES_EPOCH_US = 946_684_800_000_000
+EPOCH_US = 946_684_800_000_000
+"""From 1970 to 2000-01-01, from which PostgreSQL counts microseconds."""
+NULL = b"\xff\xff\xff\xff"
+BOOLEANS = {False: b"\0\0\0\1\0", True: b"\0\0\0\1\1"}
+COLUMNS_START = Struct(">h")
+"""What a row begins with: how many fields it has."""
+LENGTH = Struct(">i")
+NUMERIC = Struct(">ihhHH")
+"""A `numeric` up to its digits to the base of 10,000: length, digits, weight of the first, sign, decimals."""
+_NEGATIVE = b"\x40\x00"
 
-_ROW_START = Struct(">hi")
+_MOMENT = Struct(">iq")
 _TIME_AND_ID = Struct(">iqi16s")
 _PERIOD = Struct(">ihiqiq")
 _INTEGER = Struct(">ii")
 _TWO_DIGITS = Struct(">ihhHHhh")
-_SIDES = {1: b"\0\0\0\3yes", -1: b"\0\0\0\2no"}
-_BOOLEANS = {False: b"\0\0\0\1\0", True: b"\0\0\0\1\1"}
+
+T = TypeVar("T")
 
 
-class Numerics(dict[int, bytes]):
-    """A scaled integer as the length and the value of a binary `numeric` of `scale` decimals."""
+def text(value: str) -> bytes:
+    """A text as a field."""
+    content = value.encode()
+    return LENGTH.pack(len(content)) + content
+
+
+def moment(second: int) -> bytes:
+    """Seconds since 1970-01-01 UTC as a field of `timestamptz`."""
+    return _MOMENT.pack(8, second * 1_000_000 - EPOCH_US)
+
+
+def row_start(columns: int, key: str) -> bytes:
+    """The start of a row, up to its first field, a text."""
+    return COLUMNS_START.pack(columns) + text(key)
+
+
+_SIDES = {1: text("yes"), -1: text("no")}
+
+
+class Numerics(dict[int | None, bytes]):
+    """A whole number of 10^-`scale`, or None, as a field of `numeric`; remembers those that it has encoded."""
 
     def __init__(self, scale: int) -> None:
-        super().__init__()
+        super().__init__({None: NULL})
         self._scale = scale
         self._fraction_digits = -(-scale // 4)
         self._padding = 10 ** (self._fraction_digits * 4 - scale)
 
     def __missing__(self, value: int) -> bytes:
         high, low = divmod(value * self._padding, 10_000)
-        if low and 0 < high < 10_000:  # nearly all that is not remembered; the general way takes four times as long
+        if value < 0:
+            unsigned = self[-value]
+            encoded = unsigned[:8] + _NEGATIVE + unsigned[10:]
+        elif low and 0 < high < 10_000:  # nearly all that is not remembered; the general way takes four times as long
             encoded = _TWO_DIGITS.pack(12, 2, 1 - self._fraction_digits, 0, self._scale, high, low)
         else:
             encoded = self._encoded(value)
@@ -73,8 +107,8 @@ class Numerics(dict[int, bytes]):
         stored = digits[::-1]
         while stored and stored[-1] == 0:
             stored.pop()
-        header = (8 + 2 * len(stored), len(stored), weight, 0, self._scale)
-        return Struct(f">ihhHH{len(stored)}h").pack(*header, *stored)
+        head = NUMERIC.pack(8 + 2 * len(stored), len(stored), weight, 0, self._scale)
+        return head + Struct(f">{len(stored)}h").pack(*stored)
 
 
 class Encoder:
@@ -86,26 +120,26 @@ class Encoder:
 
     def trades(self, ticker: str, trades: Sequence[Trade]) -> list[bytes]:
         """Rows of `TRADE_COLUMNS`."""
-        start = _row_start(len(TRADE_COLUMNS), ticker)
+        start = row_start(len(TRADE_COLUMNS), ticker)
         prices, counts, pack = self._prices, self._counts, _TIME_AND_ID.pack
         return [
             start
-            + pack(8, created_us - _POSTGRES_EPOCH_US, 16, trade_id)
+            + pack(8, created_us - EPOCH_US, 16, trade_id)
             + prices[price]
             + counts[size]
             + _SIDES[side]
-            + _BOOLEANS[block]
+            + BOOLEANS[block]
             for created_us, trade_id, price, size, side, block in trades
         ]
 
     def candles(self, ticker: str, minutes: int, candles: Sequence[Candle]) -> list[bytes]:
         """Rows of `CANDLE_COLUMNS`; the mean price is cut to 6 decimals, as the exchange cuts its own."""
-        start = _row_start(len(CANDLE_COLUMNS), ticker)
+        start = row_start(len(CANDLE_COLUMNS), ticker)
         width = minutes * MINUTE_US
         prices, counts, pack, integer = self._prices, self._counts, _PERIOD.pack, _INTEGER.pack
         rows: list[bytes] = []
         for start_us, _, open_key, _, close_key, high, low, volume, notional, trades in candles:
-            period_start = start_us - _POSTGRES_EPOCH_US
+            period_start = start_us - EPOCH_US
             period = pack(2, minutes, 8, period_start, 8, period_start + width)
             if high == low:
                 price = prices[high]
@@ -125,20 +159,25 @@ class Encoder:
         return rows
 
 
-def woven(rows: Sequence[bytes]) -> list[bytes]:
+def interleave_for_btree(rows: Sequence[T]) -> list[T]:
     """Rows in key order, rearranged so that the primary key's pages end up four fifths full instead of half.
 
     A B-tree page that fills up in ascending order splits in the middle, and its left half stays half empty for
     good (PostgreSQL knows better only for keys of up to 16 bytes). So three rows of five go first and leave pages
     half full; the other two then fall between them and fill the pages without splitting them again.
     """
-    return [row for index, row in enumerate(rows) if index % 5 not in (1, 3)] + [
-        row for index, row in enumerate(rows) if index % 5 in (1, 3)
-    ]
+    first, between = cycle((1, 0, 1, 0, 1)), cycle((0, 1, 0, 1, 0))
+    return [*compress(rows, first), *compress(rows, between)]
 
 
-async def binary_copy(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
-    """The COPY stream of encoded rows, in chunks."""
+async def copy_in(
+    connection: asyncpg.Connection, table: str, columns: Sequence[str], rows: Sequence[bytes], schema: str | None = None
+) -> None:
+    """Copy encoded rows into a table, of the search path unless `schema` is given."""
+    await connection.copy_to_table(table, schema_name=schema, source=_stream(rows), columns=columns, format="binary")
+
+
+async def _stream(rows: Sequence[bytes]) -> AsyncIterator[bytes]:
     yield _HEADER
     for first in range(0, len(rows), _CHUNK_ROWS):
         yield b"".join(rows[first : first + _CHUNK_ROWS])
@@ -157,8 +196,3 @@ def staging(table: str, columns: Sequence[str], name: str) -> str:
 def emptying(name: str) -> str:
     """The statement that empties a staging table before the commit does."""
     return f"delete from {name}"  # noqa: S608
-
-
-def _row_start(columns: int, ticker: str) -> bytes:
-    text = ticker.encode()
-    return _ROW_START.pack(columns, len(text)) + text

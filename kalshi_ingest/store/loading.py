@@ -21,9 +21,9 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import held
 from kalshi_ingest.store.catalog_merge import merge_rows, stage
 from kalshi_ingest.store.checkpoints import stored_candles
-from kalshi_ingest.store.columns import copy_rows, woven_batch
+from kalshi_ingest.store.columns import copy_rows, interleaved
 from kalshi_ingest.store.contradicted import Contradicted, doubt
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store.moments import EVER_US
 
 _BATCH_ROWS = 20_000
@@ -150,7 +150,7 @@ class _Sink:
                 chosen = self._chosen(batch, known=known)
                 # Behind everything else an index fills its pages by itself; between others it does not.
                 between = not known and chosen.num_rows and chosen["ticker"][0].as_py() <= highest
-                yield chosen.num_rows, copy_rows(woven_batch(chosen) if between else chosen)
+                yield chosen.num_rows, copy_rows(interleaved(chosen) if between else chosen)
 
         async def copy(rows: tuple[int, bytes]) -> None:
             nonlocal copied
@@ -168,7 +168,7 @@ class _Sink:
 
     async def _copy(self, table: str, columns: tuple[str, ...], rows: bytes) -> None:
         if rows:
-            await self._connection.copy_to_table(table, source=binary_copy([rows]), columns=columns, format="binary")
+            await copy_in(self._connection, table, columns, [rows])
 
 
 async def _each(made: Generator[T, None, None], use: Callable[[T], Awaitable[None]]) -> None:

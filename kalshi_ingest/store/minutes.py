@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import date, datetime
-from struct import Struct
 
 import asyncpg
 
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.minutes import DayMinutes, Observation, is_hourly
-from kalshi_ingest.store.copy import Numerics, binary_copy
+from kalshi_ingest.store.copy import BOOLEANS, NULL, Numerics, copy_in, moment, row_start, text
 
 _COLUMNS = (
     "loc_id",
@@ -53,14 +52,6 @@ on conflict (loc_id, date_local) do update set (state, error, fetched_at) = ('fa
     excluded.fetched_at)
 where minute_day.state <> 'complete'
 """
-
-_NULL = b"\xff\xff\xff\xff"
-_NEGATIVE = b"\x40\x00"
-_POSTGRES_EPOCH = 946_684_800
-_ROW_START = Struct(">hi")
-_MOMENT = Struct(">iq")
-_LENGTH = Struct(">i")
-_BOOLEANS = {False: b"\0\0\0\1\0", True: b"\0\0\0\1\1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +109,7 @@ async def write_days(
     encoder = _Encoder()
     rows = [row for minutes in written for row in encoder.day(minutes)]
     if rows:
-        await connection.copy_to_table(
-            "minute_obs", schema_name="wx", source=binary_copy(rows), columns=_COLUMNS, format="binary"
-        )
+        await copy_in(connection, "minute_obs", _COLUMNS, rows, schema="wx")
     await connection.executemany(_CLAIM, [astuple(claim) for claim in claimed])
     return len(days) - len(written)
 
@@ -163,43 +152,26 @@ async def _clear(connection: asyncpg.Connection, days: Sequence[DayMinutes]) -> 
     await connection.executemany(_CLEAR, windows)
 
 
-class _Numbers(dict[int | None, bytes]):
-    """A whole number of 10^-`scale`, of either sign, as a field of binary COPY."""
-
-    def __init__(self, scale: int) -> None:
-        super().__init__({None: _NULL})
-        self._unsigned = Numerics(scale)
-
-    def __missing__(self, value: int | None) -> bytes:
-        number = value or 0
-        field = self._unsigned[abs(number)]
-        if number < 0:
-            field = field[:8] + _NEGATIVE + field[10:]
-        self[value] = field
-        return field
-
-
 class _Encoder:
     """Encodes rows of `_COLUMNS`; remembers the values it has seen."""
 
     def __init__(self) -> None:
-        self._tenths, self._hundredths, self._thousandths = _Numbers(1), _Numbers(2), _Numbers(3)
-        self._texts: dict[str | None, bytes] = {None: _NULL}
+        self._tenths, self._hundredths, self._thousandths = Numerics(1), Numerics(2), Numerics(3)
 
     def day(self, minutes: DayMinutes) -> list[bytes]:
         """A day's rows, the filled ones last."""
-        start = _ROW_START.pack(len(_COLUMNS), len(minutes.city.station.loc_id)) + minutes.city.station.loc_id.encode()
-        rows = [start + self._row(each, _BOOLEANS[False]) for each in minutes.observed]
-        return rows + [start + self._row(each, _BOOLEANS[True]) for each in minutes.filled]
+        start = row_start(len(_COLUMNS), minutes.city.station.loc_id)
+        rows = [start + self._row(each, BOOLEANS[False]) for each in minutes.observed]
+        return rows + [start + self._row(each, BOOLEANS[True]) for each in minutes.filled]
 
     def _row(self, observation: Observation, filled: bytes) -> bytes:
         second, temp, stations, source, dew, humidity, wind, gust, direction, pressure, precip, kind, cloud = (
             observation
         )
-        tenths, hundredths, text = self._tenths, self._hundredths, self._text
+        tenths, hundredths = self._tenths, self._hundredths
         return b"".join(
             (
-                _MOMENT.pack(8, (second - _POSTGRES_EPOCH) * 1_000_000),
+                moment(second),
                 hundredths[temp],
                 hundredths[dew],
                 hundredths[humidity],
@@ -208,17 +180,10 @@ class _Encoder:
                 tenths[direction],
                 hundredths[pressure],
                 self._thousandths[precip],
-                text(kind),
+                NULL if kind is None else text(kind),
                 tenths[cloud],
                 filled,
                 text(stations),
                 text(source),
             )
         )
-
-    def _text(self, value: str | None) -> bytes:
-        field = self._texts.get(value)
-        if field is None:
-            content = (value or "").encode()
-            field = self._texts[value] = _LENGTH.pack(len(content)) + content
-        return field

@@ -10,7 +10,7 @@ from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Step, closed
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.store.checkpoints import stored_candles
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy, staging
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in, staging
 
 _CREATE = staging("trades", TRADE_COLUMNS, "staged_trades")
 _CHANGED = """
@@ -75,7 +75,7 @@ async def merge_step(connection: asyncpg.Connection, encoder: Encoder, ticker: s
         candles, longer = closed(made, 1, step.closed_us), closed(roll_up(made, 5), 5, step.closed_us)
         await connection.execute(_REPLACE, ticker, to_datetime(start), to_datetime(end))
         rows = encoder.candles(ticker, 1, candles) + encoder.candles(ticker, 5, longer)
-        await connection.copy_to_table("candles", source=binary_copy(rows), columns=CANDLE_COLUMNS, format="binary")
+        await copy_in(connection, "candles", CANDLE_COLUMNS, rows)
         minutes += len(candles)
         fives += len(longer)
     return Merged(len(added), sum(row[1] for row in added), minutes, fives)
@@ -92,8 +92,7 @@ async def _add(
 ) -> list[asyncpg.Record]:
     """Insert what is not there yet: (created_time, contracts in hundredths, trade_id) of each row that was new."""
     await connection.execute(_CREATE)
-    rows = encoder.trades(ticker, trades)
-    await connection.copy_to_table("staged_trades", source=binary_copy(rows), columns=TRADE_COLUMNS, format="binary")
+    await copy_in(connection, "staged_trades", TRADE_COLUMNS, encoder.trades(ticker, trades))
     conflict = await connection.fetchval(_CHANGED, ticker)
     added = await connection.fetch(_MERGE, ticker) if conflict is None else []
     if added:

@@ -12,7 +12,7 @@ from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.walk import Step
 from kalshi_ingest.errors import BadPayload, IngestError, Permanent
 from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy, woven
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in, interleave_for_btree
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.sqlstate import translated
 from kalshi_ingest.store.staging import clear, merge_step
@@ -173,16 +173,12 @@ class Writer:
                     candle_rows += self._encoder.candles(item.ticker, 1, step.candles)
                     candle_rows += self._encoder.candles(item.ticker, 5, step.candles_5m)
         if trade_rows:
-            await _copy(connection, "trades", TRADE_COLUMNS, woven(trade_rows))
+            await copy_in(connection, "trades", TRADE_COLUMNS, interleave_for_btree(trade_rows))
         if candle_rows:
-            await _copy(connection, "candles", CANDLE_COLUMNS, woven(candle_rows))
+            await copy_in(connection, "candles", CANDLE_COLUMNS, interleave_for_btree(candle_rows))
         now = self._clock()
         await checkpoints.store(connection, [result.checkpoint for result in written], self._run_id(), now)
         return {result.checkpoint.ticker: result for result in written}
-
-
-async def _copy(connection: asyncpg.Connection, table: str, columns: tuple[str, ...], rows: list[bytes]) -> None:
-    await connection.copy_to_table(table, source=binary_copy(rows), columns=columns, format="binary")
 
 
 def _written(item: _Item) -> Written:

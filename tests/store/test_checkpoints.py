@@ -13,7 +13,7 @@ from kalshi_ingest.domain.candles import candles_of
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Tier, Trade, to_datetime
 from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.copy import TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.copy import TRADE_COLUMNS, Encoder, copy_in
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RUN = UUID(int=7)
@@ -118,7 +118,7 @@ async def test_candles_of_what_is_stored(database_url: str, monkeypatch: pytest.
     ]
     connection = await asyncpg.connect(database_url)
     rows = Encoder().trades("M", trades) + Encoder().trades("OTHER", trades)
-    await connection.copy_to_table("trades", source=binary_copy(rows), columns=TRADE_COLUMNS, format="binary")
+    await copy_in(connection, "trades", TRADE_COLUMNS, rows)
     end = start + int(timedelta(minutes=5) / timedelta(microseconds=1))
     async with connection.transaction():
         held = await checkpoints.stored_candles(connection, "M", start, end)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kalshi_ingest.domain.candles import candles_of
 from kalshi_ingest.domain.model import Candle, Trade, to_datetime, to_microseconds
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from tests.postgres import with_database
 
 TICKER = "KXHIGHCHI-25NOV14-B55.5"
@@ -35,7 +35,7 @@ async def _back(url: str, table: str, columns: tuple[str, ...], rows: list[bytes
     connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
     try:
         await connection.execute(f"create temporary table copied (like {table}, place serial)")
-        await connection.copy_to_table("copied", source=binary_copy(rows), columns=columns, format="binary")
+        await copy_in(connection, "copied", columns, rows)
         texts = ", ".join(f"{column}::text" for column in columns)
         return [tuple(row) for row in await connection.fetch(f"select {texts} from copied order by place")]
     finally:

@@ -22,7 +22,7 @@ from kalshi_ingest.domain.minutes import Observation as Minute
 from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.store import evidence, settlements
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store.evidence_rows import RowsCheck
 from kalshi_ingest.store.minutes import write_days
 from kalshi_ingest.store.settlements import Polled
@@ -192,13 +192,11 @@ def tapes(seed: int) -> dict[str, list[Trade]]:
 async def _store(connection: asyncpg.Connection, made: dict[str, list[Trade]]) -> None:
     encoder = Encoder()
     for ticker, trades in made.items():
-        rows = binary_copy(encoder.trades(ticker, trades))
-        await connection.copy_to_table("trades", source=rows, columns=TRADE_COLUMNS, format="binary")
+        await copy_in(connection, "trades", TRADE_COLUMNS, encoder.trades(ticker, trades))
         ones = fold(trades)
         for minutes, candles in ((1, ones), (5, roll_up(ones, 5))):
             assert candles == candles_of(trades, minutes)
-            rows = binary_copy(encoder.candles(ticker, minutes, candles))
-            await connection.copy_to_table("candles", source=rows, columns=CANDLE_COLUMNS, format="binary")
+            await copy_in(connection, "candles", CANDLE_COLUMNS, encoder.candles(ticker, minutes, candles))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -13,7 +13,7 @@ from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Trade, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, binary_copy
+from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store.unfinished import first_dates, unwritten_buckets
 
 CHICAGO, MIAMI, DENVER = "KXHIGHCHI", "KXHIGHMIA", "KXHIGHDEN"
@@ -94,16 +94,14 @@ async def store(connection: asyncpg.Connection, ticker: str, *minutes: float, ca
         for index, minute in enumerate(sorted(minutes))
     ]
     encoder = Encoder()
-    rows = binary_copy(encoder.trades(ticker, trades))
-    await connection.copy_to_table("trades", source=rows, columns=TRADE_COLUMNS, format="binary")
+    await copy_in(connection, "trades", TRADE_COLUMNS, encoder.trades(ticker, trades))
     for length in (1, 5):
         ended = [
             each
             for each in candles_of(trades, length)
             if each.start_us + length * MINUTE_US <= START + candles * MINUTE_US
         ]
-        rows = binary_copy(encoder.candles(ticker, length, ended))
-        await connection.copy_to_table("candles", source=rows, columns=CANDLE_COLUMNS, format="binary")
+        await copy_in(connection, "candles", CANDLE_COLUMNS, encoder.candles(ticker, length, ended))
 
 
 @pytest.mark.parametrize(
