@@ -7,7 +7,7 @@ humidity it follows from temperature and dew point.
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import final
@@ -29,6 +29,7 @@ _MISSING = ("M", "")
 _MPH = 1.15078
 _DAY_SECONDS = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
+_REMEMBERED = 4_000
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d", re.ASCII)
 
 _TEMPERATURE = Quantity("tmpf", 100, -999, 999, missing=_MISSING)
@@ -42,7 +43,6 @@ _DIRECTION = Quantity("drct", 10, 0, 360, missing=_MISSING)
 _HUMIDITY = Quantity("relh", 100, 0, 100, missing=_MISSING)
 _PRESSURE = Quantity("mslp", 100, 850, 1100, missing=_MISSING)
 _PRECIP = Quantity("p01i", 1000, 0, 30, missing=_MISSING)
-_PRECIP["T"] = 0  # a trace: it rained, less than what can be measured
 
 
 @final
@@ -66,11 +66,12 @@ class Asos:
         body = await self._service.get("/cgi-bin/request/asos1min.py", params)
         heading = ["station", "station_name", "valid(UTC)", *_ONE_MINUTE]
         found = _by_station(stations)
+        temperature, dew_point, wind, gusts, direction = _remembering(_TEMPERATURE, _DEW, _WIND, _GUST, _DIRECTION)
         for iem_id, _, valid, tmpf, dwpf, sknt, drct, gust in _table(body, heading, self._service.name):
-            temp = _TEMPERATURE[tmpf]
+            temp = temperature(tmpf)
             if temp is None:
                 continue
-            dew = _DEW[dwpf]
+            dew = dew_point(dwpf)
             station = _known(found, iem_id)
             station[1].append(
                 Observation(
@@ -80,9 +81,9 @@ class Asos:
                     IEM_ONE_MINUTE,
                     dew,
                     None if dew is None else relative_humidity(temp, dew),
-                    _WIND[sknt],
-                    _GUST[gust],
-                    _DIRECTION[drct],
+                    wind(sknt),
+                    gusts(gust),
+                    direction(drct),
                 )
             )
         return _in_order(found, start, end)
@@ -99,11 +100,12 @@ class Asos:
         body = await self._service.get("/cgi-bin/request/asos.py", params)
         found = _by_station(stations)
         rows = _table(body, ["station", "valid", *_REPORTS], self._service.name)
+        temperature, dew_point, wind, gusts, direction = _remembering(_TEMPERATURE, _DEW, _WIND, _GUST, _DIRECTION)
         for iem_id, valid, tmpf, dwpf, relh, sknt, drct, gust, mslp, p01i in rows:
-            temp = _TEMPERATURE[tmpf]
+            temp = temperature(tmpf)
             if temp is None:
                 continue
-            dew, humidity = _DEW[dwpf], _HUMIDITY[relh]
+            dew, humidity = dew_point(dwpf), _HUMIDITY.read(relh)
             if humidity is None and dew is not None:
                 humidity = relative_humidity(temp, dew)
             station = _known(found, iem_id)
@@ -115,14 +117,19 @@ class Asos:
                     IEM_REPORTS,
                     dew,
                     humidity,
-                    _WIND[sknt],
-                    _GUST[gust],
-                    _DIRECTION[drct],
-                    _PRESSURE[mslp],
-                    _PRECIP[p01i],
+                    wind(sknt),
+                    gusts(gust),
+                    direction(drct),
+                    _PRESSURE.read(mslp),
+                    0 if p01i == "T" else _PRECIP.read(p01i),  # a trace: less than what can be measured
                 )
             )
         return _in_order(found, start, end)
+
+
+def _remembering(*quantities: Quantity) -> list[Callable[[str], int | None]]:
+    """What reads each quantity, every text once: an answer has a million, few of them different."""
+    return [lru_cache(_REMEMBERED)(each.read) for each in quantities]
 
 
 def _stamp(moment: datetime) -> str:

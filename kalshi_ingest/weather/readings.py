@@ -1,45 +1,34 @@
-"""Numbers as the minute services spell them, read once each: a day has few different ones."""
+"""Numbers as the minute services spell them."""
 
 import math
-from collections.abc import Collection
+from dataclasses import dataclass
 
 from kalshi_ingest.errors import BadPayload
 
-_REMEMBERED = 20_000
 
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """How a service writes something that it measures."""
 
-class Quantity(dict[object, int | None]):
-    """What a service wrote → the value in whole parts of `parts` to the unit; None for what is missing.
+    name: str
+    parts: int
+    """To the unit: what is read is a whole number of them."""
+    low: float
+    high: float
+    """Units. What lies outside cannot be what it says it is, and counts as missing."""
+    factor: float = 1.0
+    """Turns the service's unit into ours."""
+    missing: tuple[object, ...] = (None,)
 
-    A value outside `low` to `high` (units) cannot be what it says it is and counts as missing too. Reading raises
-    `BadPayload` for what is neither number nor missing.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        parts: int,
-        low: float,
-        high: float,
-        *,
-        factor: float = 1.0,
-        missing: Collection[object] = (None,),
-    ) -> None:
-        """`factor` turns the service's unit into ours."""
-        super().__init__(dict.fromkeys(missing))
-        self._name = name
-        self._scale = parts * factor
-        self._range = (low * parts, high * parts)
-
-    def __missing__(self, written: object) -> int | None:
+    def read(self, written: object) -> int | None:
+        """The value; None for what is missing. Raises `BadPayload` for what is neither a number nor missing."""
+        if written in self.missing:
+            return None
         value = _number(written)
         if value is None:
-            raise BadPayload(f"{self._name} is not a number: {written!r:.40}")
-        scaled = value * self._scale  # infinite, where the number itself is almost
-        found = round(scaled) if self._range[0] <= scaled <= self._range[1] else None
-        if len(self) < _REMEMBERED:
-            self[written] = found
-        return found
+            raise BadPayload(f"{self.name} is not a number: {written!r:.40}")
+        scaled = value * (self.parts * self.factor)  # infinite, where the number itself is almost
+        return round(scaled) if self.low * self.parts <= scaled <= self.high * self.parts else None
 
 
 def _number(written: object) -> float | None:

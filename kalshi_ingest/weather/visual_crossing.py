@@ -170,22 +170,22 @@ def _observation(row: Any) -> Observation:
     second = row["datetimeEpoch"]
     if type(second) is not int:
         raise BadPayload(f"Visual Crossing: datetimeEpoch is not a whole number: {second!r:.40}")
-    temp = _TEMPERATURE[row["temp"]]
+    temp = _TEMPERATURE.read(row["temp"])
     get = row.get
     return Observation(
         second,
         -999_00 if temp is None else temp,  # beyond its column: refused as out of range
         _words(get("stations")) or "",
         VISUAL_CROSSING,
-        _DEW[get("dew")],
-        _HUMIDITY[get("humidity")],
-        _WIND[get("windspeed")],
-        _GUST[get("windgust")],
-        _DIRECTION[get("winddir")],
-        _PRESSURE[get("pressure")],
-        _PRECIP[get("precip")],
+        _DEW.read(get("dew")),
+        _HUMIDITY.read(get("humidity")),
+        _WIND.read(get("windspeed")),
+        _GUST.read(get("windgust")),
+        _DIRECTION.read(get("winddir")),
+        _PRESSURE.read(get("pressure")),
+        _PRECIP.read(get("precip")),
         _words(get("preciptype")),
-        _CLOUD[get("cloudcover")],
+        _CLOUD.read(get("cloudcover")),
     )
 
 
