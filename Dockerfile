@@ -18,7 +18,7 @@ FROM python:3.12-slim
 RUN useradd --uid 10001 --user-group --home-dir /data --no-create-home kalshi \
  && install --directory --owner 10001 --group 10001 /data
 COPY --from=build /opt/kalshi-ingest /opt/kalshi-ingest
-# The compiled files came along from the first stage; nothing is to be written outside /data and /tmp.
+# The compiled files came along from the first stage; nothing is written outside /data and /tmp.
 # Inside a container every address is the container's own: who may reach it is decided where the port is published.
 ENV PATH=/opt/kalshi-ingest/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -32,8 +32,8 @@ WORKDIR /data
 # Only the embedded server writes here; with KALSHI_INGEST_DATABASE_URL it stays empty.
 VOLUME /data
 EXPOSE 8780
-# Alive, not ready: a restart mends a process that hangs, not an exchange that is away. It means something for `follow`
-# only; the other commands end before the first failures count, or answer to nobody's health check.
+# Alive, not ready: a restart helps a process that hangs, not an exchange that is away. It means something for `follow`
+# only; the other commands end before the first failures count, or have no health check that matters.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-IS", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['KALSHI_INGEST_HTTP_PORT']), timeout=4); c.request('GET', '/livez'); raise SystemExit(c.getresponse().status != 200)"]
 # SIGTERM makes the service finish the commit under way and stop with its checkpoints kept, within ten seconds.

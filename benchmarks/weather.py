@@ -68,7 +68,7 @@ async def _grid(url: str, days: int) -> list[Row]:
         await connection.close()
     return [
         _refreshed(f"grid, {len(stations)} stations, {days} days: first refresh", first),
-        _refreshed("grid: refreshed with one day more, readers going on", again),
+        _refreshed("grid: refreshed with one more day, while it is read", again),
         Row(
             "grid: one new day, from its insert to being read live",
             f"{live:.2f} s",

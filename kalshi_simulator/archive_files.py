@@ -98,9 +98,9 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, int | None]]:
     """City → file → rows."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder: name one that `export` has written")
+        raise ValueError(f"{folder} is not a folder: name one that `export` wrote")
     if not path.is_file():
-        raise ValueError(f"{folder} has no {MANIFEST}, so it is no archive: name a folder that `export` has written")
+        raise ValueError(f"{folder} has no {MANIFEST}, so it is not an archive: name a folder that `export` wrote")
     try:
         body = orjson.loads(path.read_bytes())
         if body["format"] != FORMAT:

@@ -100,14 +100,14 @@ def _row(month: date, line: str) -> FormDay:
     try:
         day = month.replace(day=int(line[_DAY]))
     except ValueError:
-        raise BadPayload(f"the row {line[:20]!r} begins with no day of {month:%Y-%m}") from None
+        raise BadPayload(f"the row {line[:20]!r} does not begin with a day of {month:%Y-%m}") from None
     if len(line.rstrip()) < _SHORTEST_ROW:
         raise BadPayload(f"the row of {day} is cut short")
     stated = line[_MAXIMUM].strip()
     if stated in ("M", "MM"):
         return FormDay(day, None, line)
     if not re.fullmatch(r"-?\d{1,3}", stated, re.ASCII):
-        raise BadPayload(f"the maximum of {day} is {stated!r}, no temperature")
+        raise BadPayload(f"the maximum of {day} is {stated!r}, not a temperature")
     if not LOWEST_F <= int(stated) <= HIGHEST_F:
         raise BadPayload(f"the maximum {stated} °F of {day} is impossible")
     return FormDay(day, int(stated), line)
@@ -123,5 +123,5 @@ def _issue_time(wmo: WmoHeading, month: date, days: tuple[FormDay, ...]) -> date
     first = stated[-1] if stated else month
     issued_at = wmo.issued_on(first + timedelta(days=n) for n in range(_TWO_MONTHS))
     if issued_at is None:
-        raise BadPayload(f"the WMO heading's time {wmo.time} is no time")
+        raise BadPayload(f"the WMO heading's time {wmo.time} is not a time")
     return issued_at

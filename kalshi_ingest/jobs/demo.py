@@ -60,7 +60,7 @@ async def run(
         api_url = await run_until(stop, _prepared(stack, url, dates))
         if api_url is None:
             return None
-        _say(f"1. A simulated exchange answers at {api_url}, {REQUESTS_PER_SECOND:g} requests a second at the most.")
+        _say(f"1. A simulated exchange answers at {api_url}, {REQUESTS_PER_SECOND:g} requests a second at most.")
         _say(f"2. Backfill of six cities, event dates {dates.start} to {dates.end}, into an embedded PostgreSQL:\n")
         wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
         exchange = Exchange(api_url, requests_per_second=REQUESTS_PER_SECOND)

@@ -31,7 +31,7 @@ async def in_vain(connection: asyncpg.Connection | None, error: Exception, kind:
             if by := await blocker(connection):
                 return f"{by}: run again when that has ended, nothing is lost"
     if kind is Kind.LOST:
-        return f"the database at {place} breaks off every attempt: {first_line(error)}"
+        return f"the database at {place} drops every connection attempt: {first_line(error)}"
     return str(translated(error))
 
 

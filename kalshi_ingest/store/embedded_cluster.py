@@ -123,7 +123,7 @@ def check_version(cluster: Cluster) -> bool:
         try:
             found = (cluster.pgdata / "PG_VERSION").read_text().strip()
         except FileNotFoundError:
-            raise Unusable(f"{cluster.pgdata} holds something else than PostgreSQL's data: move it away") from None
+            raise Unusable(f"{cluster.pgdata} holds something other than PostgreSQL's data: move it away") from None
         if found != str(cluster.version):
             raise Unusable(f"{cluster.pgdata} was made by PostgreSQL {found}, not {cluster.version}: {advice}")
         return True
@@ -286,4 +286,4 @@ def _demand(result: subprocess.CompletedProcess[str], cluster: Cluster, program:
     if result.returncode != 0:
         said = result.stderr.strip().splitlines() or ["no reason given"]
         why = next((line for line in said if re.search(r"error|FATAL|ERROR", line)), said[-1])
-        raise failure(f"cannot make a PostgreSQL data directory in {cluster.data_dir}: {program}: {why}")
+        raise failure(f"cannot create a PostgreSQL data directory in {cluster.data_dir}: {program}: {why}")

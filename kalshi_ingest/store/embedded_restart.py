@@ -42,9 +42,9 @@ async def start_again(data_dir: Path) -> None:
     if code == OUT_OF_REACH:
         raise DatabaseAway(reason.rpartition("\n")[2] or "no reason given")
     if code == INTERRUPTED or code < 0:
-        raise DatabaseAway("starting the embedded PostgreSQL again was interrupted")
+        raise DatabaseAway("restarting the embedded PostgreSQL was interrupted")
     if code != COMPLETE:
-        raise RuntimeError(f"starting the embedded PostgreSQL again failed with code {code}:\n{reason}")
+        raise RuntimeError(f"restarting the embedded PostgreSQL failed with code {code}:\n{reason}")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -51,5 +51,5 @@ def strangers(data_dir: Path) -> list[str]:
         if state.st_uid not in mine:
             found.append(f"{folder} belongs to another account")
         elif state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX:
-            found.append(f"everybody may write to {folder}")
+            found.append(f"everyone can write to {folder}")
     return found

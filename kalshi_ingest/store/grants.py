@@ -32,7 +32,7 @@ def grants(roles: Roles, schema: str, relations: Sequence[Relation]) -> str:
 -- here: set one with \\password, or let pg_hba.conf or the service say how they log in.
 --   {roles.owner}: `migrate`, and `weather grid` where the server is older than PostgreSQL 17
 --   {roles.writer}: `backfill`, `follow`, `load`, `weather`, `coverage --fix`
---   {roles.reader}: `status`, `coverage`, `export`, and everybody's own queries
+--   {roles.reader}: `status`, `coverage`, `export`, and everyone's own queries
 do $roles$
 declare
     wanted text;
@@ -42,7 +42,7 @@ begin
             execute format('create role %I login', wanted);
         end if;
     end loop;
-    -- Whoever is no superuser gives rights in the owner's name, which takes being one of its members.
+    -- A role that is not a superuser grants rights in the owner's name, so it has to be a member of the owner.
     if not pg_has_role({_literal(roles.owner)}, 'usage') then
         execute format('grant %I to current_user', {_literal(roles.owner)});
     end if;
@@ -57,7 +57,7 @@ $roles$;
 grant usage, create on schema {place} to {owner};
 grant usage on schema {place} to {writer}, {reader};
 
--- What the owner makes from now on. These hold for all that this role makes in the database, so it should be for
+-- What the owner creates from now on. These hold for all that this role creates in the database, so it should be for
 -- kalshi-ingest alone.
 alter default privileges for role {owner} grant usage on schemas to {writer}, {reader};
 alter default privileges for role {owner} grant {write} on tables to {writer};

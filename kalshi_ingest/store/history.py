@@ -105,7 +105,7 @@ async def _read(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) 
         fields["details"] = None if row["details"] is None else orjson.loads(row["details"])
         if row["status"] == "running" and lock_key(_lock_name(row)) % 2**32 not in held:
             fields["status"] = "interrupted"
-            fields["error_message"] = "the process ended without a word; run the command again to resume"
+            fields["error_message"] = "the process ended without recording a result; run the command again to resume"
         runs.append(SeriesRun(**fields))
     return runs
 

@@ -121,7 +121,7 @@ async def require(connection: asyncpg.Connection, migrations: Sequence[Migration
 def read(directory: Path) -> list[Migration]:
     """All migrations in `directory`, in order; refuses gaps, duplicates and names that say no number."""
     if not directory.is_dir():
-        raise Unusable(f"no migrations found: {directory} is no directory; reinstall kalshi-ingest")
+        raise Unusable(f"no migrations found: {directory} is not a directory; reinstall kalshi-ingest")
     found: list[Migration] = []
     for path in sorted(directory.glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.name)

@@ -17,7 +17,7 @@ on conflict do nothing
 # Called with the series' lock held: a row that still says "running" belongs to a process that is gone. Weather has
 # locks of its own for each of its commands, and may run beside a backfill of the same series.
 _BURY = """
-update ingestion_log set status = 'interrupted', error_message = 'the process ended without a word'
+update ingestion_log set status = 'interrupted', error_message = 'the process ended without recording a result'
 where status = 'running' and series_ticker = any($1::text[]) and run_id <> $2
     and coalesce(substring(command from '^weather \\w+'), '') = coalesce(substring($3 from '^weather \\w+'), '')
 """

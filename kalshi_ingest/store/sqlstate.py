@@ -18,7 +18,7 @@ class Kind(Enum):
     AGAIN = "the transaction was undone: do it again in the same session"
     MOVED = "this server cannot do it at present: open another session, perhaps on another server, and try again"
     FULL = "the server has no room; that passes, but not within a minute"
-    REFUSED = "somebody has to change the address, a right or the schema"
+    REFUSED = "a person has to change the address, a right or the schema"
     FAULT = "the statement is wrong, or the data: a fault of this program"
 
 
@@ -104,7 +104,7 @@ def translated(error: Exception) -> Exception:
         return DatabaseFull(_no_room(said))
     if error.sqlstate == "25006":
         return DatabaseAway(
-            f"the database is read-only ({said}): a standby, or a failover under way; when it stays so, point "
+            f"the database is read-only ({said}): a standby, or a failover under way; if it stays so, point "
             "KALSHI_INGEST_DATABASE_URL at the primary"
         )
     return DatabaseAway(f"the database could not do its work: {said}; run again later, nothing is lost")

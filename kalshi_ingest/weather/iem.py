@@ -117,7 +117,7 @@ async def _texts(service: Service, pil: str, start: datetime, end: datetime) -> 
 def _from_text(city: City, text: str, now: datetime) -> Reported:
     report = parse_cli(text)
     if report.pil != city.station.cli_pil:
-        raise BadPayload(f"{city.station.cli_pil} was asked for, {report.pil} came")
+        raise BadPayload(f"requested {city.station.cli_pil}, received {report.pil}")
     check_issued(city, report.climate_date, report.issued_at, now)
     full_day, flag = finality(city, report.climate_date, report.issued_at, report.says_as_of)
     flags = [each for each in (flag, _ESTIMATE if report.is_estimate else None) if each]
@@ -169,7 +169,7 @@ def _unread_report(city: City, text: str, error: BadPayload, now: datetime) -> l
 def _from_form(city: City, text: str, now: datetime) -> list[Reported]:
     form = parse_cf6(text)
     if form.pil != city.station.cf6_pil:
-        raise BadPayload(f"{city.station.cf6_pil} was asked for, {form.pil} came")
+        raise BadPayload(f"requested {city.station.cf6_pil}, received {form.pil}")
     check_issued(city, form.days[0].day, form.issued_at, now)
     return [
         Reported(

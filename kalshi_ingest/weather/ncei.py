@@ -34,7 +34,7 @@ async def daily_maxima(service: Service, cities: Sequence[City], first: date, la
     what = f"{NAME} GHCND {first} to {last}"
     rows = json_of(await service.get("/access/services/data/v1", params), what)
     if not isinstance(rows, list):
-        raise BadPayload(f"{what}: the answer is no list")
+        raise BadPayload(f"{what}: the answer is not a list")
     answer = Answer()
     for row in rows:
         if not isinstance(row, dict):
@@ -59,7 +59,7 @@ def _from_row(
     sha256, raw = kept(row)  # before anything shows a value: what is nested too deeply cannot be shown either
     station = _asked(asked, row)
     if station is None:
-        raise BadPayload(f"STATION is {row.get('STATION')!r:.40}, which was not asked for")
+        raise BadPayload(f"STATION is {row.get('STATION')!r:.40}, which was not requested")
     day = day_of(row.get("DATE"))
     if day is None:
         raise BadPayload(f"DATE is {row.get('DATE')!r:.40}, not a date")

@@ -246,7 +246,7 @@ def _shorter(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "saying"),
     [
-        (shutil.rmtree, "is no folder"),
+        (shutil.rmtree, "is not a folder"),
         (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "is damaged"),
         (lambda folder: _manifest(folder, cities=[]), "is damaged"),

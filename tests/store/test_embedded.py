@@ -220,7 +220,7 @@ def test_a_directory_that_is_not_postgresql(home: Path) -> None:
     (home / "postgresql-18").mkdir()
     (home / "postgresql-18" / "letter.txt").touch()
     os.chown(home / "postgresql-18", account.uid, account.gid)
-    with pytest.raises(Unusable, match="holds something else than PostgreSQL's data"):
+    with pytest.raises(Unusable, match="holds something other than PostgreSQL's data"):
         embedded.start(home)
 
 

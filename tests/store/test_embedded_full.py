@@ -117,8 +117,8 @@ def test_a_folder_that_another_account_could_exchange_is_named() -> None:
         data = place / "other" / "shared" / "mine"
         os.chown(data, 65534, 65534)
         words = [sys.executable, "-c", _WHO_ELSE, str(data)]
-        above = f"everybody may write to {place}/other/shared;{place}/other belongs to another account"
-        for mode, itself in ((0o755, ""), (0o777, f"everybody may write to {data};")):
+        above = f"everyone can write to {place}/other/shared;{place}/other belongs to another account"
+        for mode, itself in ((0o755, ""), (0o777, f"everyone can write to {data};")):
             data.chmod(mode)
             assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == itself + above
     assert strangers(Path("/anywhere")) == []

@@ -143,7 +143,7 @@ async def test_texts_are_read_one_by_one() -> None:
     assert orjson.loads(reported.raw) == TEXT
     assert [each.day for each in answer.unreadable] == [DAY, DAY]
     assert "IEM CLIMDW: the maximum cannot be read: 000 CDUS43" in answer.unreadable[0].line
-    assert "CLIMDW was asked for, CLIORD came" in answer.unreadable[1].line
+    assert "requested CLIMDW, received CLIORD" in answer.unreadable[1].line
 
 
 async def test_marks_of_the_service() -> None:
@@ -250,7 +250,7 @@ async def test_a_garbled_form_is_about_all_days_of_its_month() -> None:
     assert [each.day for each in answer.unreadable] == [*month, *month, None]
     lines = [each.line for each in answer.unreadable[::31]]
     assert "IEM CF6MDW: the form is cut short: 2 of the three rules" in lines[0]
-    assert "IEM CF6MDW: CF6MDW was asked for, CF6ORD came" in lines[1]
+    assert "IEM CF6MDW: requested CF6MDW, received CF6ORD" in lines[1]
 
 
 async def ghcnd(*rows: Any) -> Answer:
@@ -278,7 +278,7 @@ async def test_summaries_are_padded_flagged_or_missing() -> None:
     [
         (
             {"STATION": "USW00013958"},
-            "NCEI GHCND of no station 2025-05-07: STATION is 'USW00013958', which was not asked for",
+            "NCEI GHCND of no station 2025-05-07: STATION is 'USW00013958', which was not requested",
         ),
         ({"DATE": "2025-05-08"}, "NCEI GHCND USW00014819 2025-05-07: DATE 2025-05-08 lies outside"),
         ({"DATE": "soon"}, "not a date"),

@@ -212,7 +212,7 @@ async def test_rows_of_a_service_that_was_killed_are_corrected_by_the_next(datab
             await service.up_to_date()
     statuses = "select status, error_message from ingestion_log order by 1, started_at"
     assert await rows(database_url, statuses) == [
-        ("interrupted", "the process ended without a word"),
+        ("interrupted", "the process ended without recording a result"),
         ("success", None),
         ("success", None),
     ]
