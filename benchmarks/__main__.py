@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME …] [--quick]`: measure, print one table, judge it.
 
-`baseline` and `compare` instead tell whether a program still does the same.
+`baseline`, `compare` and `pairs` instead compare two checkouts: what they do, and how fast.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from datetime import date
 from benchmarks import archive, budget, coverage, follow_month, freshness, spread, throughput, weather
 from benchmarks.baseline.command import baseline, compare
 from benchmarks.bench_server import full_version, server
+from benchmarks.pairs import pairs
 from benchmarks.report import Row, machine, table, tell
 
 Bench = Callable[..., Awaitable[Sequence[Row]]]
@@ -29,7 +30,7 @@ _BENCHES: dict[str, Bench] = {
 }
 
 
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"baseline": baseline, "compare": compare}
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"baseline": baseline, "compare": compare, "pairs": pairs}
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.bench_exchange import END, Exchange
@@ -84,9 +85,14 @@ async def backfill(source: Exchange, database_url: str, pace: float) -> Finished
     return await ran(words, database_url)
 
 
-async def ran(words: Sequence[str], database_url: str, *, fine: Collection[int] = (0,)) -> Finished:
-    """Run `kalshi-ingest` with these words, and watch it. Raises RuntimeError for an exit code that is not `fine`."""
-    command = [sys.executable, "-m", "kalshi_ingest", *words]
+async def ran(
+    words: Sequence[str], database_url: str, *, fine: Collection[int] = (0,), program: Path | None = None
+) -> Finished:
+    """Run `kalshi-ingest` with these words, and watch it; `program`: another checkout's.
+
+    Raises RuntimeError for an exit code that is not `fine`.
+    """
+    command = [*([sys.executable, "-m", "kalshi_ingest"] if program is None else [str(program)]), *words]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_INGEST_")}
     environment = inherited | {"KALSHI_INGEST_DATABASE_URL": database_url}
     return await asyncio.to_thread(_watched, command, environment, fine)
@@ -102,7 +108,7 @@ def _watched(command: list[str], environment: Mapping[str, str], fine: Collectio
         if code not in fine:
             said.seek(0)
             sys.stderr.write(said.read().decode(errors="replace")[-2000:])
-            raise RuntimeError(f"kalshi-ingest {command[3]} ended with {code}")
+            raise RuntimeError(f"{' '.join(command)} ended with {code}")
     return Finished(code, megabytes(used), time.perf_counter() - started, used.ru_utime + used.ru_stime)
 
 
