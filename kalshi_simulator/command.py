@@ -1,22 +1,83 @@
-"""Runs a simulator as a process of its own."""
+"""Runs a simulator as a process of its own: `kalshi-simulator`, and `kalshi-ingest simulate`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import timedelta
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
 
 from kalshi_simulator.clock import SimulatedClock
+from kalshi_simulator.options import Options, WrongOptionError
 from kalshi_simulator.server import Simulator
+from kalshi_simulator.simulation import simulator_of
 from kalshi_simulator.world import Tier, World, in_tier
+
+_DEFAULT = Options()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`kalshi-simulator`: serve until SIGINT or SIGTERM. 0 then, and 2 with one line for wrong options."""
+    program = App(
+        name="kalshi-simulator",
+        help="Serve a simulated exchange, with its weather services, on localhost.",
+        help_format="plaintext",
+        help_formatter="plain",
+        version_flags=(),
+        default_parameter=Parameter(negative=(), allow_repeating=True, show_default=False),
+        default_command=_simulate,
+        print_error=False,
+        exit_on_error=False,
+    )
+    try:
+        command, bound, _ = program.parse_args(sys.argv[1:] if argv is None else argv)
+        command(*bound.args, **bound.kwargs)
+    except CycloptsError as error:
+        error.verbose = False
+        return _refused(str(error))
+    except WrongOptionError as error:
+        return _refused(str(error))
+    return 0
+
+
+def _simulate(options: Annotated[Options, Parameter(name="*")] = _DEFAULT) -> None:
+    simulator = simulator_of(options, datetime.now(UTC))
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(each, stop.set)
+        await serve(simulator, host=options.host, port=options.port, stop=stop, announce=_say)
+
+    asyncio.run(run())
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _refused(text: str) -> int:
+    sys.stderr.write(f"kalshi-simulator: {text}\n")
+    return 2
 
 
 async def serve(
     simulator: Simulator, *, host: str, port: int, stop: asyncio.Event, announce: Callable[[str], None]
 ) -> None:
-    """Serve until `stop` is set; once it listens, `announce` gets lines that say where, what and how its clock runs."""
+    """Serve until `stop` is set; once it listens, `announce` gets lines that say where, what and how its clock runs.
+
+    Raises `WrongOptionError` when nothing can listen there.
+    """
     world, limits = simulator.world, simulator.limits
-    url = await simulator.start(host, port)
+    try:
+        url = await simulator.start(host, port)
+    except OSError as error:
+        raise WrongOptionError(f"cannot listen on {host} port {port}: {error.strerror}") from None
     try:
         budget = "no limit" if limits.requests_per_second is None else f"{limits.requests_per_second:g} requests/s"
         lines = [

@@ -147,12 +147,23 @@ async def test_wrong_usage(exchange: Simulator, database_url: str, arguments: tu
         await connection.close()
 
 
-async def test_argparse_answers_wrong_words_with_2() -> None:
-    assert (await run("backfil")).code == 2
-    assert (await run("backfill", "--start", "2025-11-12")).code == 2
-    shortened = await run("status", "--js")
-    assert shortened.code == 2
-    assert "unrecognized arguments: --js" in shortened.err
+@pytest.mark.parametrize(
+    ("words", "saying"),
+    [
+        (["backfil"], "backfil is not a command; did you mean backfill?"),
+        (["backfill", "--start", "2025-11-12"], "backfill needs --end"),
+        (["status", "--js"], "--js is not an option of status; did you mean --json?"),
+        (["status", "more"], "status does not take more"),
+        (["status", "--run"], "--run needs a value"),
+        (["weather"], "name a command: weather settlement, weather minutes, weather grid"),
+        (["weather", "minute"], "weather minute is not a command; did you mean minutes?"),
+        (["weather", "minutes", "--source", "noaa"], "--source noaa is not one of iem, visualcrossing"),
+        (["coverage", "--candles", "many"], "--candles many is not a whole number"),
+        (["--log-level", "debug", "status"], "options follow a command: kalshi-ingest COMMAND … --log-level …"),
+    ],
+)
+async def test_wrong_words_are_one_line_that_names_them(words: list[str], saying: str) -> None:
+    one_line(await run(*words), code=2, saying=saying)
 
 
 async def test_an_option_that_does_nothing_is_not_offered(database_url: str) -> None:
@@ -161,7 +172,8 @@ async def test_an_option_that_does_nothing_is_not_offered(database_url: str) -> 
     assert "--log-level" in told
     assert "--http-port" not in told
     assert "--database-url" not in told
-    one_line(await run("simulate", "--http-port", "1"), code=2, saying="where --host and --port say")
+    assert "--database-url" in (await run("simulate", "--help-all")).out
+    one_line(await run("simulate", "--http-port", "1"), code=2, saying="--http-port is not an option of simulate")
     assert (await run("status", "--http-port", "1", DATABASE_URL=database_url)).code == 0, "scripts may pass it to all"
 
 

@@ -1,6 +1,5 @@
 """Whose fault an error is: one line for what can be foreseen, the traceback and exit code 70 for what cannot."""
 
-import argparse
 import errno
 import sys
 from pathlib import Path
@@ -8,9 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from kalshi_ingest import cli
+from kalshi_ingest.cli import entry
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
-from kalshi_ingest.settings import Settings
 from tests import postgres
 from tests.test_cli import one_line, run
 
@@ -20,11 +18,11 @@ pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def _told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> int:
-    def fails(_: argparse.Namespace, __: Settings) -> int:
+    def fails() -> int:
         raise error
 
-    monkeypatch.setattr(cli, "_handler", lambda _: fails)
-    return cli.main(["status"])
+    monkeypatch.setattr(entry, "parse", lambda _: fails)
+    return entry.main(["status"])
 
 
 @pytest.mark.parametrize(

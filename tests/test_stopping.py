@@ -15,7 +15,7 @@ import asyncpg
 import psutil
 import pytest
 
-from kalshi_ingest.commands.signals import DOUBLED_SECONDS, Signals
+from kalshi_ingest.cli.signals import DOUBLED_SECONDS, Signals
 from kalshi_ingest.store import embedded
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests import processes

@@ -16,7 +16,7 @@ import structlog
 
 from kalshi_ingest import terminal
 from kalshi_ingest.cli import main
-from kalshi_ingest.commands.common import say
+from kalshi_ingest.cli.common import say
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.jobs.display import Display

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
+import sys
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.simulation import add_simulate_options, check_simulation, start_of_the_clock
 from kalshi_simulator import Faults, Limits, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.command import main
+from kalshi_simulator.options import WrongOptionError, moment_of
 from tests import processes
 from tests.patience import COMES, ENDS
 from tests.simulator.support import served
@@ -213,12 +213,12 @@ async def test_the_clock_is_read_and_set_over_http() -> None:
 
 
 def test_where_the_clock_of_the_command_starts() -> None:
-    assert start_of_the_clock(None, START) == START
-    assert start_of_the_clock("2026-05-01", START) == datetime(2026, 5, 1, tzinfo=UTC)
-    assert start_of_the_clock("2026-05-01T10:00:00-04:00", START) == datetime(2026, 5, 1, 14, tzinfo=UTC)
+    assert moment_of(None, START) == START
+    assert moment_of("2026-05-01", START) == datetime(2026, 5, 1, tzinfo=UTC)
+    assert moment_of("2026-05-01T10:00:00-04:00", START) == datetime(2026, 5, 1, 14, tzinfo=UTC)
     for wrong in ("soon", "2026-05-01T10:00:00", "20260501"):
-        with pytest.raises(Unusable, match="--from"):
-            start_of_the_clock(wrong, START)
+        with pytest.raises(WrongOptionError, match="--from"):
+            moment_of(wrong, START)
 
 
 @pytest.mark.parametrize(
@@ -230,16 +230,22 @@ def test_where_the_clock_of_the_command_starts() -> None:
         ("--archive-age", "3", "--cutoff", "2026-05-01"),
         ("--archive", "folder", "--speed", "2"),
         ("--archive", "folder", "--from", "2026-05-01"),
+        ("--start", "yesterday"),
+        ("--limit", "many"),
+        ("--cache-second", "3"),
+        ("--public-key", "/nowhere"),
     ],
 )
-def test_wrong_options_of_the_command_are_refused(options: tuple[str, ...]) -> None:
-    parser = argparse.ArgumentParser()
-    add_simulate_options(parser)
-    with pytest.raises(Unusable, match=options[-2] if options[0] == "--archive" else options[0]):
-        check_simulation(parser.parse_args(options), START.date(), START.date())
+def test_wrong_options_of_the_command_are_refused(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(options) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1
+    assert (options[-2] if options[0] == "--archive" else options[0].removeprefix("--public-")) in told.err
 
 
-async def test_the_command_runs_an_accelerated_exchange() -> None:
+@pytest.mark.parametrize("program", [(*processes.PROGRAM, "simulate"), (sys.executable, "-m", "kalshi_simulator")])
+async def test_the_command_runs_an_accelerated_exchange(program: tuple[str, ...]) -> None:
     options = (
         "--port",
         "0",
@@ -251,7 +257,9 @@ async def test_the_command_runs_an_accelerated_exchange() -> None:
         "3",
         "--maintenance",
     )
-    process = await processes.program("simulate", *options, settings={}, stdout=-1)
+    process = await processes.start(
+        *program, *options, env=processes.environment({}), cwd=processes.NO_SETTINGS_HERE, stdout=-1
+    )
     assert process.stdout is not None
     lines = [(await asyncio.wait_for(process.stdout.readline(), COMES)).decode() for _ in range(4)]
     assert "ws://127.0.0.1:" in lines[0]

@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from kalshi_ingest.commands.common import embedded_server
-from kalshi_ingest.commands.signals import handled
+from kalshi_ingest.cli.common import embedded_server
+from kalshi_ingest.cli.signals import handled
 from kalshi_ingest.errors import DatabaseAway, DatabaseFull, Unusable
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.database import Database

@@ -3,7 +3,6 @@
 They are copied from the users' own notes; not a character of them may change for the schema's sake.
 """
 
-from argparse import Namespace
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +10,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from kalshi_ingest.commands.weather import asked_days
+from kalshi_ingest.cli.weather import Options, asked_days
 from kalshi_ingest.domain.calendar import climate_day_slots
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.jobs.demo import settled_dates
@@ -111,7 +110,7 @@ def demo_range(dates: Dates, _: datetime) -> tuple[date, date]:
 
 def range_of_the_command(dates: Dates, now: datetime) -> tuple[date, date]:
     """Without --start and --end."""
-    return asked_days(Namespace(start=None, end=None), dates.start, now)
+    return asked_days(Options(), dates.start, now)
 
 
 @pytest.mark.parametrize("asked", [demo_range, range_of_the_command])

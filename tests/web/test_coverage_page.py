@@ -99,5 +99,5 @@ def test_weather_has_tables_once_it_is_ingested() -> None:
 
 
 def test_only_who_asks_for_the_page_waits_for_the_templates() -> None:
-    asked = "import sys, kalshi_ingest.cli, kalshi_ingest.commands.coverage; sys.exit('jinja2' in sys.modules)"
+    asked = "import sys, kalshi_ingest.cli, kalshi_ingest.cli.coverage; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-import kalshi_ingest.commands.follow as warm
+import kalshi_ingest.cli.follow as warm
 from kalshi_ingest import cli
 from kalshi_ingest.store import embedded
 from tests import postgres

@@ -1,18 +1,19 @@
 """`follow`: the long-running service, its endpoints and its end."""
 
-import argparse
 import asyncio
 import gc
 import math
 from datetime import date
 from functools import partial
+from typing import Annotated, Literal
 
 import structlog
 
+from kalshi_ingest.cli.backfill import wanted_series
+from kalshi_ingest.cli.common import database_url, date_of, exchange_of
+from kalshi_ingest.cli.options import DATABASE, EXCHANGE, HTTP, LOGS, WEATHER, command, command_line, option
+from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.commands.backfill import wanted_series
-from kalshi_ingest.commands.common import database_url, date_of, exchange_of
-from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
@@ -34,24 +35,39 @@ _STOP_SECONDS = 6.5
 log = structlog.get_logger()
 
 
-def follow(arguments: argparse.Namespace, settings: Settings) -> int:
+@command(*EXCHANGE, *DATABASE, *WEATHER, *HTTP, *LOGS)
+def follow(
+    settings: Settings,
+    *,
+    city: Annotated[tuple[str, ...], option("a city (repeat for more); all six by default", metavar="NAME")] = (),
+    series: Annotated[tuple[str, ...], option("any other Kalshi series ticker", metavar="TICKER")] = (),
+    start: Annotated[
+        str | None,
+        option("first event date to fetch (default: the first that is unfinished, else yesterday's)", metavar="D"),
+    ] = None,
+    weather: Annotated[
+        Literal["none", "settlement", "minutes"],
+        option("what to poll beside the markets: official maxima, or minute weather too (default settlement)"),
+    ] = "settlement",
+    stale_after: Annotated[
+        float | None,
+        option(
+            "/readyz says no when a city's data are vouched for up to a moment longer ago"
+            " (default 15, and as much more as a cache before the exchange keeps its answers)",
+            metavar="SECONDS",
+        ),
+    ] = None,
+) -> int:
     """`follow`: 0 when it was stopped; errors at the start as everywhere."""
-    if arguments.stale_after is not None and not 0 < arguments.stale_after < math.inf:
-        raise Unusable(f"--stale-after {arguments.stale_after} is out of range: more than 0 seconds")
+    if stale_after is not None and not 0 < stale_after < math.inf:
+        raise Unusable(f"--stale-after {stale_after} is out of range: more than 0 seconds")
     # Held against no clock: this machine's may be set minutes after its start, and a start to come is an empty gap.
-    start = date_of(arguments.start, "--start") if arguments.start else None
-    wanted = wanted_series(arguments.city, arguments.series, Dates(start or date.min, date.max))
-    command = " ".join(
-        ["follow"]
-        + ([f"--start {arguments.start}"] if arguments.start else [])
-        + [f"--city {city}" for city in arguments.city]
-        + [f"--series {series}" for series in arguments.series]
-        + ([f"--weather {arguments.weather}"] if arguments.weather != "settlement" else [])
-    )
-    asked = Asked(wanted, start, _weather(arguments.weather, wanted, settings), command)
-    state = FollowState(
-        {each.series_ticker: SeriesState(each) for each in wanted}, utc_now(), stale_after=arguments.stale_after
-    )
+    first = date_of(start, "--start") if start else None
+    wanted = wanted_series(city, series, Dates(first or date.min, date.max))
+    polled = None if weather == "settlement" else weather
+    told = command_line(["follow"], start=start, city=city, series=series, weather=polled)
+    asked = Asked(wanted, first, _weather(weather, wanted, settings), told)
+    state = FollowState({each.series_ticker: SeriesState(each) for each in wanted}, utc_now(), stale_after=stale_after)
     raise_file_limit()
     with database_url(settings) as url:
         revive = None if settings.database_url is not None else partial(start_again, settings.data_dir)

@@ -1,19 +1,19 @@
 """`backfill`: what was asked for, checked; then the job, its display and its summary."""
 
-import argparse
 import asyncio
 import importlib
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import TextIO
+from typing import Annotated, TextIO
 
 import structlog
 
+from kalshi_ingest.cli.common import database_url, dates_of, exchange_of, say
+from kalshi_ingest.cli.options import DATABASE, EXCHANGE, LOGS, command, command_line, option
+from kalshi_ingest.cli.signals import current, stop_on_signals
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.commands.common import database_url, dates_of, exchange_of, say
-from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import DatabaseAway, Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
@@ -32,25 +32,32 @@ _GRACE_SECONDS = 6.0
 log = structlog.get_logger()
 
 
-def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
+@command(*EXCHANGE, *DATABASE, *LOGS)
+def backfill(
+    settings: Settings,
+    *,
+    start: Annotated[str, option("first event date, YYYY-MM-DD", metavar="D")],
+    end: Annotated[str, option("last event date, inclusive, YYYY-MM-DD", metavar="D")],
+    city: Annotated[tuple[str, ...], option("a city (repeat for more); all six by default", metavar="NAME")] = (),
+    series: Annotated[tuple[str, ...], option("any other Kalshi series ticker", metavar="TICKER")] = (),
+    parquet: Annotated[
+        str | None, option("at the end also export what is held of these cities to DIR", metavar="DIR")
+    ] = None,
+) -> int:
     """`backfill`: 0 when all that was asked for is proved complete, 1 when something is not, 130 when stopped."""
     exchange = exchange_of(settings)
-    dates = dates_of(arguments.start, arguments.end, exchange)
-    wanted = wanted_series(arguments.city, arguments.series, dates)
-    command = " ".join(
-        ["backfill", "--start", arguments.start, "--end", arguments.end]
-        + [f"--city {city}" for city in arguments.city]
-        + [f"--series {series}" for series in arguments.series]
-    )
+    dates = dates_of(start, end, exchange)
+    wanted = wanted_series(city, series, dates)
+    told = command_line(["backfill"], start=start, end=end, city=city, series=series)
     export = None
-    if arguments.parquet is not None:
+    if parquet is not None:
         # Loaded only when it is wanted, because Parquet takes 60 MB; and now, so that a bad place is refused at once.
         with current().deferred():
-            archive = importlib.import_module("kalshi_ingest.commands.archive")
-        export = archive.prepared_export(arguments.parquet, [each.label for each in wanted])
-        command += f" --parquet {archive.Place.at(arguments.parquet)}"  # as shown: a URI may carry a password
+            archive = importlib.import_module("kalshi_ingest.cli.export")
+        export = archive.prepared_export(parquet, [each.label for each in wanted])
+        told += f" --parquet {archive.Place.at(parquet)}"  # as shown: a URI may carry a password
     with database_url(settings) as url:
-        code = asyncio.run(run_backfill(exchange, url, wanted, dates, command))
+        code = asyncio.run(run_backfill(exchange, url, wanted, dates, told))
         if export is None or code == INTERRUPTED:
             return code
         say("")
@@ -58,7 +65,7 @@ def backfill(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 async def run_backfill(
-    exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, command: str, *, out: TextIO | None = None
+    exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, told: str, *, out: TextIO | None = None
 ) -> int:
     """The job with its display and summary, until it ends or a signal stops it; the summary goes to `out`."""
     stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
@@ -66,7 +73,7 @@ async def run_backfill(
         session = await run_until(stop, stack.enter_async_context(opened(exchange, url, utc_now)))
         if session is None:
             return INTERRUPTED
-        job = Backfill(session.tools, wanted, dates, command)
+        job = Backfill(session.tools, wanted, dates, told)
         progress = list(job.progress.values())
         started = time.monotonic()
         showing = asyncio.create_task(Display(progress, session.client, sys.stderr).run())

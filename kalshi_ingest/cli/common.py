@@ -11,8 +11,8 @@ from typing import Any, TextIO
 import structlog
 
 from kalshi_ingest import terminal
+from kalshi_ingest.cli.signals import current, stop_on_signals
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.commands.signals import current, stop_on_signals
 from kalshi_ingest.errors import DatabaseAway, OutOfReach, Unusable
 from kalshi_ingest.exit_codes import INTERRUPTED
 from kalshi_ingest.ingest.cancellation import run_until

@@ -1,21 +1,22 @@
 """`coverage`: what should be there and is not. `--fix` fetches it, `--candles` asks the exchange about candles."""
 
-import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
 import structlog
 
 from kalshi_ingest import terminal
+from kalshi_ingest.cli.backfill import run_backfill
+from kalshi_ingest.cli.common import database_url, date_of, exchange_of, say
+from kalshi_ingest.cli.confirming import confirmed, screen
+from kalshi_ingest.cli.options import DATABASE, EXCHANGE, FLAT, LOGS, command, option
+from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.commands.backfill import run_backfill
-from kalshi_ingest.commands.common import database_url, date_of, exchange_of, say
-from kalshi_ingest.commands.confirming import confirmed, screen
-from kalshi_ingest.commands.signals import stop_on_signals
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Report
@@ -46,33 +47,58 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-def coverage(arguments: argparse.Namespace, settings: Settings) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options of `coverage`."""
+
+    start: Annotated[str | None, option("first event date (default: the first that any run asked for)")] = None
+    end: Annotated[str | None, option("last event date, inclusive (default: the last that any run asked for)")] = None
+    city: Annotated[
+        tuple[str, ...], option("a city (repeat for more); default: the six, and all else that is held", metavar="NAME")
+    ] = ()
+    series: Annotated[tuple[str, ...], option("any other series", metavar="TICKER")] = ()
+    json: Annotated[bool, option("as one JSON object, with every hole")] = False
+    html: Annotated[str | None, option("also write one self-contained page with a calendar", metavar="FILE")] = None
+    fix: Annotated[
+        bool,
+        option("forget what cannot be trusted, run the backfill that closes the holes, check again; asks first"),
+    ] = False
+    yes: Annotated[bool, option("with --fix: do not ask first")] = False
+    candles: Annotated[int | None, option("compare N markets' candles with the exchange's own", metavar="N")] = None
+    seed: Annotated[int, option("which N markets; the same seed takes the same (default 0)", metavar="N")] = 0
+
+
+_DEFAULT = Asked()
+
+
+@command(*EXCHANGE, *DATABASE, *LOGS)
+def coverage(settings: Settings, *, asked: Annotated[Asked, FLAT] = _DEFAULT) -> int:
     """`coverage`: 0 when nothing is missing, 1 when something is, or when the exchange's candles differ."""
-    scope = _scope(arguments)
-    if arguments.yes and not arguments.fix:
+    scope = _scope(asked)
+    if asked.yes and not asked.fix:
         raise Unusable("--yes answers the question of --fix: add --fix, or leave it out")
-    if arguments.candles is not None and arguments.candles < 1:
-        raise Unusable(f"--candles {arguments.candles} is out of range: 1 or more markets")
-    if arguments.html is not None:
-        page_path(arguments.html)  # refused now, rather than after an hour of fetching
+    if asked.candles is not None and asked.candles < 1:
+        raise Unusable(f"--candles {asked.candles} is out of range: 1 or more markets")
+    if asked.html is not None:
+        page_path(asked.html)  # refused now, rather than after an hour of fetching
     with database_url(settings) as url:
-        return asyncio.run(_coverage(arguments, settings, url, scope))
+        return asyncio.run(_coverage(asked, settings, url, scope))
 
 
-async def _coverage(arguments: argparse.Namespace, settings: Settings, url: str, scope: Scope) -> int:
+async def _coverage(asked: Asked, settings: Settings, url: str, scope: Scope) -> int:
     report = await _stoppable(_first_look(settings, url, scope))
-    if report is not None and arguments.fix:
-        report = await _fixed(settings, url, scope, report, agreed=arguments.yes)
+    if report is not None and asked.fix:
+        report = await _fixed(settings, url, scope, report, agreed=asked.yes)
     if report is None:
         return INTERRUPTED
     audited: AuditReport | None = None
-    if arguments.candles is not None:
-        audited = await _stoppable(_audit(arguments, settings, url, report))
+    if asked.candles is not None:
+        audited = await _stoppable(_audit(settings, url, report, asked.candles, asked.seed))
         if audited is None:
             return INTERRUPTED
-    if arguments.html is not None:
-        write_page(_html(report), page_path(arguments.html))
-    _print(report, audited, as_object=arguments.json)
+    if asked.html is not None:
+        write_page(_html(report), page_path(asked.html))
+    _print(report, audited, as_object=asked.json)
     return COMPLETE if report.complete and (audited is None or audited.passed) else INCOMPLETE
 
 
@@ -144,10 +170,10 @@ async def _forget(settings: Settings, url: str, report: Report) -> bool:
     return True
 
 
-async def _audit(arguments: argparse.Namespace, settings: Settings, url: str, report: Report) -> AuditReport:
+async def _audit(settings: Settings, url: str, report: Report, markets: int, seed: int) -> AuditReport:
     async with opened(exchange_of(settings), url, utc_now, need=JUDGE) as session:
         scope = AuditScope(series_in(report), report.start, report.end)
-        return await audit(session.tools, scope, arguments.candles, arguments.seed)
+        return await audit(session.tools, scope, markets, seed)
 
 
 def _print(report: Report, audited: AuditReport | None, *, as_object: bool) -> None:
@@ -163,13 +189,13 @@ def _print(report: Report, audited: AuditReport | None, *, as_object: bool) -> N
         say("\n" + audited.as_text())
 
 
-def _scope(arguments: argparse.Namespace) -> Scope:
-    start = date_of(arguments.start, "--start") if arguments.start else None
-    end = date_of(arguments.end, "--end") if arguments.end else None
+def _scope(asked: Asked) -> Scope:
+    start = date_of(asked.start, "--start") if asked.start else None
+    end = date_of(asked.end, "--end") if asked.end else None
     if start and end and start > end:
         raise Unusable(f"--start {start} lies after --end {end}")
-    named = [find_city(name).series_ticker for name in arguments.city]
-    for ticker in arguments.series:
+    named = [find_city(name).series_ticker for name in asked.city]
+    for ticker in asked.series:
         known = city_of_series(ticker.upper())
         named.append(known.series_ticker if known else ticker.upper())
     return Scope(utc_now(), start, end, list(dict.fromkeys(named)) or None)

@@ -1,0 +1,58 @@
+"""`load`: an archive back into the tables."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+from kalshi_ingest.archive.memory import use_system_memory
+from kalshi_ingest.archive.place import Place
+from kalshi_ingest.cli.common import database_url, interruptible, say
+from kalshi_ingest.cli.export import label
+from kalshi_ingest.cli.options import DATABASE, LOGS, command, command_line, option
+from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
+from kalshi_ingest.jobs.load import load as read_archive
+from kalshi_ingest.jobs.session import migrated, with_database
+from kalshi_ingest.settings import Settings
+from kalshi_ingest.store.grid import refresh
+from kalshi_ingest.store.rights import FETCH
+
+
+@command(*DATABASE, *LOGS)
+def load(
+    settings: Settings,
+    *,
+    folder: Annotated[
+        str, option("a folder that export wrote, or a URI; also the predecessor's form", name="--input", metavar="DIR")
+    ],
+    city: Annotated[
+        tuple[str, ...], option("a city (repeat for more); all of the archive by default", metavar="NAME")
+    ] = (),
+    refresh_grid: Annotated[bool, option("refresh the one-minute weather grid afterwards")] = False,
+) -> int:
+    """`load`: 0 when every city is in the tables, 1 when one could not be loaded or a market contradicts."""
+    use_system_memory()
+    place = Place.at(folder)
+    labels = [label(name) for name in city] or None
+    told = command_line(["load"], input=str(place), city=city)
+
+    async def work(url: str) -> int:
+        loading = _load(url, place, labels, told, refresh_grid=refresh_grid)
+        return await interruptible(loading, "stopping: the city under way is left as it was")
+
+    with database_url(settings) as url:
+        return asyncio.run(work(url))
+
+
+async def _load(url: str, place: Place, labels: Sequence[str] | None, told: str, *, refresh_grid: bool) -> int:
+    await migrated(url)
+    database = await with_database(url, FETCH)
+    try:
+        result = await read_archive(database, place, labels, clock=utc_now, command=told)
+        say(result.as_text())
+        if refresh_grid:
+            grid = await refresh(database)
+            say(f"\nThe one-minute weather grid holds {grid.rows:,} rows, refreshed in {grid.seconds:.1f} s.")
+    finally:
+        await database.close()
+    return COMPLETE if result.whole else INCOMPLETE
