@@ -48,7 +48,7 @@ def test_the_page_of_settings_has_no_other_row() -> None:
     assert "(docs/settings.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples/README.md"]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -91,7 +91,8 @@ def documents() -> list[Path]:
         ROOT / name for name in (".env.example", "Dockerfile", "Makefile", "compose.yaml", ".pre-commit-config.yaml")
     ]
     deployed = [path for path in (ROOT / "deploy").rglob("*") if path.is_file()]
-    return [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *plain, *deployed]
+    examples = [path for path in (ROOT / "examples").iterdir() if path.is_file()]
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *examples, *plain, *deployed]
 
 
 def modules() -> list[Path]:
