@@ -21,6 +21,7 @@ from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk, error_code
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.http.obstacles import MOVED
 from kalshi_ingest.http.proxies import proxy_for
+from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock
 
 MAX_MESSAGE_BYTES = 2**20
@@ -84,7 +85,7 @@ class Channel:
         self._proxy = proxy_for(self._url)
         self._signer = signer
         self._listener = listener
-        self._random = random or Random()
+        self._delay = RetryPolicy(first_delay=0.5, longest_delay=_LONGEST_DELAY, random=random or Random()).delay
         self._refused = False
         self._codes: set[int] = set()
 
@@ -235,10 +236,6 @@ class Channel:
                 advice="check KALSHI_INGEST_API_URL" if error.status in MOVED else advice,
                 minutes_to_next_attempt=REFUSED_SECONDS / 60,
             )
-
-    def _delay(self, failures: int) -> float:
-        """Full jitter: anything up to the doubled delay, so that programs cut off together come back apart."""
-        return self._random.uniform(0, min(_LONGEST_DELAY, 0.5 * 2.0 ** min(failures, 10)))
 
 
 async def _stay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

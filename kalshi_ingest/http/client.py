@@ -59,7 +59,7 @@ class Transport:
         redact: Callable[[str], str] = str,
     ) -> None:
         """`most_bytes`: the largest body that is taken. `redact` takes secrets out of the texts of errors."""
-        self.address = address
+        self._address = address
         self._session = session
         self._most_bytes = most_bytes
         self._redact = redact
@@ -76,21 +76,21 @@ class Transport:
         what = f"GET {path}"
         try:
             async with self._session.get(
-                self.address.url + path,
+                self._address.url + path,
                 params=params,
                 headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
-                proxy=self.address.proxy_url,
+                proxy=self._address.proxy_url,
             ) as response:
                 body = await bounded(response, self._most_bytes, what)
         except TimeoutError:
             raise Disconnected(self._redact(f"{what}: no complete answer within the time allowed")) from None
         except aiohttp.ClientError as failure:
-            text = self._redact(f"{what}: {described(failure, self.address)}")
-            raise Unreached(text, in_connecting(failure, self.address)) from None
-        if response.status == PROXY_WANTS_PASSWORD and self.address.proxy is not None:
-            raise Unreached(f"{what}: status {response.status}", in_proxy(response.status, self.address))
+            text = self._redact(f"{what}: {described(failure, self._address)}")
+            raise Unreached(text, in_connecting(failure, self._address)) from None
+        if response.status == PROXY_WANTS_PASSWORD and self._address.proxy is not None:
+            raise Unreached(f"{what}: status {response.status}", in_proxy(response.status, self._address))
         return Answer(response.status, response.headers, body)
 
 

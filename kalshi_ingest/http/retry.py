@@ -34,7 +34,7 @@ class RetryPolicy:
 
         Full jitter: anything up to the doubled delay, so that workers that failed together come back apart.
         """
-        return self.random.uniform(0, min(self.longest_delay, self.first_delay * 2**attempt))
+        return self.random.uniform(0, min(self.longest_delay, self.first_delay * 2.0 ** min(attempt, 30)))
 
 
 async def retried(ask: Callable[[], Awaitable[T]], failed: Callable[[Transient, int], Awaitable[float]]) -> T:
