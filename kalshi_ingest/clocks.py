@@ -1,4 +1,4 @@
-"""This machine's clocks: the time, and one that nobody sets."""
+"""This machine's clocks: the time, and a monotonic one."""
 
 import time
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def steady() -> float:
-    """Seconds on a clock that nobody sets and that continues while the machine sleeps."""
+    """Seconds on a monotonic clock that continues while the machine sleeps."""
     return time.clock_gettime(_STEADY)
 
 

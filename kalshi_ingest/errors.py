@@ -9,7 +9,7 @@
     │   ├── Rejected            the exchange answered another 4xx
     │   └── BadPayload          an answer breaks its contract; names the field
     ├── Unusable                stops the run: the user has to change something (exit 2)
-    │   ├── ServiceUnusable     a service refuses whoever asks from here, or something stands before it; `follow` waits
+    │   ├── ServiceUnusable     a service refuses every request from here, or another answers for it; `follow` waits
     │   └── DatabaseUnusable    it is the database: its address, a right, its schema
     │       └── SeriesTaken     another run works on the series
     └── OutOfReach              stops the run: exchange or database gone after all retries (exit 3)
@@ -17,7 +17,7 @@
             ├── DatabaseFull      it has no room
             └── DatabaseWentBack  it lacks what was committed: a failover or a restore
 
-`Transient` and `Permanent` concern one request or one market: the others go on.
+`Transient` and `Permanent` concern one request or one market: the others continue.
 `Unusable` and `OutOfReach` concern the whole run.
 
 Everything else that is raised, an error of SQL included, is a fault of the program (exit 70, with its traceback).
@@ -78,7 +78,7 @@ class ServiceUnusable(Unusable):
 
 
 class DatabaseUnusable(Unusable):
-    """The database cannot be used until somebody changes its address, a right or its schema."""
+    """The database cannot be used until a person changes its address, a right or its schema."""
 
 
 class SeriesTaken(DatabaseUnusable):
@@ -94,7 +94,7 @@ class DatabaseAway(OutOfReach):
 
 
 class DatabaseFull(DatabaseAway):
-    """The database has no room, on its disk or in its memory: it has when somebody makes some, not within a minute."""
+    """The database has no room, on its disk or in its memory, until a person frees some: not within a minute."""
 
 
 class DatabaseWentBack(DatabaseAway):

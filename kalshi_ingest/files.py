@@ -1,4 +1,4 @@
-"""Files that are made anew: whatever stands in their place is removed, never written to and never followed."""
+"""Files that replace others: what has their name is removed, never written to and never followed."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ def created(path: Path) -> BinaryIO:
 
     A temporary file has a name that others can guess. Where they may write to the folder too, they could put a link
     there, to a file that this program's user may overwrite and they may not. Raises `OSError`; `FileExistsError` when
-    somebody makes another file there at the same moment.
+    another process creates a file there at the same moment.
     """
     path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -177,13 +177,13 @@ def _one_line(value: object, *, lines: bool) -> object:
 
 
 class _LibraryHandler(logging.StreamHandler[Stream]):
-    """The one handler that `configure` puts on the root logger; its type tells it from others'."""
+    """The one handler that `configure` puts on the root logger; its type distinguishes it from others'."""
 
 
 class _Lines:
     """The innermost logger: each message is one line, written in one call.
 
-    A log that nobody reads any more, or a full disk under it, does not end the work that it tells about.
+    A log that is no longer read, or a full disk under it, does not end the work that it reports.
     """
 
     def __init__(self, out: Stream) -> None:

@@ -32,7 +32,7 @@ class MinuteCandle(NamedTuple):
     low: int | None
     close: int | None
     mean: int | None
-    """Volume-weighted; cut to micro-dollars on our side, `mean_agrees` tells how the exchange rounds its own."""
+    """Volume-weighted; cut to micro-dollars on our side, `mean_agrees` allows for the exchange's own rounding."""
     volume: int
     """Hundredths of a contract; 0: no trade in this minute."""
 
@@ -83,7 +83,7 @@ def mean_agrees(ours: int, theirs: int, start_us: int) -> bool:
 
     Ours is cut to 6 decimals. The exchange writes 4; whether it cuts or rounds to them is not known, so either is
     taken. In minutes before 2026-03-12, when prices were integer cents, it cut to a whole cent (proved in 2,075 of
-    2,075 minutes), and it is not known whether such means were made anew since.
+    2,075 minutes), and it is not known whether such means were recomputed since.
     """
     cut = ours - ours % _WIRE_DIGIT
     rounded = (ours + _WIRE_DIGIT // 2) // _WIRE_DIGIT * _WIRE_DIGIT

@@ -37,7 +37,7 @@ class FormDay:
 
 @dataclass(frozen=True, slots=True)
 class Cf6Report:
-    """One issuance, as its text tells."""
+    """One issuance, as its text states it."""
 
     product_id: str
     """`YYYYMMDDHHMM-CCCC-WMOTTAAii-PIL`, as IEM numbers it; the time is the UTC issue time."""

@@ -35,7 +35,7 @@ _MAXIMUM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What can be told of a text that may be garbled; None for each part that cannot be read."""
+    """What can be read in a text that may be garbled; None for each part that cannot be read."""
 
     product_id: str | None
     pil: str | None
@@ -46,7 +46,7 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class CliReport:
-    """One issuance, as its text tells."""
+    """One issuance, as its text states it."""
 
     product_id: str
     """`YYYYMMDDHHMM-CCCC-WMOTTAAii-PIL`, as IEM numbers it; the time is the UTC issue time."""
@@ -99,7 +99,7 @@ def parse_cli(text: str) -> CliReport:
 
 
 def outline(text: str) -> Outline:
-    """What a text that `parse_cli` refuses tells of itself all the same."""
+    """What can still be read in a text that `parse_cli` refuses."""
     text = text.replace("\r", "").upper()
     start = _TEMPERATURE.search(text)
     heading = text[: start.start()] if start else text
@@ -114,7 +114,7 @@ def outline(text: str) -> Outline:
 
 
 def finality(city: City, day: date, issued_at: datetime, says_as_of: bool | None = None) -> tuple[bool, str | None]:
-    """(whether a report covers the whole climate day, what tells against it).
+    """(whether a report covers the whole climate day, why it may not count).
 
     It does when it was issued at or after the end of the day; what a text says of itself (`says_as_of`, None where
     there is no text) has to agree. Where the two disagree the report is taken for partial, and flagged.

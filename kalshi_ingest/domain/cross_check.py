@@ -27,7 +27,7 @@ class Verdict(StrEnum):
     DISAGREE = "disagree"
     """Neither, though the National Weather Service states the settling number."""
     SOURCE_NOT_HELD = "source not held"
-    """Neither, and The Weather Company, which nothing here reads, states the settling number: nobody's error."""
+    """Neither, and The Weather Company, which is not read here, states the settling number: not an error."""
     CANNOT_TELL = "cannot tell"
 
 
@@ -70,7 +70,7 @@ class CrossCheck:
     paid: str | None
     """Ticker of the market that paid."""
     reason: str | None
-    """Why they differ, likely, or why it cannot be told. None: they agree."""
+    """The likely reason why they differ, or why that is not known. None: they agree."""
 
     @property
     def values_differ(self) -> bool:

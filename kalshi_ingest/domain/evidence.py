@@ -152,4 +152,4 @@ class Evidence:
     rows: Mapping[str, Rows]
     """Ticker → trades and candles; markets without any are left out, tickers without a row in markets are not."""
     weather: Mapping[str, WeatherRows]
-    """City key → weather; a city without any row of weather is left out, events alone are no such row."""
+    """City key → weather; a city without any row of weather is left out; events do not count as such."""

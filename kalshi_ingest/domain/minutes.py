@@ -25,7 +25,7 @@ OLDEST_FILL = timedelta(minutes=60)
 """A slot is filled with the previous observation up to this age, counted from the observation to the slot's start."""
 
 LATE = timedelta(hours=48)
-"""A day is fetched anew until so long after its end: readings arrive a day late, corrections later."""
+"""A day is fetched again until so long after its end: readings arrive a day late, corrections later."""
 
 HOURLY_LATE = timedelta(days=14)
 """The same for a day that is hourly: one-minute readings that lack two days after it came up to two weeks late."""
@@ -54,7 +54,7 @@ class Observation(NamedTuple):
     second: int
     """Seconds since 1970-01-01 UTC."""
     temp: int
-    """Air temperature, hundredths of °F; a report without it is no observation."""
+    """Air temperature, hundredths of °F; a report without it is not an observation."""
     stations: str
     """The station that the source names for this row; several are joined with commas."""
     source: str
@@ -198,7 +198,7 @@ def _without_jumps(observations: Sequence[Observation], begins: int, rejected: C
     kept: list[Observation] = []
     for place, each in enumerate(observations):
         near = kept and each.second - kept[-1].second <= _SLOT_SECONDS
-        # Without one just before, the two just after it tell: a single wrong row differs from both.
+        # Without one just before, the two just after it decide: a single wrong row differs from both.
         wrong = _jumps(kept[-1], each) if near else _stands_alone(observations[place : place + 3])
         if not wrong:
             kept.append(each)

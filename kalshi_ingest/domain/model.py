@@ -130,7 +130,7 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """How far a market has got: what changes while it trades and when its life goes on."""
+    """How far a market has got: what changes while it trades and with each stage of its life."""
 
     api_status: str
     """The word on the wire; words that are not known come through."""

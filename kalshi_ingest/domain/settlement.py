@@ -54,7 +54,7 @@ class Observation:
     tmax_f: Decimal | None
     """°F; None: reported as missing; with a flag: a text that could not be read."""
     flag: str | None = None
-    """What tells against it."""
+    """Why it may not count: a quality flag, or the text could not be read."""
 
     @property
     def is_unread(self) -> bool:
@@ -99,12 +99,14 @@ def settle(observations: Iterable[Observation]) -> Settlement:
     IEM_CF6, as preliminary. Where a text that may have been the first cannot be read, none is proved to be, and the
     earliest value that is known counts.
     """
-    told = sorted(_without_copies(list(observations)), key=_age)
-    full = {source: [o for o in told if o.source is source and o.is_full_day and _counts(o)] for source in Source}
-    part = {source: [o for o in told if o.source is source and not o.is_full_day and _counts(o)] for source in Source}
+    ordered = sorted(_without_copies(list(observations)), key=_age)
+    full = {source: [o for o in ordered if o.source is source and o.is_full_day and _counts(o)] for source in Source}
+    part = {
+        source: [o for o in ordered if o.source is source and not o.is_full_day and _counts(o)] for source in Source
+    }
     newest = {source: (full[source] or part[source])[-1] for source in Source if full[source] or part[source]}
     first = next((o for o in full[Source.CLI] if o.payload_sha256 is None), None)
-    unread = [o for o in told if o.is_unread and (first is None or o.issued_at is None or _age(o) < _age(first))]
+    unread = [o for o in ordered if o.is_unread and (first is None or o.issued_at is None or _age(o) < _age(first))]
     if unread:
         first = None
     earliest = full[Source.CLI][0] if unread and full[Source.CLI] else None
@@ -128,7 +130,7 @@ def settle(observations: Iterable[Observation]) -> Settlement:
         tmax_twc_f=_degrees(newest.get(Source.TWC)),
         tmax_vc_f=newest[Source.VC].tmax_f if Source.VC in newest else None,
         conflict=None if differs == 0 else "note" if differs == 1 else "warning",
-        note=_note(told, full, None if preliminary else chosen, unread=bool(unread)),
+        note=_note(ordered, full, None if preliminary else chosen, unread=bool(unread)),
         n_sources=len(stated),
     )
 
@@ -167,7 +169,7 @@ def _degrees(observation: Observation | None) -> int | None:
 
 
 def _note(
-    told: Sequence[Observation],
+    ordered: Sequence[Observation],
     full: dict[Source, list[Observation]],
     chosen: Observation | None,
     *,
@@ -185,5 +187,5 @@ def _note(
         notes.append("a full-day CLI could not be read: whether this was the first is not known")
     elif chosen is not None and chosen.source is Source.CLI and chosen.payload_sha256 is not None:
         notes.append("no text of a full-day CLI is held: whether this was the first is not known")
-    notes += sorted({f"{o.source}: {o.flag}" for o in told if o.flag is not None})
+    notes += sorted({f"{o.source}: {o.flag}" for o in ordered if o.flag is not None})
     return "; ".join(notes) or None

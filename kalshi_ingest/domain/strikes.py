@@ -1,7 +1,7 @@
 """Strikes of an event's markets, filled in where the exchange left them out.
 
 Market rows lack strike type and strikes on 2021-era markets, on the winner of every event from 2025-01-16 to
-2025-02-09, and now and then elsewhere. What is on the wire always wins; else the subtitle tells ("43° to 44°");
+2025-02-09, and sometimes elsewhere. What is on the wire always wins; else the subtitle states them ("43° to 44°");
 else the ticker and the other markets of the event do (B55.5 is a bin around 55.5; a T market lies beyond the
 bins). Whatever remains in doubt stays unknown.
 
@@ -40,7 +40,7 @@ class BinRow:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A market's strikes and where they come from; all None when they cannot be told."""
+    """A market's strikes and where they come from; all None when they are not known."""
 
     strike_type: str | None
     """The exchange's word: less, between, greater …"""
@@ -185,7 +185,7 @@ def _unless_overlapping(guess: Strike | None, others: Sequence[Strike | None]) -
 
 
 def _range(strike: Strike) -> tuple[Decimal, Decimal]:
-    """The lowest and highest whole degree covered; an empty range for a type that is no range."""
+    """The lowest and highest whole degree covered; an empty range for a type that is not a range."""
     if strike.strike_type not in _NEEDS:
         return Decimal("Infinity"), Decimal("-Infinity")
     low = Decimal("-Infinity") if strike.floor is None else strike.floor
@@ -198,7 +198,7 @@ def _without(items: Sequence[_T], n: int) -> list[_T]:
 
 
 def of_markets(markets: Sequence[Market]) -> list[Strike]:
-    """Each market's strikes, in their order, told from its own row or from the other markets of its event."""
+    """Each market's strikes, in their order, read from its own row or derived from the other markets of its event."""
     found: dict[str, Strike] = {}
     for event_ticker in {market.event_ticker for market in markets}:
         bins = [market for market in markets if market.event_ticker == event_ticker]

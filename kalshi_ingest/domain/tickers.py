@@ -3,7 +3,7 @@
 An event ticker is a series part, a hyphen and the local climate day as YYMMMDD (`KXHIGHCHI-25NOV14`). Splitting
 on hyphens is wrong: a second event of one day was named `HIGHCHI-2-24FEB28`, one early event `HIGHMIA--23MAY11`,
 and strikes can be negative (`HIGHCHI-24JAN14-T-1`). The series part is only text: which series an event belongs
-to is told by the event's own `series_ticker`.
+to is stated by the event's own `series_ticker`.
 """
 
 import re
@@ -76,7 +76,7 @@ def check_market_ticker(ticker: str, event_ticker: str) -> None:
 
 
 def event_date_of(ticker: object) -> date | None:
-    """The event date that a ticker tells, of an event or of a market; None when it tells none."""
+    """The event date in a ticker, of an event or of a market; None when there is none."""
     match = _EVENT_TICKER.match(ticker) if isinstance(ticker, str) else None
     if match is None or not isinstance(ticker, str) or ticker[match.end() : match.end() + 1] not in ("", "-"):
         return None

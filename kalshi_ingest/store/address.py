@@ -1,6 +1,6 @@
 """What a database's address says, as far as it may be shown: where the database is, and whether it names a user.
 
-Inside the program the address also tells the schema of the tables, as `schema=NAME` behind all else: whoever has the
+Inside the program the address also names the schema of the tables, as `schema=NAME` at its end: code that has the
 address has the schema, and no session is opened without it.
 """
 

@@ -51,7 +51,7 @@ MARKET_COLUMNS = (
 
 
 async def store_series(connection: asyncpg.Connection, series: Series, city: str | None, now: datetime) -> None:
-    """Insert or refresh one series; `city` is its key, None when it is no city's daily high."""
+    """Insert or refresh one series; `city` is its key, None when it is not a city's daily high."""
     named = series.settlement_sources
     sources = None if named is None else orjson.dumps([{"name": name, "url": url} for name, url in named]).decode()
     values = (series.ticker, city, series.title, series.category, series.frequency, sources, series.raw, now)
@@ -134,7 +134,7 @@ def merging(table: str, columns: tuple[str, ...], staged: str) -> str:
 
 
 def _new(column: str) -> str:
-    """The value that a refresh gives a column: what is fetched, but open interest is told by the live tier only."""
+    """The value that a refresh gives a column: what is fetched, but open interest comes from the live tier only."""
     return f"coalesce(excluded.{column}, held.{column})" if column == "open_interest" else f"excluded.{column}"
 
 

@@ -1,4 +1,4 @@
-"""What an error means for the connection on which it came, which the error alone does not always tell."""
+"""What an error means for the connection on which it came, which the error alone does not always show."""
 
 from contextlib import suppress
 
@@ -17,7 +17,7 @@ async def kind_on(connection: asyncpg.Connection | None, error: Exception) -> Ki
     if isinstance(error, asyncpg.PostgresError):
         return Kind.LOST if closed else kind_of(error)
     if isinstance(error, asyncpg.InternalClientError):
-        return Kind.LOST  # a session that ended while nobody was reading leaves asyncpg confused
+        return Kind.LOST  # a session that ended between two reads leaves asyncpg confused
     if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
         # A connection that still answers has nothing to do with it: a file that cannot be read, or a fault.
         return Kind.FAULT if await _answers(connection) else Kind.LOST

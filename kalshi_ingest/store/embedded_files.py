@@ -200,7 +200,7 @@ def _require_reachable(account: Account, directory: Path) -> None:
 
 
 def _private_dir(account: Account, path: Path) -> Path:
-    """Make sure that `path` is a directory of the server's account which nobody else can enter."""
+    """Make sure that `path` is a directory of the server's account which no other account can enter."""
     try:
         make_private_dir(path, account)
     except FileExistsError:

@@ -12,12 +12,12 @@ from kalshi_ingest.errors import DatabaseFull, IngestError, Unusable
 _LAST_WORDS = 200_000
 """Bytes of the log that are searched for the reason of an end."""
 
-# Not what every session is told when the server stops or starts.
+# Not what every session receives when the server stops or starts.
 _REASON = re.compile(r"(PANIC|FATAL): ++(?!terminating connection|the database system is)(.*)")
 
 
 def failure(text: str) -> IngestError:
-    """What keeps a server from being made or started: a full disk passes, the rest somebody has to change."""
+    """What keeps a server from being made or started: a full disk passes, the rest a person has to change."""
     if not re.search("No space left on device|Disk quota exceeded|Cannot allocate memory", text):
         return Unusable(text)
     if "shared memory" in text:

@@ -1,7 +1,7 @@
 """An address as libpq (psql) understands it, for asyncpg, which sends what it does not know to the server.
 
 What changes nothing here is left out. What asks for something that asyncpg cannot do is refused by name, above all what
-somebody wrote for safety: to go without it is for the user to say.
+the user wrote for safety: only the user decides to do without it.
 """
 
 import os

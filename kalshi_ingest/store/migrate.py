@@ -1,6 +1,6 @@
 """The schema's history: numbered SQL files, each applied once, in order, whole or not at all.
 
-A file `NNNN_name.sql` runs in one transaction together with its row in `schema_migrations`, so the table always tells
+A file `NNNN_name.sql` runs in one transaction together with its row in `schema_migrations`, so the table always shows
 the truth, also after kill -9. An applied file never changes again: its SHA-256 is compared, since two databases "at
 version 3" must be equal. There is no way back down; a mistake is corrected by the next file.
 """

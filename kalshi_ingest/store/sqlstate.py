@@ -40,7 +40,7 @@ _KINDS = {
     # The database (3D) or a schema (3F) does not exist.
     "3D": Kind.REFUSED,
     "3F": Kind.REFUSED,
-    # Deadlock, serialization failure: undone because of somebody else's transaction.
+    # Deadlock, serialization failure: undone because of another transaction.
     "40": Kind.AGAIN,
     # The outcome of a statement is not known.
     "40003": Kind.LOST,
@@ -55,7 +55,7 @@ _KINDS = {
     # A row, a table or the database is in use or locked.
     "55006": Kind.AGAIN,
     "55P03": Kind.AGAIN,
-    # A statement was cancelled, by a time limit or by somebody's hand.
+    # A statement was cancelled, by a time limit or by a person.
     "57014": Kind.AGAIN,
     # The server is shutting down, has crashed, is starting, or ended an idle session; the database was dropped.
     "57": Kind.LOST,
@@ -85,7 +85,7 @@ def kind_of(error: asyncpg.PostgresError) -> Kind:
     """What to do about it."""
     code = str(error.sqlstate or "")
     if isinstance(error, asyncpg.InvalidCachedStatementError):
-        return Kind.AGAIN  # somebody altered a table under a prepared statement
+        return Kind.AGAIN  # a table was altered under a prepared statement
     if code == "08P01" and "startup parameter" in str(error):
         return Kind.REFUSED
     return _KINDS.get(code) or _KINDS.get(code[:2]) or Kind.FAULT
@@ -111,7 +111,7 @@ def translated(error: Exception) -> Exception:
 
 
 def is_of_database(error: Exception) -> bool:
-    """Whether the database is to blame: it is away, full, read-only or locked, or has to be changed by somebody.
+    """Whether the database is to blame: it is away, full, read-only or locked, or a person has to change it.
 
     False for everything of the exchange, and for faults of this program, wrong SQL included.
     """

@@ -90,14 +90,14 @@ async def cf6_texts(service: Service, city: City, start: datetime, end: datetime
     Each form repeats all days of its month: of forms in a row that say the same of a day, only the last is kept.
     """
     answer = Answer()
-    told: list[Reported] = []
+    reports: list[Reported] = []
     for text in await _texts(service, city.station.cf6_pil, start, end):
         try:
-            told += _from_form(city, text, now)
+            reports += _from_form(city, text, now)
         except BadPayload as error:
             line = _unread(city.station.cf6_pil, error, text)
             answer.unreadable += [Unreadable(city.station.loc_id, day, line) for day in _days_of(month_of(text))]
-    answer.reports += _last_of_each_value(told)
+    answer.reports += _last_of_each_value(reports)
     return answer
 
 
@@ -138,17 +138,17 @@ def _from_text(city: City, text: str, now: datetime) -> Reported:
 
 
 def _unread_report(city: City, text: str, error: BadPayload, now: datetime) -> list[Reported]:
-    """That a full-day report was issued which nobody here can read: a later one is then not known to be the first.
+    """That a full-day report was issued which cannot be read here: a later one is then not known to be the first.
 
-    Without a climate date it is about the day that ended last before it was issued. What cannot be told apart from a
+    Without a climate date it is about the day that ended last before it was issued. What cannot be distinguished from a
     report of the whole day counts as one.
     """
-    told = outline(text)
-    issued_at, product_id = told.issued_at, told.product_id
-    day = told.climate_date
+    read = outline(text)
+    issued_at, product_id = read.issued_at, read.product_id
+    day = read.climate_date
     if day is None and issued_at is not None:
         day = climate_day_of(city, issued_at) - timedelta(days=1)
-    if day is None or told.pil not in (None, city.station.cli_pil) or told.says_as_of:
+    if day is None or read.pil not in (None, city.station.cli_pil) or read.says_as_of:
         return []
     if issued_at is not None:
         try:
@@ -190,14 +190,14 @@ def _from_form(city: City, text: str, now: datetime) -> list[Reported]:
     ]
 
 
-def _last_of_each_value(told: list[Reported]) -> Iterator[Reported]:
+def _last_of_each_value(reports: list[Reported]) -> Iterator[Reported]:
     def order(each: Reported) -> tuple[date, str]:
         return each.observation.date_local, each.observation.product_id or ""
 
     def says(each: Reported) -> tuple[date, bool, Decimal | None]:
         return each.observation.date_local, each.observation.is_full_day, each.observation.tmax_f
 
-    for _, same in groupby(sorted(told, key=order), key=says):
+    for _, same in groupby(sorted(reports, key=order), key=says):
         *_, last = same
         yield last
 
