@@ -27,11 +27,12 @@ quick: $(VENV)/dev  ## the tests of the pure rules and of one real database, whi
 test-long: $(VENV)/dev  ## the tests that repeat for many seeds or minutes (half an hour)
 	$(BIN)/python -m pytest -n 4 --dist loadfile -m long --timeout 3600
 
-check: $(VENV)/dev  ## format, lint, types, import contracts
+check: $(VENV)/dev  ## format, lint, types, import contracts, dead code
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 bench: $(VENV)/dev  ## the figures of docs/benchmarks.md, measured here (about eighty minutes)
 	$(BIN)/python -m benchmarks

@@ -115,7 +115,7 @@ def redact(text: str) -> str:
     return text
 
 
-def mask_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """structlog processor: every value becomes plain data without secrets, however deep it lies."""
     return {name: _plain(value, name) for name, value in event.items()}
 
@@ -152,7 +152,7 @@ def _text(value: object) -> str:
         return f"<{type(value).__name__} that fails to show itself: {type(error).__name__}>"
 
 
-def _as_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
+def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     first = {"timestamp": event.pop("timestamp", None), "level": event.pop("level", None)}
     return terminal.safe(orjson.dumps({**first, "event": event.pop("event", None), **event}).decode())
 
@@ -161,7 +161,7 @@ def _for_a_person(colours: bool) -> Processor:
     return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
 
 
-def _without_escapes(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+def _without_escapes(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Nothing in a field obeys the terminal or looks like a line of its own; only a traceback has lines."""
     return {
         terminal.safe_line(name): _one_line(value, lines=name in ("exception", "stack"))

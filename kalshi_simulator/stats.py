@@ -67,13 +67,6 @@ class Stats:
         else:
             self.throttled_times.append(moment)
 
-    def budget_share(self, requests_per_second: float) -> float:
-        """Spent tokens as a share of what the refill gave between the first and the last request."""
-        if len(self.request_times) < 2 or self.request_times[-1] <= self.request_times[0]:
-            return 0.0
-        seconds = self.request_times[-1] - self.request_times[0]
-        return self.tokens_spent / (seconds * requests_per_second * COST)
-
     def throttled_after(self, seconds: float) -> int:
         """429s that came later than `seconds` after the first request."""
         if not self.request_times:

@@ -90,9 +90,9 @@ def _list_order(strokes: list[Stroke], rng: random.Random, starts: list[str], mi
         tied = list(group)
         rng.shuffle(tied)
         listed += tied
-        starts += sorted((f"{rng.getrandbits(32):08x}" for _ in tied), reverse=True)
+        starts.extend(sorted((f"{rng.getrandbits(32):08x}" for _ in tied), reverse=True))
         # Both kinds of ids must fall in the same order, so the digits behind the beginning fall as well.
-        middles += sorted((f"{rng.getrandbits(48):012x}" for _ in tied), reverse=True)
+        middles.extend(sorted((f"{rng.getrandbits(48):012x}" for _ in tied), reverse=True))
     return listed
 
 

@@ -30,12 +30,6 @@ def climate_day_utc(city: City, day: date) -> tuple[datetime, datetime]:
     return start, start + timedelta(days=1)
 
 
-def climate_day_slots(city: City, day: date) -> list[datetime]:
-    """The beginnings, in UTC, of the `SLOTS_A_DAY` five-minute slots of the city's climate day, in order."""
-    start, _ = climate_day_utc(city, day)
-    return [start + n * SLOT for n in range(SLOTS_A_DAY)]
-
-
 def climate_day_of(city: City, moment: datetime) -> date:
     """The city's climate day that `moment`, an aware datetime, lies in."""
     return (moment.astimezone(UTC) + timedelta(hours=city.standard_offset_hours)).date()

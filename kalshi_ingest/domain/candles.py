@@ -5,7 +5,7 @@ floored, yes prices, and inside one created_time the order of a sweep through th
 does not depend on the order in which trades arrive, and a candle can be made from parts with `merge`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from kalshi_ingest.domain.model import Candle, Trade
 
@@ -20,8 +20,7 @@ _BEFORE_ALL = -(2**63)
 def fold(trades: Sequence[Trade], minutes: int = 1) -> list[Candle]:
     """Candles of `minutes` length, oldest first, of trades given once each in ascending order.
 
-    Ascending by (created_us, trade_id) is the order in which a page comes out of `exchange.parse`; for trades
-    in any order, or given more than once, use `candles_of`.
+    Ascending by (created_us, trade_id) is the order in which a page comes out of `exchange.parse_trades`.
     """
     width = minutes * MINUTE_US
     candles: list[Candle] = []
@@ -65,11 +64,6 @@ def fold(trades: Sequence[Trade], minutes: int = 1) -> list[Candle]:
             _new(Candle, (start, open_us, open_key, close_us, close_key, high, low, volume, notional, count))
         )
     return candles
-
-
-def candles_of(trades: Iterable[Trade], minutes: int = 1) -> list[Candle]:
-    """Candles of `minutes` length, oldest first, of trades in any order and given any number of times."""
-    return fold(sorted(set(trades)), minutes)
 
 
 def merge(one: Candle, other: Candle) -> Candle:

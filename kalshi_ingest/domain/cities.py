@@ -17,10 +17,6 @@ class Station:
 
     loc_id: str
     """ICAO id, e.g. KMDW: the key of every weather table, and the station in IEM's CLI and CF6 services."""
-    iem_network: str
-    """IEM's network of the station, e.g. IL_ASOS."""
-    cli_office: str
-    """The NWS office that issues the daily climate report."""
     ghcnd_id: str
     """The station in GHCN-Daily, without the prefix `GHCND:`."""
 
@@ -78,7 +74,7 @@ CITIES: tuple[City, ...] = (
         date(2021, 8, 1),
         "America/Chicago",
         -6,
-        Station("KMDW", "IL_ASOS", "LOT", "USW00014819"),
+        Station("KMDW", "USW00014819"),
     ),
     # Reports give May 11 or 12; the ticker HIGHMIA--23MAY11 exists.
     City(
@@ -89,7 +85,7 @@ CITIES: tuple[City, ...] = (
         date(2023, 5, 11),
         "America/New_York",
         -5,
-        Station("KMIA", "FL_ASOS", "MFL", "USW00012839"),
+        Station("KMIA", "USW00012839"),
     ),
     City(
         "austin",
@@ -99,7 +95,7 @@ CITIES: tuple[City, ...] = (
         date(2023, 5, 12),
         "America/Chicago",
         -6,
-        Station("KAUS", "TX_ASOS", "EWX", "USW00013904"),
+        Station("KAUS", "USW00013904"),
     ),
     City(
         "la",
@@ -109,7 +105,7 @@ CITIES: tuple[City, ...] = (
         date(2025, 1, 5),
         "America/Los_Angeles",
         -8,
-        Station("KLAX", "CA_ASOS", "LOX", "USW00023174"),
+        Station("KLAX", "USW00023174"),
     ),
     City(
         "denver",
@@ -119,7 +115,7 @@ CITIES: tuple[City, ...] = (
         date(2024, 11, 20),
         "America/Denver",
         -7,
-        Station("KDEN", "CO_ASOS", "BOU", "USW00003017"),
+        Station("KDEN", "USW00003017"),
     ),
     City(
         "philadelphia",
@@ -129,7 +125,7 @@ CITIES: tuple[City, ...] = (
         date(2024, 11, 20),
         "America/New_York",
         -5,
-        Station("KPHL", "PA_ASOS", "PHI", "USW00013739"),
+        Station("KPHL", "USW00013739"),
     ),
     City(
         "nyc",
@@ -139,7 +135,7 @@ CITIES: tuple[City, ...] = (
         date(2021, 8, 6),
         "America/New_York",
         -5,
-        Station("KNYC", "NY_ASOS", "OKX", "USW00094728"),
+        Station("KNYC", "USW00094728"),
         retired=True,
     ),
 )

@@ -6,7 +6,7 @@ Form: NWS directive 10-1004, and the recorded reports. Times inside the report a
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
@@ -21,14 +21,12 @@ _DATE = r"([A-Z]{3,9})\.?\s+(\d{1,2}),?\s+(\d{4})\b"
 _ISSUED = re.compile(rf"^.{{0,40}}\b(?:MON|TUE|WED|THU|FRI|SAT|SUN)[A-Z]*,?\s+{_DATE}", re.MULTILINE)
 _CLIMATE_DATE = re.compile(rf"CLIMATE\s+SUMMARY\s+FOR\s+{_DATE}")
 _AS_OF = re.compile(r"\bVALID\b[^.]{0,40}?\bAS\s+OF\b")
-_CORRECTED = re.compile(r"\bCORRECT(?:ION|ED)\b")
 _TEMPERATURE = re.compile(r"^[ \t]*TEMPERATURE[ \t]*(?:\(.*)?$", re.MULTILINE)
 _NEXT_BLOCK = re.compile(r"^[ \t]*(?:PRECIPITATION|SNOWFALL|DEGREE|WIND|\.{10,}|THE )", re.MULTILINE)
 _TODAY = re.compile(r"^[ \t]*TODAY[ \t]*$", re.MULTILINE)
 _ANY_MAXIMUM = re.compile(r"^[ \t]*MAX", re.MULTILINE)
 _MAXIMUM = re.compile(
-    r"^[ \t]*MAXIMUM[ \t]+(?:(?P<value>[-+]?\d{1,3})(?P<marks>(?:[ \t]?(?:\([RE]\)|[RE]))*)|MM?)(?=\s|$)"
-    r"(?:[ \t]+(?P<hour>\d{1,2}?):?(?P<minute>\d{2})[ \t]+(?P<half>AM|PM)\b)?",
+    r"^[ \t]*MAXIMUM[ \t]+(?:(?P<value>[-+]?\d{1,3})(?P<marks>(?:[ \t]?(?:\([RE]\)|[RE]))*)|MM?)(?=\s|$)",
     re.MULTILINE,
 )
 
@@ -57,13 +55,8 @@ class CliReport:
     climate_date: date
     maximum_f: int | None
     """Maximum, whole °F; None: reported as missing (M, MM), or not reached yet in a report of the morning."""
-    maximum_at: time | None
-    """When it was reached, local standard time; None: not said."""
-    is_record: bool
-    """The value carries the R of a record set or tied."""
     is_estimate: bool
     """The value carries the E of an estimate."""
-    is_correction: bool
     says_as_of: bool
     """The heading says that it is valid as of some hour of its day: a partial report."""
 
@@ -90,10 +83,7 @@ def parse_cli(text: str) -> CliReport:
         issued_at=issued_at,
         climate_date=_climate_date(heading),
         maximum_f=value,
-        maximum_at=None if maximum is None else _time(maximum),
-        is_record="R" in marks,
         is_estimate="E" in marks,
-        is_correction=bool(_CORRECTED.search(heading)) or (wmo.suffix or "").startswith("CC"),
         says_as_of=says_as_of,
     )
 
@@ -164,12 +154,3 @@ def _date(found: re.Match[str], what: str) -> date:
     except ValueError:
         pass
     raise BadPayload(f"the {what} {found[1]} {found[2]} {found[3]} is not a date")
-
-
-def _time(maximum: re.Match[str]) -> time | None:
-    if maximum["hour"] is None:
-        return None
-    hour, minute = int(maximum["hour"]), int(maximum["minute"])
-    if not 1 <= hour <= 12 or minute > 59:
-        return None
-    return time(hour % 12 + (12 if maximum["half"] == "PM" else 0), minute)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_ingest.domain.calendar import climate_day_of, climate_day_slots, climate_day_utc, event_dates
+from kalshi_ingest.domain.calendar import SLOT, SLOTS_A_DAY, climate_day_of, climate_day_utc, event_dates
 from kalshi_ingest.domain.cities import CITIES, City, find_city
 from kalshi_ingest.errors import Unusable
 
@@ -53,16 +53,13 @@ def test_event_dates_are_consecutive(start: date, more: int) -> None:
 
 @pytest.mark.parametrize("city", CITIES, ids=lambda city: city.key)
 def test_every_day_has_24_hours_and_288_slots(city: City) -> None:
-    """2024 to 2026, with all six clock changes; no slot is in two days or in none."""
+    """2024 to 2026, with all six clock changes; no moment is in two days or in none."""
     days = event_dates(date(2024, 1, 1), date(2026, 12, 31))
-    slots = [slot for day in days for slot in climate_day_slots(city, day)]
     assert len(days) == 1096
-    assert len(slots) == 1096 * 288
-    assert {later - earlier for earlier, later in pairwise(slots)} == {timedelta(minutes=5)}
-    for day in days:
-        start, end = climate_day_utc(city, day)
-        mine = climate_day_slots(city, day)
-        assert (mine[0], mine[-1] + timedelta(minutes=5), end - start) == (start, end, timedelta(hours=24))
+    windows = [climate_day_utc(city, day) for day in days]
+    assert {end - start for start, end in windows} == {timedelta(hours=24)} == {SLOTS_A_DAY * SLOT}
+    assert all(one[1] == other[0] for one, other in pairwise(windows))
+    for day, (start, end) in zip(days, windows, strict=True):
         assert climate_day_of(city, start) == climate_day_of(city, end - timedelta(microseconds=1)) == day
 
 
@@ -70,5 +67,5 @@ def test_every_day_has_24_hours_and_288_slots(city: City) -> None:
 def test_the_day_of_a_clock_change_begins_in_standard_time(day: date) -> None:
     """In March that is midnight on the clock, in November, still summer at that hour, it is one."""
     denver = find_city("denver")
-    first = climate_day_slots(denver, day)[0].astimezone(ZoneInfo(denver.time_zone))
+    first = climate_day_utc(denver, day)[0].astimezone(ZoneInfo(denver.time_zone))
     assert (first.hour, first.minute) == ((0, 0) if day.month == 3 else (1, 0))

@@ -1,7 +1,7 @@
 """The text of the daily climate report: every recorded one, and what they do not show."""
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -18,20 +18,20 @@ from tests.recorded import RECORDED, needs_recorded
 
 # file → product id, climate date, maximum, time of it, record, full day; read by eye from the texts
 _RECORDED = {
-    "aus_final.txt": ("202607090658-KEWX-CDUS44-CLIAUS", 8, 99, (15, 38), False, True),
-    "aus_intermediate.txt": ("202607092147-KEWX-CDUS44-CLIAUS", 9, 98, (14, 44), False, False),
-    "chi_final.txt": ("202607090634-KLOT-CDUS43-CLIMDW", 8, 89, (14, 56), False, True),
-    "chi_intermediate.txt": ("202607092134-KLOT-CDUS43-CLIMDW", 9, 87, (14, 34), False, False),
-    "den_final.txt": ("202607090735-KBOU-CDUS45-CLIDEN", 8, 94, (12, 12), False, True),
-    "den_intermediate.txt": ("202607091231-KBOU-CDUS45-CLIDEN", 9, 65, (1, 3), False, False),
-    "mia_final.txt": ("202607090825-KMFL-CDUS42-CLIMIA", 8, 92, (14, 28), False, True),
-    "mia_intermediate.txt": ("202607092021-KMFL-CDUS42-CLIMIA", 9, 92, (14, 57), False, False),
-    "nyc_final.txt": ("202607090626-KOKX-CDUS41-CLINYC", 8, 85, (15, 47), False, True),
-    "nyc_intermediate.txt": ("202607092035-KOKX-CDUS41-CLINYC", 9, 82, (10, 50), False, False),
-    "nyc_record.txt": ("202607030619-KOKX-CDUS41-CLINYC", 2, 100, (14, 47), True, True),
-    "phl_final.txt": ("202607090552-KPHI-CDUS41-CLIPHL", 8, 86, (16, 24), False, True),
-    "phl_intermediate.txt": ("202607092139-KPHI-CDUS41-CLIPHL", 9, 81, (8, 58), False, False),
-    "text_clinyc_202607100625.txt": ("202607100625-KOKX-CDUS41-CLINYC", 9, 82, (10, 50), False, True),
+    "aus_final.txt": ("202607090658-KEWX-CDUS44-CLIAUS", 8, 99, True),
+    "aus_intermediate.txt": ("202607092147-KEWX-CDUS44-CLIAUS", 9, 98, False),
+    "chi_final.txt": ("202607090634-KLOT-CDUS43-CLIMDW", 8, 89, True),
+    "chi_intermediate.txt": ("202607092134-KLOT-CDUS43-CLIMDW", 9, 87, False),
+    "den_final.txt": ("202607090735-KBOU-CDUS45-CLIDEN", 8, 94, True),
+    "den_intermediate.txt": ("202607091231-KBOU-CDUS45-CLIDEN", 9, 65, False),
+    "mia_final.txt": ("202607090825-KMFL-CDUS42-CLIMIA", 8, 92, True),
+    "mia_intermediate.txt": ("202607092021-KMFL-CDUS42-CLIMIA", 9, 92, False),
+    "nyc_final.txt": ("202607090626-KOKX-CDUS41-CLINYC", 8, 85, True),
+    "nyc_intermediate.txt": ("202607092035-KOKX-CDUS41-CLINYC", 9, 82, False),
+    "nyc_record.txt": ("202607030619-KOKX-CDUS41-CLINYC", 2, 100, True),
+    "phl_final.txt": ("202607090552-KPHI-CDUS41-CLIPHL", 8, 86, True),
+    "phl_intermediate.txt": ("202607092139-KPHI-CDUS41-CLIPHL", 9, 81, False),
+    "text_clinyc_202607100625.txt": ("202607100625-KOKX-CDUS41-CLINYC", 9, 82, True),
 }
 
 
@@ -45,16 +45,11 @@ def test_every_recorded_report() -> None:
         full, flag = finality(city, report.climate_date, report.issued_at, report.says_as_of)
         assert flag is None
         assert report.issued_at == datetime.strptime(report.product_id[:12] + "+0000", "%Y%m%d%H%M%z")
-        assert not report.is_correction
         assert report.climate_date.replace(day=1) == date(2026, 7, 1)
-        assert report.maximum_at is not None
-        at = (report.maximum_at.hour, report.maximum_at.minute)
         found[path.name] = (
             report.product_id,
             report.climate_date.day,
             report.maximum_f,
-            at,
-            report.is_record,
             full,
         )
     assert found == _RECORDED
@@ -69,8 +64,8 @@ def test_every_recorded_report_with_each_mark() -> None:
         plain = parse_cli(issued)
         for mark in ("R", "E", "(E)", "(R)", "RE", "R(E)", " R", " (E)"):
             marked = parse_cli(re.sub(r"(MAXIMUM +\d+)R? {0,4}", rf"\1{mark} ", issued, count=1))
-            assert (marked.maximum_f, marked.maximum_at) == (plain.maximum_f, plain.maximum_at)
-            assert (marked.is_record, marked.is_estimate) == ("R" in mark, "E" in mark)
+            assert marked.maximum_f == plain.maximum_f
+            assert marked.is_estimate == ("E" in mark)
         for missing in ("M", "MM"):
             assert parse_cli(re.sub(r"MAXIMUM +\d+R?", f"MAXIMUM {missing} ", issued, count=1)).maximum_f is None
         without = re.sub(r"^ +MAXIMUM +\d.*\n", "", issued, count=1, flags=re.MULTILINE)
@@ -123,31 +118,31 @@ $$
 
 
 @pytest.mark.parametrize(
-    ("line", "value", "at", "record"),
+    ("line", "value"),
     [
-        ("  MAXIMUM        103R   247 PM 103    1901", 103, time(14, 47), True),
-        ("  MAXIMUM        103R  2:47 PM 103    1901", 103, time(14, 47), True),
-        ("  MAXIMUM         MM     MM    106    1936  85", None, None, False),
-        ("  MAXIMUM         MM", None, None, False),
-        ("  MAXIMUM         -4   1220 AM  40    1936", -4, time(0, 20), False),
-        ("  MAXIMUM          0  12:00 PM  40    1936", 0, time(12, 0), False),
-        ("  MAXIMUM         71  11:59 PM  40    1936", 71, time(23, 59), False),
-        ("  MAXIMUM         71     MM    106    1936", 71, None, False),
-        ("  MAXIMUM          M     M     106    1936  85", None, None, False),
-        ("  MAXIMUM          M", None, None, False),
-        ("  MAXIMUM         57(E)  3:55 PM  83    1929", 57, time(15, 55), False),
-        ("  MAXIMUM         57E    3:55 PM  83    1929", 57, time(15, 55), False),
-        ("  MAXIMUM         57 (E) 3:55 PM  83    1929", 57, time(15, 55), False),
-        ("  MAXIMUM         -5(E)", -5, None, False),
-        ("  MAXIMUM        103RE   2:47 PM 103    1901", 103, time(14, 47), True),
-        ("  MAXIMUM        103R(E) 2:47 PM 103    1901", 103, time(14, 47), True),
-        ("  MAXIMUM        103(R)  2:47 PM 103    1901", 103, time(14, 47), True),
-        ("  MAXIMUM        103 R   2:47 PM 103    1901", 103, time(14, 47), True),
+        ("  MAXIMUM        103R   247 PM 103    1901", 103),
+        ("  MAXIMUM        103R  2:47 PM 103    1901", 103),
+        ("  MAXIMUM         MM     MM    106    1936  85", None),
+        ("  MAXIMUM         MM", None),
+        ("  MAXIMUM         -4   1220 AM  40    1936", -4),
+        ("  MAXIMUM          0  12:00 PM  40    1936", 0),
+        ("  MAXIMUM         71  11:59 PM  40    1936", 71),
+        ("  MAXIMUM         71     MM    106    1936", 71),
+        ("  MAXIMUM          M     M     106    1936  85", None),
+        ("  MAXIMUM          M", None),
+        ("  MAXIMUM         57(E)  3:55 PM  83    1929", 57),
+        ("  MAXIMUM         57E    3:55 PM  83    1929", 57),
+        ("  MAXIMUM         57 (E) 3:55 PM  83    1929", 57),
+        ("  MAXIMUM         -5(E)", -5),
+        ("  MAXIMUM        103RE   2:47 PM 103    1901", 103),
+        ("  MAXIMUM        103R(E) 2:47 PM 103    1901", 103),
+        ("  MAXIMUM        103(R)  2:47 PM 103    1901", 103),
+        ("  MAXIMUM        103 R   2:47 PM 103    1901", 103),
     ],
 )
-def test_the_line_of_the_maximum(line: str, value: int | None, at: time | None, record: bool) -> None:
+def test_the_line_of_the_maximum(line: str, value: int | None) -> None:
     report = parse_cli(text(maximum=line))
-    assert (report.maximum_f, report.maximum_at, report.is_record) == (value, at, record)
+    assert report.maximum_f == value
     assert report.is_estimate == ("E" in line.split("MAXIMUM")[1])
 
 
@@ -177,12 +172,8 @@ def test_the_issue_time_takes_month_and_year_from_the_local_line() -> None:
     assert report.product_id == "202601010034-KLOT-CDUS43-CLIMDW"
 
 
-def test_a_correction_says_so() -> None:
-    assert parse_cli(text(title="CLIMATE REPORT...CORRECTION")).is_correction
-    marked = parse_cli(text(wmo="CDUS43 KLOT 090634 CCA"))
-    assert marked.is_correction
-    assert marked.product_id == "202607090634-KLOT-CDUS43-CLIMDW-CCA"
-    assert not parse_cli(text()).is_correction
+def test_a_correction_has_an_id_of_its_own() -> None:
+    assert parse_cli(text(wmo="CDUS43 KLOT 090634 CCA")).product_id == "202607090634-KLOT-CDUS43-CLIMDW-CCA"
 
 
 @pytest.mark.parametrize("words", ["VALID TODAY AS OF 0400 PM LOCAL TIME.", "VALID AS OF 0600 AM LOCAL TIME."])

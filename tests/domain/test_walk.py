@@ -13,12 +13,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kalshi_ingest.domain.candles import MINUTE_US, candles_of
+from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.completeness import tiers_of
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Step, Walk
 from kalshi_ingest.errors import BadPayload
+from tests.candles import candles_of
 
 OPEN = datetime(2026, 7, 1, 14, tzinfo=UTC)
 CLOSE = OPEN + timedelta(hours=2)

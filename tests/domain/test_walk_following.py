@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_ingest.domain.candles import MINUTE_US, candles_of
+from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.completeness import tiers_of
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, to_datetime
 from kalshi_ingest.domain.walk import BUCKET_US, OVERLAP_US, Step, Walk, closed, closing, since
 from kalshi_ingest.errors import BadPayload
+from tests.candles import candles_of
 from tests.domain.test_walk import CUTOFFS, LIVE, OPEN, OPEN_US, Exchange, Tables, contracts, holds, tape, unit
 
 FAR = OPEN - timedelta(days=1)

@@ -5,13 +5,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from kalshi_ingest.domain.candles import candles_of
 from kalshi_ingest.domain.model import Trade, to_datetime
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.exchange.parse_trades import TradeParser
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_simulator import RowsWorld, Simulator
 from tests import recorded
+from tests.candles import candles_of
 from tests.jobs.harness import Run, assert_holds_all, fetch, small_world
 
 

@@ -10,9 +10,9 @@ import asyncpg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_ingest.domain.candles import candles_of
 from kalshi_ingest.domain.model import Candle, Trade, to_datetime, to_microseconds
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
+from tests.candles import candles_of
 from tests.postgres import with_database
 
 TICKER = "KXHIGHCHI-25NOV14-B55.5"

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.filled import fill
 from kalshi_ingest.domain.calendar import climate_day_utc
-from kalshi_ingest.domain.candles import candles_of, fold, roll_up
+from kalshi_ingest.domain.candles import fold, roll_up
 from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.coverage.cases import Scope
@@ -28,6 +28,7 @@ from kalshi_ingest.store.minutes import write_days
 from kalshi_ingest.store.settlements import Polled
 from kalshi_simulator import Simulator
 from tests import recorded
+from tests.candles import candles_of
 from tests.jobs.harness import Run, fetch
 from tests.jobs.test_recorded_trades import recorded_world
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.cli.weather import Options, asked_days
-from kalshi_ingest.domain.calendar import climate_day_slots
+from kalshi_ingest.domain.calendar import SLOT, SLOTS_A_DAY, climate_day_utc
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.jobs.demo import settled_dates
 from kalshi_ingest.jobs.plan import Dates
@@ -135,12 +135,17 @@ async def test_the_day_after_the_last_event_is_held_as_soon_as_it_is_final(
         assert await fetch(database_url, DATES_WITHOUT_SETTLEMENT) == []
 
 
+def _slots(day: date, number: int) -> list[datetime]:
+    start, _ = climate_day_utc(CHICAGO, day)
+    return [start + place * SLOT for place in range(number)]
+
+
 async def test_the_minutes_query(database_url: str) -> None:
     """A full day passes, a day of a hundred slots is listed with its count and maximum; so is one without any."""
     full, thin, none = DAY, DAY + timedelta(days=1), DAY + timedelta(days=2)
     for day, maximum in ((full, 90), (thin, 91), (none, 92)):
         await settle(database_url, day, maximum)
     # In summer the last hour of a climate day falls on the next date of the clock: twelve slots more for the thin day.
-    await observe(database_url, climate_day_slots(CHICAGO, full) + climate_day_slots(CHICAGO, thin)[:100])
+    await observe(database_url, _slots(full, SLOTS_A_DAY) + _slots(thin, 100))
     rows = await fetch(database_url, FEW_MINUTES)
     assert sorted(tuple(row) for row in rows) == [("KMDW", thin, 112, 91), ("KMDW", none, 0, 92)]

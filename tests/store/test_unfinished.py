@@ -8,13 +8,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from kalshi_ingest.domain.candles import MINUTE_US, candles_of
+from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Trade, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store.unfinished import first_dates, unwritten_buckets
+from tests.candles import candles_of
 
 CHICAGO, MIAMI, DENVER = "KXHIGHCHI", "KXHIGHMIA", "KXHIGHDEN"
 NOW = datetime(2025, 7, 20, tzinfo=UTC)

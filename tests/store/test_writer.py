@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from kalshi_ingest.domain.candles import candles_of, roll_up
+from kalshi_ingest.domain.candles import roll_up
 from kalshi_ingest.domain.checkpoint import Checkpoint
 from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.domain.walk import Step
@@ -18,6 +18,7 @@ from kalshi_ingest.errors import BadPayload, IngestError, OutOfReach, Unusable
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Outdated, Writer
 from tests import postgres
+from tests.candles import candles_of
 from tests.jobs.harness import fetch
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
