@@ -1,14 +1,19 @@
 """What vulture cannot see used: names that something else than the two packages' Python calls or reads."""
 
-# The command line imports a command when it is wanted.
+# cyclopts imports a command by its name when it is wanted, and asks a formatter for the parts of its help.
+_.coverage
+_.follow
 _.simulate
+_.render_usage
+_.render_description
 
 # pydantic reads the settings' class; structlog writes with the method of a line's level; prometheus_client asks for
-# the metrics; aiohttp sends the length.
+# the metrics; aiohttp sends the length; cyclopts reads whether an error is to be told at length.
 _.model_config
 _.critical
 _.collect
 _.content_length
+_.verbose
 
 # Columns and JSON: written by `dataclasses.asdict` or in the order of the fields, and rows unpacked in that order.
 _.is_block
