@@ -26,8 +26,8 @@ async def main() -> None:
 
         async def work() -> tuple[int, int]:
             await job.run(asyncio.Event())
-            progress = job.progress.values()
-            return sum(each.trades for each in progress), sum(each.candles_1m + each.candles_5m for each in progress)
+            done = [each.stats for each in job.progress.values()]
+            return sum(each.trades for each in done), sum(each.candles_1m + each.candles_5m for each in done)
 
         await timed(work)
 

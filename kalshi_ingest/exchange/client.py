@@ -61,10 +61,6 @@ class Client:
         """The time at the exchange, by its answers so far."""
         self.costs = Costs()
         """What a request costs, in the unit that the pacer's rate counts."""
-        self.sent = 0
-        """Requests sent so far, retries included."""
-        self.rate_limited = 0
-        """Of these, the ones answered with 429."""
         self.base_url = base_url.rstrip("/")
         """The API's address."""
         self._base_path = urlsplit(self.base_url).path
@@ -78,6 +74,11 @@ class Client:
     def signed(self) -> bool:
         """Whether requests draw on an account's budget."""
         return self._signer is not None
+
+    @property
+    def sent(self) -> int:
+        """Requests sent so far, retries included."""
+        return self.pacer.traffic.sent
 
     @property
     def trouble(self) -> str | None:
@@ -129,7 +130,6 @@ class Client:
     async def _once(self, path: str, params: Mapping[str, str], tally: Tally) -> tuple[Any, Made]:
         sent_at = await self.pacer.turn(self.costs.of(path))
         tally.requests += 1
-        self.sent += 1
         asked_at, headers = self.clock.steady(), None
         if self._signer is not None:  # a signature of another time is refused
             headers = self._signer.headers("GET", self._base_path + path, int(self.clock().timestamp() * 1000))
@@ -144,7 +144,6 @@ class Client:
             raise Rejected(moved.text, answer.status)
         error = refusal(answer, path)
         if isinstance(error, RateLimited):
-            self.rate_limited += 1
             self.pacer.slow_down(sent_at, error.retry_after)
         raise error
 

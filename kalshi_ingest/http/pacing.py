@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from dataclasses import dataclass
 
 from aiolimiter import AsyncLimiter
 
@@ -12,6 +13,16 @@ _BURST_SECONDS = 0.1
 _SMALLEST_SHARE = 1 / 16
 _CLIMB_PER_SECOND = 0.05
 _PAUSE_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Requests sent, by one pacer after another; they only ever grow."""
+
+    sent: int = 0
+    """Retries included."""
+    rate_limited: int = 0
+    """Of these, the ones answered with 429."""
 
 
 class Pacer:
@@ -26,10 +37,13 @@ class Pacer:
     full rate a second. Time is the event loop's.
     """
 
-    def __init__(self, requests_per_second: float, burst_seconds: float = _BURST_SECONDS) -> None:
+    def __init__(
+        self, requests_per_second: float, burst_seconds: float = _BURST_SECONDS, *, traffic: Traffic | None = None
+    ) -> None:
         """`burst_seconds`: the share of a second that may be made up for; with 0 no two requests are ever closer to
-        each other than the rate says."""
+        each other than the rate says. `traffic` counts what goes."""
         self.requests_per_second = requests_per_second
+        self.traffic = traffic or Traffic()
         self._burst_seconds = burst_seconds
         self._share = 1.0
         self._limiter = self._new_limiter()
@@ -44,6 +58,11 @@ class Pacer:
     def pace(self) -> float:
         """Requests a second that may go at present."""
         return self.requests_per_second * self._share
+
+    def allow(self, requests_per_second: float) -> None:
+        """The budget is another one from now on."""
+        self.requests_per_second = requests_per_second
+        self._limiter, self._limiter_share = self._new_limiter(), self._share
 
     async def turn(self, cost: float = 1.0) -> float:
         """Wait for the next free place, first come first served, and return the time at which it was given.
@@ -60,6 +79,7 @@ class Pacer:
                 cost -= self._limiter.max_rate
             await self._limiter.acquire(cost)
             await self._open()  # a 429 may have come while this caller waited for its place
+            self.traffic.sent += 1
             return loop.time()
 
     def slow_down(self, sent_at: float, retry_after: float | None = None) -> None:
@@ -67,6 +87,7 @@ class Pacer:
 
         Requests that were already under way when the pace last dropped say nothing about the new pace.
         """
+        self.traffic.rate_limited += 1
         if retry_after is not None:
             self.pause(retry_after)
         if sent_at < self._dropped_at:

@@ -87,7 +87,7 @@ class Display:
         log.info(
             "progress",
             markets={each.wanted.label: f"{each.done}/{each.markets}" for each in self._progress},
-            trades=sum(each.trades for each in self._progress),
+            trades=sum(each.stats.trades for each in self._progress),
             requests_per_second=round(rates.requests_per_second, 1),
             budget_used=round(rates.budget_used, 3),
             seconds_left=None if rates.seconds_left is None else round(rates.seconds_left),
@@ -116,9 +116,9 @@ class Display:
                 f"{each.done:,}",
                 f"{each.markets:,}" if each.listed else f"{each.markets:,}+",
                 f"{share:.0%}",
-                f"{each.trades:,}",
-                f"{each.trades / rates.seconds:,.0f}",
-                f"{each.tally.retries:,}",
+                f"{each.stats.trades:,}",
+                f"{each.stats.trades / rates.seconds:,.0f}",
+                f"{each.stats.tally.retries:,}",
                 f"{len(each.failed):,}",
             )
         return table

@@ -137,7 +137,7 @@ class ListRows:
             return False
         if market.event_ticker not in self._own_events:
             try:
-                series = await self._api.event_series(market.event_ticker, self._progress.tally)
+                series = await self._api.event_series(market.event_ticker, self._progress.stats.tally)
             except (Permanent, Transient) as error:
                 raise BadPayload(
                     f"market {market.ticker}: which series it belongs to cannot be told: {error}"

@@ -101,7 +101,7 @@ class SeriesPlan:
 
     async def _store_series(self) -> None:
         try:
-            series = await self._api.series(self._series, self._progress.tally)
+            series = await self._api.series(self._series, self._progress.stats.tally)
         except Rejected as error:
             if error.status != 404:
                 raise
@@ -116,7 +116,7 @@ class SeriesPlan:
 
     async def _list_markets(self, tier: Tier, put: Put) -> None:
         held: list[Market] = []
-        pages = self._api.markets(self._series, tier, self._progress.tally)
+        pages = self._api.markets(self._series, tier, self._progress.stats.tally)
         more = True
         while more:
             async with self._turn:
@@ -254,7 +254,7 @@ class SeriesPlan:
         events: list[Event] = []
         # A market closes a day after the event date begins; the exchange lists the events of many years.
         start = datetime.combine(self._dates.start, time(), tzinfo=UTC) if recent else None
-        async for rows in self._api.events(self._series, self._progress.tally, start):
+        async for rows in self._api.events(self._series, self._progress.stats.tally, start):
             events += self._rows.events(rows)
 
         async def work(connection: asyncpg.Connection) -> None:

@@ -1,9 +1,9 @@
 """What a run has done so far, per series: read by the display, the summary and the ingestion log."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.ingest.series_stats import SeriesStats
 from kalshi_ingest.store.runs import SeriesCount
 
 
@@ -26,7 +26,8 @@ class SeriesProgress:
     """Counters of one series in one run."""
 
     wanted: Wanted
-    tally: Tally = field(default_factory=Tally)
+    stats: SeriesStats = field(default_factory=SeriesStats)
+    """Counts on from one run to the next."""
     listed: bool = False
     """Whether every market of the asked dates is known."""
     markets_listed: int | None = None
@@ -40,9 +41,6 @@ class SeriesProgress:
     ended: set[str] = field(default_factory=set)
     """Tickers of the markets that this run is done with, each once however often it was walked: walked to the end,
     proved empty, or failed."""
-    trades: int = 0
-    candles_1m: int = 0
-    candles_5m: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     """Markets complete by now, by verdict."""
     open: int = 0
@@ -50,6 +48,11 @@ class SeriesProgress:
     failed: dict[str, str] = field(default_factory=dict)
     """Ticker (or what else could not be read) to reason."""
     warnings: list[str] = field(default_factory=list)
+    _before: SeriesCount = field(init=False)
+    """What was counted when the run began."""
+
+    def __post_init__(self) -> None:
+        self._before = self.stats.counts()
 
     def start_over(self, why: str) -> None:
         """Judge everything again from the start, with `why` as a warning. What was asked and fetched stays counted."""
@@ -60,15 +63,8 @@ class SeriesProgress:
     @property
     def counted(self) -> SeriesCount:
         """What the ingestion log keeps of it."""
-        return SeriesCount(
-            markets=len(self.ended),
-            trades=self.trades,
-            candles_1m=self.candles_1m,
-            candles_5m=self.candles_5m,
-            requests=self.tally.requests,
-            retries=self.tally.retries,
-            listed=self.markets_listed,
-        )
+        counted = self.stats.counts().since(self._before)
+        return replace(counted, markets=len(self.ended), listed=self.markets_listed)
 
     @property
     def done(self) -> int:

@@ -15,7 +15,7 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.http.client import HttpSession, new_session
-from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
+from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer, Traffic
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import AGREEING, ServerClock
 from kalshi_ingest.jobs.tools import Tools
@@ -44,6 +44,12 @@ class Exchange:
     retry: RetryPolicy | None = None
     clock: ServerClock = field(default_factory=ServerClock, compare=False)
     """The time there, by all its answers so far."""
+    traffic: Traffic = field(default_factory=Traffic, compare=False)
+    """What the work itself sent there."""
+
+    def pacer(self) -> Pacer:
+        """Paced as far as it is known before the account is asked."""
+        return Pacer(self.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND, traffic=self.traffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +91,8 @@ async def opened(
         await writing.require_current(need)
         await planning.require_current()
         async with new_session(_MOST_WORKERS * 3) as http:
-            pacer = Pacer(exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
             await learn_time(http, exchange)
+            pacer = exchange.pacer()
             client = Client(http, exchange.url, pacer, signer=signer, retry=exchange.retry, clock=exchange.clock)
             api = Api(client)
             if signer is not None:
@@ -153,7 +159,7 @@ async def _learn_budget(api: Api, client: Client, exchange: Exchange) -> None:
     except Permanent as error:
         raise ServiceUnusable(f"cannot read the account's request limit: {error}") from None
     if exchange.requests_per_second is None:
-        client.pacer = Pacer(account)
+        client.pacer.allow(account)
 
 
 async def with_database(database_url: str, need: Need = LOOK) -> Database:

@@ -39,10 +39,10 @@ def summary(progress: Sequence[SeriesProgress], *, seconds: float, interrupted: 
             each.open,
             len(each.failed),
             max(0, each.markets - each.done),
-            each.trades,
-            each.candles_1m,
-            each.candles_5m,
-            each.tally.requests,
+            each.stats.trades,
+            each.stats.candles_1m,
+            each.stats.candles_5m,
+            each.stats.tally.requests,
         )
         for each in progress
     ]
@@ -69,7 +69,7 @@ def _listed(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: bool) -> str:
-    trades = sum(each.trades for each in progress)
+    trades = sum(each.stats.trades for each in progress)
     took = f"in {duration(seconds)}"
     if interrupted:
         return f"Interrupted {took}; everything shown is stored. Run the same command again to resume."

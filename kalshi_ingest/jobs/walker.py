@@ -130,8 +130,7 @@ class Walker:
             written = await self._writer.write(known, closing(known, task.unwritten, closed_us))
         except Outdated:  # the trades may not be there either
             return await self.walk(replace(task, only_new=False))
-        progress.candles_1m += written.candles_1m
-        progress.candles_5m += written.candles_5m
+        progress.stats.add(written)
         return written.checkpoint
 
     async def _restore(self, walk: Walk, unit: Unit) -> None:
@@ -204,9 +203,7 @@ class Walker:
                     raise
                 continue
             walk.stored(written.checkpoint)
-            progress.trades += written.trades
-            progress.candles_1m += written.candles_1m
-            progress.candles_5m += written.candles_5m
+            progress.stats.add(written)
             if self._on_page is not None:
                 self._on_page(task, page, shown.closed_us)
             if walk.surplus:
@@ -245,7 +242,7 @@ class Walker:
         while True:
             asked = steady()
             try:
-                page = await self._api.trades(unit, tier, cursor, progress.tally, walk.checkpoint.since_us)
+                page = await self._api.trades(unit, tier, cursor, progress.stats.tally, walk.checkpoint.since_us)
             except Rejected as error:
                 if error.status == 404 and (tier is Tier.LIVE or Tier.LIVE in answered):
                     return None
@@ -259,6 +256,7 @@ class Walker:
             progress.open += 1
             return
         progress.verdicts[checkpoint.verdict] += 1
+        progress.stats.proved[checkpoint.verdict] += 1
         if checkpoint.verdict is not Verdict.EXACT:
             progress.warnings.append(
                 f"{checkpoint.ticker} is {checkpoint.verdict}: its trades sum to "

@@ -1,7 +1,7 @@
 """The ingestion log: one row per run and series, so that a run's story can be told afterwards."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -37,7 +37,7 @@ where run_id = $1 and series_ticker = $2
 _DETAILS = 100
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SeriesCount:
     """What a run did for one series so far."""
 
@@ -49,6 +49,17 @@ class SeriesCount:
     retries: int = 0
     listed: int | None = None
     """As the column `markets_listed` says."""
+
+    def since(self, before: "SeriesCount") -> "SeriesCount":
+        """What was stored and asked after `before`."""
+        return replace(
+            self,
+            trades=self.trades - before.trades,
+            candles_1m=self.candles_1m - before.candles_1m,
+            candles_5m=self.candles_5m - before.candles_5m,
+            requests=self.requests - before.requests,
+            retries=self.retries - before.retries,
+        )
 
 
 @dataclass(frozen=True, slots=True)

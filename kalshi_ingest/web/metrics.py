@@ -107,18 +107,18 @@ def _series_counters(every: Iterable[SeriesState]) -> Iterator[Metric]:
     requests = _counter("city_requests", "Requests sent to the exchange for this city.", "city")
     for each in every:
         for table in ("trades", "candles_1m", "candles_5m"):
-            rows.add_metric([each.wanted.label, table], getattr(each, table))
+            rows.add_metric([each.wanted.label, table], getattr(each.stats, table))
         for verdict in Verdict:
-            proved.add_metric([each.wanted.label, verdict], each.verdicts[verdict])
-        requests.add_metric([each.wanted.label], each.requests)
+            proved.add_metric([each.wanted.label, verdict], each.stats.proved[verdict])
+        requests.add_metric([each.wanted.label], each.stats.tally.requests)
     yield from (rows, proved, requests)
 
 
 def _exchange(state: FollowState) -> Iterator[Metric]:
     for name, meaning, value in (
-        ("requests", "Requests sent to the exchange.", state.requests),
+        ("requests", "Requests sent to the exchange.", state.traffic.sent),
         ("retries", "Requests that were repeated.", state.retries),
-        ("rate_limited", "Answers with status 429.", state.rate_limited),
+        ("rate_limited", "Answers with status 429.", state.traffic.rate_limited),
     ):
         yield CounterMetricFamily(_PREFIX + name, meaning, value=value)
     yield _single("volumes_doubted", "1 while volumes stand still and trades continue.", int(state.volumes_doubted))

@@ -27,7 +27,7 @@ async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None
     logged, logged_at = "", float("-inf")
     try:
         while True:
-            pace.note(state.clock(), state.requests)
+            pace.note(state.clock(), state.traffic.sent)
             try:
                 await link.ask(page.answers)
                 state.database_seen_at = state.clock()

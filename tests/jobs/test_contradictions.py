@@ -76,7 +76,7 @@ async def test_what_no_walk_has_proved_yields_to_the_exchange(filled: str, simul
     finally:
         await connection.close()
     again = (await Run(simulator.url, filled)()).progress["KXHIGHCHI"]
-    assert (again.trades, again.proved_before, again.warnings) == (0, 6, [])
+    assert (again.stats.trades, again.proved_before, again.warnings) == (0, 6, [])
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ async def test_a_run_tells_what_failed_and_why(database_url: str) -> None:
         told = orjson.loads(history.as_json(run))[0]
         assert list(told["details"]["failed"]) == [target]
         assert told["details"]["failed_count"] == 1
-        assert told["trades_fetched"] == job.progress["KXHIGHCHI"].trades
+        assert told["trades_fetched"] == job.progress["KXHIGHCHI"].stats.trades
         with pytest.raises(Unusable, match="no run's id begins with"):
             await history.one_run(database, "nothing")
     finally:

@@ -35,7 +35,7 @@ async def test_commits_whose_outcome_is_unknown(runs: int, postgres_url: str, te
                 job = await Run(simulator.url, cut_url)()
                 assert await digests(url) == unbroken
                 assert await log_statuses(url) == ["success"]
-                assert job.progress["KXHIGHCHI"].trades == (await fetch(url, "select count(*) from trades"))[0][0]
+                assert job.progress["KXHIGHCHI"].stats.trades == (await fetch(url, "select count(*) from trades"))[0][0]
                 assert simulator.stats.trade_pages.total() == pages_of_all(world)
                 cut += wire.cut
     assert cut >= 7 * runs

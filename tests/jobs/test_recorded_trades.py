@@ -64,7 +64,7 @@ async def test_every_recorded_trade(database_url: str) -> None:
         job = await Run(simulator.url, database_url, wanted)()
     assert [each.failed for each in job.progress.values()] == [{}] * len(wanted)
     recorded_trades = sum(len(tape) for _, _, rows in recorded.trades() for tape in rows.values())
-    assert sum(each.trades for each in job.progress.values()) == recorded_trades > 45_000
+    assert sum(each.stats.trades for each in job.progress.values()) == recorded_trades > 45_000
     await assert_holds_all(database_url, world)
 
 
@@ -89,7 +89,7 @@ async def test_every_golden_trade_and_its_candles(database_url: str) -> None:
     progress = job.progress["KXHIGHCHI"]
     assert progress.failed == {}
     assert progress.verdicts == {"exact": len(world.market_tickers())}
-    assert progress.trades == sum(world.trade_count(ticker) for ticker in world.market_tickers()) > 1_000
+    assert progress.stats.trades == sum(world.trade_count(ticker) for ticker in world.market_tickers()) > 1_000
     await assert_holds_all(database_url, world)
 
     parser = TradeParser()

@@ -17,15 +17,15 @@ async def test_a_backfill_asks_for_each_page_once_and_a_second_one_for_none(data
         assert dict(stats.trade_pages) == wanted
         lists = {route: count for route, count in stats.by_route.items() if not route.endswith("trades")}
         assert lists == _LISTS
-        assert job.progress["KXHIGHCHI"].tally.requests == stats.total - 1  # the cutoff is nobody's
-        assert job.progress["KXHIGHCHI"].tally.retries == 0
+        assert job.progress["KXHIGHCHI"].stats.tally.requests == stats.total - 1  # the cutoff is nobody's
+        assert job.progress["KXHIGHCHI"].stats.tally.retries == 0
 
         stats.reset()
         again = await Run(simulator.url, database_url)()
         assert stats.trade_pages.total() == 0
         assert stats.by_route == _LISTS
         assert again.progress["KXHIGHCHI"].proved_before == 24
-        assert again.progress["KXHIGHCHI"].trades == 0
+        assert again.progress["KXHIGHCHI"].stats.trades == 0
 
 
 async def test_the_same_pages_at_any_number_of_workers(database_url: str, empty_database_url: str) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
 from kalshi_ingest.clocks import steady
+from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
@@ -27,8 +28,7 @@ def following(*wanted: Wanted) -> FollowState:
         started_at=datetime(2025, 7, 19, tzinfo=UTC),
         stale_after=3600,
         phase=Phase.FOLLOWING,
-        requests_per_second=5,
-        pace=5,
+        pacer=Pacer(5),
     )
 
 

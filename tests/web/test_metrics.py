@@ -1,8 +1,10 @@
 """The metrics: every promised name, the right numbers, in both forms that Prometheus reads."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -10,7 +12,13 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.ingest.series_stats import SeriesStats
 from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, ChannelState, ErrandState, FollowState, Phase
+from kalshi_ingest.store.database import Database
+from kalshi_ingest.store.writer import Writer
 from kalshi_ingest.web.app import serving
 from tests.web.support import CHICAGO, MIAMI, following
 
@@ -60,19 +68,23 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-def busy() -> FollowState:
+async def busy() -> FollowState:
     """A state of which everything is known, on a clock that stands at 1000."""
     state = following(CHICAGO, MIAMI)
     state.clock = lambda: 1000.0
     chicago, miami = state.series.values()
     chicago.fresh_at, chicago.listed_at, miami.fresh_at, miami.listed_at = 998.5, 999.0, 999.5, 990.0
     chicago.last_trade_at = miami.last_trade_at = datetime(2025, 7, 20, 12, tzinfo=UTC)
-    chicago.open_markets, chicago.unsettled_markets, chicago.backlog, chicago.requests = 12, 18, 3, 77
-    chicago.trades, chicago.candles_1m, chicago.candles_5m = 500, 90, 40
-    chicago.verdicts = Counter(exact=10, short=2)
-    chicago.failed = {"KXHIGHCHI-25JUL20-B81.5": "why"}
+    chicago.open_markets, chicago.unsettled_markets, chicago.backlog = 12, 18, 3
+    chicago.stats = SeriesStats(Tally(requests=77, retries=5), 500, 90, 40, Counter(exact=10, short=2))
+    chicago.failed_markets = {"KXHIGHCHI-25JUL20-B81.5": "why"}
     chicago.lag.add([0.05, 0.2, 2.5, 5000.0])
-    state.requests, state.retries, state.rate_limited, state.queue, state.pace = 1234, 5, 1, 4, 2.5
+    state.traffic.sent = 1234
+    state.pacer = Pacer(5, traffic=state.traffic)
+    state.pacer.slow_down(asyncio.get_running_loop().time())
+    state.writer = Writer(Database(NOBODY), uuid4, utc_now, queued=9)
+    for _ in range(4):
+        await state.writer.finish()
     state.losses = Counter(database=2)
     state.database_seen_at = 999.0
     state.channel = ChannelState(connected=True, gaps=2, messages=321)
@@ -92,7 +104,7 @@ def _samples(families: list[Metric]) -> dict[tuple[str, frozenset[tuple[str, str
 
 
 async def test_every_promised_name_is_there(session: aiohttp.ClientSession) -> None:
-    kind, body = await _asked(busy(), session)
+    kind, body = await _asked(await busy(), session)
     assert kind == "text/plain; version=0.0.4; charset=utf-8"
     families = list(text_string_to_metric_families(body))
     assert all(family.documentation for family in families)
@@ -102,7 +114,7 @@ async def test_every_promised_name_is_there(session: aiohttp.ClientSession) -> N
 
 
 async def test_the_numbers_are_the_states(session: aiohttp.ClientSession) -> None:
-    _, body = await _asked(busy(), session)
+    _, body = await _asked(await busy(), session)
     found = _samples(list(text_string_to_metric_families(body)))
 
     def value(name: str, **labels: str) -> float:
@@ -132,7 +144,7 @@ async def test_the_numbers_are_the_states(session: aiohttp.ClientSession) -> Non
 
 
 async def test_lags_are_counted_upwards(session: aiohttp.ClientSession) -> None:
-    _, body = await _asked(busy(), session)
+    _, body = await _asked(await busy(), session)
     found = _samples(list(text_string_to_metric_families(body)))
     counts = [
         found["kalshi_ingest_trade_lag_seconds_bucket", frozenset({("city", "chicago"), ("le", bound)})]
@@ -154,7 +166,7 @@ async def test_what_is_not_known_is_absent_and_never_zero(session: aiohttp.Clien
 
 
 async def test_openmetrics_when_asked_for(session: aiohttp.ClientSession) -> None:
-    kind, body = await _asked(busy(), session, "application/openmetrics-text; version=1.0.0")
+    kind, body = await _asked(await busy(), session, "application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
     parse: Callable[[str], Iterable[Metric]] = openmetrics.text_string_to_metric_families
     names = {family.name for family in parse(body)}
@@ -162,5 +174,5 @@ async def test_openmetrics_when_asked_for(session: aiohttp.ClientSession) -> Non
 
 
 async def test_a_senseless_wish_gets_the_plain_form(session: aiohttp.ClientSession) -> None:
-    kind, _ = await _asked(busy(), session, "application/openmetrics-text; version=new")
+    kind, _ = await _asked(await busy(), session, "application/openmetrics-text; version=new")
     assert kind.startswith("text/plain")

@@ -113,8 +113,8 @@ class Lists:
         read, deep = self._read[ticker], self._is_deep(ticker)
         read.at, read.at_us = self._state.clock(), self._now_us()
         progress = self._record.progress[ticker]
-        progress.tally.oldest = 0.0
-        done = SeriesProgress(progress.wanted, tally=progress.tally)
+        progress.stats.tally.oldest = 0.0
+        done = SeriesProgress(progress.wanted, stats=progress.stats)
         try:
             await self._list(done, await self._dates(ticker, deep=deep))
         except Unusable as error:
@@ -124,7 +124,7 @@ class Lists:
         read.to_the_end = done.listed
         if done.listed:
             # A cache may have repeated what the exchange said before it was asked.
-            read.ended_at = self._state.series[ticker].listed_at = read.at - progress.tally.oldest
+            read.ended_at = self._state.series[ticker].listed_at = read.at - progress.stats.tally.oldest
             if deep:
                 read.deep_at, read.deep_us = read.at, read.at_us
                 self._begin_at.pop(ticker, None)
@@ -150,9 +150,9 @@ class Lists:
 
     def _tell(self, ticker: str, failed: Mapping[str, str]) -> None:
         for what, reason in failed.items():
-            if self._record.lists_failed[ticker].get(what) != reason:
+            if self._state.series[ticker].failed_lists.get(what) != reason:
                 log.warning("cannot be read", series=ticker, what=what, reason=reason)
-        self._record.lists_failed[ticker] = dict(failed)
+        self._state.series[ticker].failed_lists = dict(failed)
 
     async def _first_dates(self, tickers: list[str]) -> dict[str, date]:
         async def read(connection: asyncpg.Connection) -> dict[str, date]:

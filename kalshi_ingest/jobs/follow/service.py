@@ -15,7 +15,6 @@ from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, Serie
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.client import new_session
-from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.failures import together
@@ -67,7 +66,9 @@ class FollowService:
     ) -> None:
         """`revive` is called each time that the database is lost."""
         self._asked = asked
-        self._exchange = exchange if exchange.retry is not None else replace(exchange, retry=RETRY)
+        self._exchange = replace(
+            exchange, retry=exchange.retry or RETRY, clock=state.exchange_clock, traffic=state.traffic
+        )
         self._database_url = database_url
         self._state = state
         self._rhythm = rhythm or Rhythm()
@@ -175,7 +176,7 @@ class FollowService:
     async def _exchange_is_open(self) -> bool:
         """Ask before anything else is opened, so that an exchange in maintenance gets one request at a time."""
         async with new_session() as http:
-            pacer = Pacer(self._exchange.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND)
+            pacer = self._exchange.pacer()
             client = Client(http, self._exchange.url, pacer, retry=self._exchange.retry, clock=self._exchange.clock)
             try:
                 if await Api(client).is_trading():
@@ -184,8 +185,6 @@ class FollowService:
                 if self._proved_usable:
                     raise
                 raise ServiceUnusable(f"this is not the exchange: {error}; check KALSHI_INGEST_API_URL") from None
-            finally:
-                self._state.requests += client.sent
         if self._state.phase is not Phase.MAINTENANCE:
             log.info("the exchange is closed for maintenance")
         self._state.phase, self._state.reason = Phase.MAINTENANCE, "the exchange says that it is closed"

@@ -55,12 +55,10 @@ class FollowSession:
         self._client = session.client
         # The exchange's own time decides what has ended: this machine's clock may be wrong or jump.
         self._tools = replace(session.tools, clock=session.client.clock)
-        state.exchange_clock = session.client.clock
         self._record = record
         self._state = state
         self._rhythm = rhythm
         self._faults = faults
-        self._requests_before, self._rate_limited_before = state.requests, state.rate_limited
 
     async def run(
         self, start: date | None, stop: asyncio.Event, errands: Errands | None, *, on_first_round: Callable[[], None]
@@ -82,7 +80,7 @@ class FollowSession:
             raise OutOfReach("the exchange is closed for maintenance")
         unwritten, cross_check = await self._unwritten(tickers), self._rhythm.cross_check
         book = Book(self._state.clock, self._now_us, unwritten, lambda: self._tools.api.cache_seconds, cross_check)
-        await self._record.begin(tools.planning, tools.clock(), start or await self._first_date(tickers))
+        await self._record.begin(tools.planning, tools.clock, start or await self._first_date(tickers))
         error: str | None = None
         try:
             await self._follow(book, start, stop, errands, on_first_round)
@@ -90,8 +88,7 @@ class FollowSession:
             error = str(failure) if isinstance(failure, IngestError) else type(failure).__name__
             raise
         finally:
-            self._tell()
-            await self._record.close(tools.planning, tools.clock(), error)
+            await self._record.close(error)
 
     async def _follow(
         self,
@@ -108,6 +105,7 @@ class FollowSession:
             self._measure(task, page.trades)
 
         writer = Writer(tools.writing, lambda: self._record.run_id, tools.clock, queued=tools.workers + 1)
+        self._state.pacer, self._state.writer = self._client.pacer, writer
         border = Border(tools.api)
         walker = Walker(tools, writer, border, self._record.progress, page)
         lists = Lists(tools, book, border, self._record, self._state, rhythm)
@@ -119,7 +117,7 @@ class FollowSession:
             jobs.append(group.create_task(lists.run(start, strict=self._strict)))
             jobs.append(group.create_task(poller.run()))
             jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
-            jobs.append(group.create_task(self._keep_telling(writer)))
+            jobs.append(group.create_task(self._summarize()))
             jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
             jobs.append(group.create_task(self._watch_database()))
             jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
@@ -162,23 +160,12 @@ class FollowSession:
                 self._tools.planning.abort()
                 raise DatabaseAway("the database does not answer")
 
-    async def _keep_telling(self, writer: Writer) -> None:
-        told_at = self._state.clock()
+    async def _summarize(self) -> None:
         while True:
-            if self._state.clock() - told_at >= self._rhythm.summary:
-                told_at = self._state.clock()
-                log.info("following", **_summary(self._state))
-            self._state.queue = writer.queued
-            self._tell()
-            await asyncio.sleep(0.5)
-
-    def _tell(self) -> None:
-        client, state = self._client, self._state
-        self._record.tell()
-        state.requests = self._requests_before + client.sent
-        state.rate_limited = self._rate_limited_before + client.rate_limited
-        state.retries = sum(series.retries for series in state.series.values())
-        state.requests_per_second, state.pace = client.pacer.requests_per_second, client.pacer.pace
+            told_at = self._state.clock()
+            while self._state.clock() - told_at < self._rhythm.summary:
+                await asyncio.sleep(0.5)
+            log.info("following", **_summary(self._state))
 
     def _measure(self, task: Task, trades: Sequence[Trade]) -> None:
         """How late the new ones of some trades, which were committed just now, are."""
@@ -213,11 +200,11 @@ def _summary(state: FollowState) -> dict[str, object]:
     series = list(state.series.values())
     ages = [state.age(each) for each in series]
     return {
-        "trades": sum(each.trades for each in series),
-        "proved": sum(each.verdicts.total() for each in series),
+        "trades": sum(each.stats.trades for each in series),
+        "proved": sum(each.stats.proved.total() for each in series),
         "open": sum(each.open_markets for each in series),
         "failing": sum(len(each.failed) for each in series),
-        "requests": state.requests,
+        "requests": state.traffic.sent,
         "oldest_seconds": None if None in ages else round(max(age for age in ages if age is not None), 1),
     }
 

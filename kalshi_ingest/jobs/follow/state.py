@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from kalshi_ingest.clocks import steady, utc_now
+from kalshi_ingest.clocks import steady
+from kalshi_ingest.http.pacing import Pacer, Traffic
+from kalshi_ingest.http.server_clock import ServerClock
+from kalshi_ingest.ingest.series_stats import SeriesStats
 from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.store.writer import Writer
 
 STALE_SECONDS = 15.0
 """Data that is vouched for up to a moment longer ago than this is stale, unless the user states another bound."""
@@ -52,7 +56,7 @@ class Lag:
 
 @dataclass(slots=True)
 class SeriesState:
-    """One series. Counters count since the process started; moments are on the steady clock."""
+    """One series. Moments are on the steady clock."""
 
     wanted: Wanted
     fresh_at: float | None = None
@@ -67,20 +71,21 @@ class SeriesState:
     """Markets that are known and not settled, those that trade included."""
     backlog: int = 0
     """Markets that wait for a walk or are being walked."""
-    requests: int = 0
-    retries: int = 0
-    trades: int = 0
-    candles_1m: int = 0
-    candles_5m: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    """Markets proved complete, by verdict."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """What is failing now: ticker (or what else could not be read) → reason."""
+    stats: SeriesStats = field(default_factory=SeriesStats)
+    failed_markets: dict[str, str] = field(default_factory=dict)
+    """Markets that fail now → why."""
+    failed_lists: dict[str, str] = field(default_factory=dict)
+    """What of the exchange's lists could not be read when they were read last → why."""
     lag: Lag = field(default_factory=Lag)
     missing: dict[str, int] = field(default_factory=dict)
     """Markets that trade → contracts (hundredths) of the exchange's own volume that no walk finds a trade for."""
     accepted: dict[str, int] = field(default_factory=dict)
     """The same of differences that stood still for so long that they are put down to the exchange's own books."""
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """What is failing now: ticker (or what else could not be read) → reason."""
+        return self.failed_lists | self.failed_markets
 
 
 @dataclass(slots=True)
@@ -119,7 +124,7 @@ class FollowState:
     """The exchange's volumes stood still while trades went on: only trades are believed."""
     cache_seconds: float = 0.0
     """For how long a cache before the exchange repeats an answer; 0: none is known."""
-    exchange_clock: Callable[[], datetime] = utc_now
+    exchange_clock: ServerClock = field(default_factory=ServerClock)
     """The exchange's time, as far as its answers tell it."""
     phase: Phase = Phase.STARTING
     reason: str = ""
@@ -133,16 +138,12 @@ class FollowState:
     one of them."""
     faults: int = 0
     """Exceptions that nobody foresaw."""
-    requests: int = 0
-    retries: int = 0
-    rate_limited: int = 0
-    """Answers with status 429."""
-    requests_per_second: float = 0.0
-    """The budget."""
-    pace: float = 0.0
-    """Requests a second that may go at present: less than the budget after a 429."""
-    queue: int = 0
-    """Steps that wait for the writer."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """Requests to the exchange since the process started."""
+    pacer: Pacer | None = None
+    """Of the session at work, or of the last one."""
+    writer: Writer | None = None
+    """The same."""
     channel: ChannelState | None = None
     errands: dict[str, ErrandState] = field(default_factory=dict)
     """`settlement`, `minutes`."""
@@ -157,6 +158,26 @@ class FollowState:
         if self.stale_after is not None:
             return self.stale_after
         return STALE_SECONDS + min(self.cache_seconds, LONGEST_CACHE_SECONDS)
+
+    @property
+    def retries(self) -> int:
+        """Requests that were repeated."""
+        return sum(series.stats.tally.retries for series in self.series.values())
+
+    @property
+    def requests_per_second(self) -> float:
+        """The budget; 0: not known yet."""
+        return 0.0 if self.pacer is None else self.pacer.requests_per_second
+
+    @property
+    def pace(self) -> float:
+        """Requests a second that may go at present: less than the budget after a 429."""
+        return 0.0 if self.pacer is None else self.pacer.pace
+
+    @property
+    def queue(self) -> int:
+        """Steps that wait for the writer."""
+        return 0 if self.writer is None else self.writer.queued
 
     def now(self) -> datetime:
         """The exchange's time, UTC."""

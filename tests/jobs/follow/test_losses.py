@@ -98,8 +98,8 @@ async def test_an_exchange_that_goes_away_and_comes_back(database_url: str) -> N
         before = service.chicago.fresh_at
         assert before is not None
         world.add(trade_row(TICKER, after(-4), 2))
-        tried = service.state.requests
-        await service.until(lambda: service.state.requests >= tried + 6)
+        tried = service.state.traffic.sent
+        await service.until(lambda: service.state.traffic.sent >= tried + 6)
         assert service.state.losses == {"exchange": 1}
         await simulator.start(port=urlsplit(url).port or 0)
         try:

@@ -52,13 +52,13 @@ def record() -> tuple[Record, FollowState]:
 def work(kept: Record, ticker: str = "KXHIGHCHI") -> None:
     """Some work is done."""
     progress = kept.progress[ticker]
-    progress.trades += 10
-    progress.candles_1m += 5
-    progress.candles_5m += 2
-    progress.tally.requests += 3
-    progress.tally.retries += 1
+    progress.stats.trades += 10
+    progress.stats.candles_1m += 5
+    progress.stats.candles_5m += 2
+    progress.stats.tally.requests += 3
+    progress.stats.tally.retries += 1
     progress.ended.add(f"{ticker}-{len(progress.ended)}")
-    progress.verdicts["exact"] += 1
+    progress.stats.proved["exact"] += 1
 
 
 @asynccontextmanager
@@ -87,17 +87,16 @@ MIAMI = ("KXHIGHMIA", "running", 0, 0, 0, 0, 0, None)
 async def test_the_rows_show_what_was_done_so_far(database_url: str, database: Database) -> None:
     kept, state = record()
     clock = Clock()
-    await kept.begin(database, clock(), FIRST)
+    await kept.begin(database, clock, FIRST)
     assert await rows(database_url) == [("KXHIGHCHI", "running", 0, 0, 0, 0, 0, None), MIAMI]
     dates = await rows(database_url, "select distinct min_event_date, max_event_date, started_at from ingestion_log")
     assert dates == [(FIRST, date(2025, 7, 1), EVENING)]
     async with kept_current(kept, database, clock):
         work(kept)
         await until(database_url, [("KXHIGHCHI", "running", 10, 5, 2, 3, 1, None), MIAMI])
-    kept.tell()
-    chicago = state.series["KXHIGHCHI"]
-    assert (chicago.trades, chicago.candles_1m, chicago.candles_5m, chicago.requests) == (10, 5, 2, 3)
-    assert (chicago.retries, chicago.verdicts) == (1, {"exact": 1})
+    chicago = state.series["KXHIGHCHI"].stats
+    assert (chicago.trades, chicago.candles_1m, chicago.candles_5m, chicago.tally.requests) == (10, 5, 2, 3)
+    assert (chicago.tally.retries, chicago.proved) == (1, {"exact": 1})
 
 
 async def test_a_run_for_each_day_of_the_exchange_and_counters_that_go_on(
@@ -105,7 +104,7 @@ async def test_a_run_for_each_day_of_the_exchange_and_counters_that_go_on(
 ) -> None:
     kept, state = record()
     clock = Clock()
-    await kept.begin(database, clock(), FIRST)
+    await kept.begin(database, clock, FIRST)
     first = kept.run_id
     async with kept_current(kept, database, clock):
         work(kept)
@@ -122,13 +121,12 @@ async def test_a_run_for_each_day_of_the_exchange_and_counters_that_go_on(
         )
         assert kept.run_id != first
         work(kept)
-        kept.tell()
-    chicago = state.series["KXHIGHCHI"]
+    chicago = state.series["KXHIGHCHI"].stats
     assert (chicago.trades, chicago.candles_1m, chicago.candles_5m) == (30, 15, 6), "since the process started"
-    assert (chicago.requests, chicago.retries, chicago.verdicts) == (9, 3, {"exact": 3})
-    await kept.close(database, clock(), None)
+    assert (chicago.tally.requests, chicago.tally.retries, chicago.proved) == (9, 3, {"exact": 3})
+    await kept.close(None)
     assert (await rows(database_url))[2] == ("KXHIGHCHI", "success", 10, 5, 2, 3, 1, None)
-    assert state.series["KXHIGHCHI"].trades == 30
+    assert state.series["KXHIGHCHI"].stats.trades == 30
     durations = await rows(database_url, "select duration_seconds::int from ingestion_log order by started_at limit 1")
     assert durations == [(60,)]
 
@@ -136,36 +134,33 @@ async def test_a_run_for_each_day_of_the_exchange_and_counters_that_go_on(
 async def test_a_session_that_was_lost_goes_on_in_the_run_of_the_day(database_url: str, database: Database) -> None:
     kept, state = record()
     clock = Clock()
-    await kept.begin(database, clock(), FIRST)
+    await kept.begin(database, clock, FIRST)
     first = kept.run_id
     work(kept)
-    await kept.close(database, clock(), "the exchange is out of reach")
+    await kept.close("the exchange is out of reach")
     assert [row[1] for row in await rows(database_url)] == ["interrupted", "interrupted"]
     assert (await rows(database_url))[0][-1] == "the exchange is out of reach"
-    await kept.begin(database, clock(), FIRST)
+    await kept.begin(database, clock, FIRST)
     assert kept.run_id == first
     async with kept_current(kept, database, clock):
         work(kept)
         await until(database_url, [("KXHIGHCHI", "running", 20, 10, 4, 6, 2, None), MIAMI])
-    kept.tell()
-    assert state.series["KXHIGHCHI"].trades == 20, "nothing is counted twice"
-    await kept.close(database, clock(), "lost again")
+    assert state.series["KXHIGHCHI"].stats.trades == 20, "nothing is counted twice"
+    await kept.close("lost again")
     clock.now += timedelta(days=2)
-    await kept.begin(database, clock(), FIRST)
+    await kept.begin(database, clock, FIRST)
     assert kept.run_id != first
     assert len(await rows(database_url)) == 4
-    kept.tell()
-    assert state.series["KXHIGHCHI"].trades == 20
+    assert state.series["KXHIGHCHI"].stats.trades == 20
 
 
 async def test_what_fails_at_the_end_of_a_day_makes_its_run_partial(database_url: str, database: Database) -> None:
     kept, state = record()
     clock = Clock()
-    await kept.begin(database, clock(), FIRST)
+    await kept.begin(database, clock, FIRST)
     kept.progress["KXHIGHCHI"].failed["M1"] = "a page breaks its contract"
-    kept.lists_failed["KXHIGHMIA"]["KXHIGHMIA"] = "the list is incomplete"
+    state.series["KXHIGHMIA"].failed_lists["KXHIGHMIA"] = "the list is incomplete"
     kept.progress["KXHIGHMIA"].warnings.append("M2 is short")
-    kept.tell()
     assert state.series["KXHIGHCHI"].failed == {"M1": "a page breaks its contract"}
     assert state.series["KXHIGHMIA"].failed == {"KXHIGHMIA": "the list is incomplete"}
     async with kept_current(kept, database, clock):
@@ -181,10 +176,10 @@ async def test_what_fails_at_the_end_of_a_day_makes_its_run_partial(database_url
             ],
             query,
         )
-        assert kept.failed("KXHIGHCHI") == {"M1": "a page breaks its contract"}, "it fails still"
+        assert state.series["KXHIGHCHI"].failed == {"M1": "a page breaks its contract"}, "it fails still"
         del kept.progress["KXHIGHCHI"].failed["M1"]
-        kept.lists_failed["KXHIGHMIA"].clear()
-    await kept.close(database, clock(), None)
+        state.series["KXHIGHMIA"].failed_lists.clear()
+    await kept.close(None)
     assert [row[1] for row in await rows(database_url)] == ["partial", "partial", "success", "success"]
 
 
@@ -192,10 +187,10 @@ async def test_a_database_that_is_away_does_not_keep_the_service_from_ending(dat
     opened = Database(database_url, patience=3_600)
     await opened.open()
     kept, _ = record()
-    await kept.begin(opened, EVENING, FIRST)
+    await kept.begin(opened, Clock(), FIRST)
     opened.abort()
     async with asyncio.timeout(ENDS):
-        await kept.close(opened, EVENING, None)
+        await kept.close(None)
     await opened.close()
 
 

@@ -57,7 +57,7 @@ async def test_a_market_from_its_first_trade_to_its_verdict_and_then_left_alone(
         await service.until_rows(database_url, _STATUSES, [("closed", 6), ("open", 6)])
         world.now = SETTLES + timedelta(minutes=1)
         await service.until_rows(database_url, _STATES, [("complete", 6), ("open", 6)])
-        await service.until(lambda: service.chicago.verdicts == {"exact": 6})
+        await service.until(lambda: service.chicago.stats.proved == {"exact": 6})
         results = await fetch(database_url, "select result, count(*) from markets where status = 'settled' group by 1")
         assert sorted(tuple(row) for row in results) == [("no", 5), ("yes", 1)]
 
@@ -96,7 +96,7 @@ async def test_trades_are_asked_for_only_where_the_volume_moved(database_url: st
         await service.until_rows(database_url, _TRADES, [(7,)])
         await service.looked_again(simulator, 5)
         assert simulator.stats.trade_pages == {TICKER: 1}
-        await service.until(lambda: service.chicago.trades == 7)
+        await service.until(lambda: service.chicago.stats.trades == 7)
         assert sum(service.chicago.lag.counts) == 1, "only what came while following is measured"
         assert service.chicago.last_trade_at == after(0)
         assert service.chicago.open_markets == service.chicago.unsettled_markets == 6
@@ -137,7 +137,7 @@ async def test_candles_of_periods_that_ended_and_of_no_other(database_url: str) 
             [(1, "15:59", 1), (1, "16:00", 2), (1, "16:01", 1), (5, "15:55", 1), (5, "16:00", 3)],
         )
         assert simulator.stats.trade_pages == {TICKER: 1}, "candles cost no requests"
-        await service.until(lambda: service.chicago.candles_1m >= 3 and service.chicago.candles_5m == 2)
+        await service.until(lambda: service.chicago.stats.candles_1m >= 3 and service.chicago.stats.candles_5m == 2)
 
 
 async def test_a_late_trade_corrects_its_candle(database_url: str) -> None:
@@ -198,7 +198,7 @@ async def test_a_new_session_goes_on_from_the_checkpoints(database_url: str) -> 
         world.clock.now = after(60)
         async with following(simulator.url, database_url) as service:
             await service.up_to_date()
-            assert service.chicago.trades <= 1
+            assert service.chicago.stats.trades <= 1
             assert sum(service.chicago.lag.counts) == 0, "what was made while nobody was there is not late"
         assert simulator.stats.trade_pages == {TICKER: 1}
         await assert_holds_all(database_url, world.rows)
@@ -219,7 +219,7 @@ async def test_what_went_to_the_historical_tier_meanwhile_is_proved_all_the_same
         async with following(simulator.url, database_url) as service:
             await service.until_rows(database_url, _STATES, [("complete", 6)])
             await service.up_to_date()
-            await service.until(lambda: service.chicago.verdicts == {"exact": 6})
+            await service.until(lambda: service.chicago.stats.proved == {"exact": 6})
         assert simulator.stats.by_route["historical_trades"] == 6
     await assert_holds_all(database_url, world.rows)
 
@@ -256,7 +256,7 @@ async def test_what_was_acknowledged_before_a_stop_is_stored(pages: int, databas
         assert service.state.phase is Phase.STOPPING
         held = (await fetch(database_url, _TRADES))[0][0]
         claimed = await fetch(database_url, "select coalesce(sum(trades_stored), 0)::int from checkpoints")
-        assert held == claimed[0][0] >= service.chicago.trades
+        assert held == claimed[0][0] >= service.chicago.stats.trades
         async with following(simulator.url, database_url) as service:
             await service.up_to_date()
     await assert_holds_all(database_url, world)
