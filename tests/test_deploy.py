@@ -16,7 +16,8 @@ import yaml
 from prometheus_client import Metric
 
 from kalshi_ingest import cli
-from kalshi_ingest.jobs.follow.state import ChannelState, FollowState, Phase, SeriesState
+from kalshi_ingest.exchange.channel import ChannelStats
+from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.settings import PREFIX, Settings
 from kalshi_ingest.web.metrics import registry_of
@@ -43,7 +44,7 @@ ALERTS = parsed("deploy/alerts.yml")["groups"][0]["rules"]
 def metrics() -> dict[str, Metric]:
     """Every metric that the service can have, by family."""
     state = FollowState({"KXHIGHCHI": SeriesState(Wanted("KXHIGHCHI", "chicago"))}, datetime.now(UTC))
-    state.channel = ChannelState()
+    state.channel = ChannelStats()
     return {family.name: family for family in registry_of(state, "0").collect()}
 
 

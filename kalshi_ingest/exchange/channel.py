@@ -7,7 +7,7 @@ closed at its `close_time`.
 
 import asyncio
 from collections.abc import Callable, Collection
-from datetime import datetime
+from dataclasses import dataclass
 from random import Random
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,11 +18,10 @@ import structlog
 from kalshi_ingest.errors import BadPayload, Rejected
 from kalshi_ingest.exchange.channel_messages import Event, Gap, decoded
 from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk, error_code
-from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.exchange.signing import Sign
 from kalshi_ingest.http.obstacles import MOVED
 from kalshi_ingest.http.proxies import proxy_for
 from kalshi_ingest.http.retry import RetryPolicy
-from kalshi_ingest.http.server_clock import ServerClock
 
 MAX_MESSAGE_BYTES = 2**20
 """A trade is 400 bytes; the longest honest message lists every market of the subscription."""
@@ -52,6 +51,20 @@ def channel_url(api_url: str) -> str:
     return urlunsplit(("wss" if url.scheme == "https" else "ws", host, _PATH, "", ""))
 
 
+@dataclass(slots=True)
+class ChannelStats:
+    """What became of the connections; the counters only ever grow, from one channel to the next."""
+
+    connected: bool = False
+    """Whether everything that is wanted is being announced at this moment."""
+    connections: int = 0
+    """Handshakes that succeeded."""
+    gaps: int = 0
+    """Times that messages were lost or may have been, the first connection included."""
+    messages: int = 0
+    """Messages heard, of any kind."""
+
+
 class Channel:
     """Keeps one connection, subscribed to the trades of the wanted markets and to every market's life."""
 
@@ -59,31 +72,20 @@ class Channel:
         self,
         http: aiohttp.ClientSession,
         url: str,
-        signer: Signer,
+        sign: Sign,
         listener: Callable[[Event], None],
         random: Random | None = None,
         *,
-        clock: Callable[[], datetime] | None = None,
+        stats: ChannelStats | None = None,
     ) -> None:
-        """`listener` is called with each event in the event loop; it must neither wait nor raise.
-
-        `clock` tells the exchange's time, for signatures; the machine's own is used without it.
-        """
-        self.connected = False
-        """Whether everything that is wanted is being announced at this moment."""
+        """`listener` is called with each event in the event loop; it must neither wait nor raise."""
+        self.stats = stats or ChannelStats()
         self.watched: frozenset[str] = frozenset()
         """The markets whose trades are being announced at this moment."""
-        self.connections = 0
-        """Handshakes that succeeded so far."""
-        self.gaps = 0
-        """Times so far that messages were lost or may have been, the first connection included."""
-        self.messages = 0
-        """Messages heard so far, of any kind."""
-        self._clock = clock or ServerClock()
         self._http = http
         self._url = "http" + url.removeprefix("ws")  # the same to aiohttp, and what a proxy understands
         self._proxy = proxy_for(self._url)
-        self._signer = signer
+        self._sign = sign
         self._listener = listener
         self._delay = RetryPolicy(first_delay=0.5, longest_delay=_LONGEST_DELAY, random=random or Random()).delay
         self._refused = False
@@ -118,7 +120,7 @@ class Channel:
                 reason, delay = str(error), REFUSED_SECONDS
                 self._warn_once(error)
             finally:
-                was_connected, self.connected, self.watched = self.connected, False, frozenset()
+                was_connected, self.stats.connected, self.watched = self.stats.connected, False, frozenset()
             if was_connected:
                 self._tell(Gap(f"connection lost: {reason}"))
             log.info("channel", state="not connected", reason=reason, seconds_to_next_attempt=round(delay, 1))
@@ -129,8 +131,7 @@ class Channel:
 
         Raises `Rejected` when the key or a command is refused, or the handshake is sent elsewhere.
         """
-        moment = int(self._clock().timestamp() * 1000)  # a signature of another time is refused
-        headers = self._signer.headers("GET", urlsplit(self._url).path, moment)
+        headers = self._sign(urlsplit(self._url).path)
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
                 socket = await http.ws_connect(
@@ -148,7 +149,7 @@ class Channel:
             through = "" if self._proxy is None else f" through {self._proxy}"
             status = f" {error.status}" if isinstance(error, aiohttp.ClientHttpProxyError) else ""
             return f"handshake: {type(error).__name__}{status}{through}"
-        self.connections += 1
+        self.stats.connections += 1
         try:
             return await self._until_the_end(socket, Talk(tickers, self._delay))
         finally:
@@ -184,7 +185,7 @@ class Channel:
                 return f"silence for {SILENCE_SECONDS:.0f} s"
             if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 return f"closed with code {socket.close_code}"
-            self.messages += 1
+            self.stats.messages += 1
             waiting = talk.waiting
             self._take(frame.data, talk)
             if waiting and not talk.waiting:
@@ -209,15 +210,15 @@ class Channel:
 
     def _settle(self, talk: Talk) -> None:
         """Show the outside what is subscribed; from the moment that everything is, REST can fill what was missed."""
-        was_connected, self.connected, self.watched = self.connected, talk.in_step, talk.watched
-        if self.connected and not was_connected:
+        was_connected, self.stats.connected, self.watched = self.stats.connected, talk.in_step, talk.watched
+        if self.stats.connected and not was_connected:
             self._refused = False
             log.info("channel", state="connected", markets=len(self.watched))
             self._tell(Gap("subscribed: nothing before was announced"))
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Gap):
-            self.gaps += 1
+            self.stats.gaps += 1
             log.debug("channel gap", reason=event.reason)
         self._listener(event)
 

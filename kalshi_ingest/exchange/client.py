@@ -64,7 +64,7 @@ class Client:
         self.base_url = base_url.rstrip("/")
         """The API's address."""
         self._base_path = urlsplit(self.base_url).path
-        self._signer = signer
+        self._sign = None if signer is None else signer.at(self.clock)
         self._retry = retry or RetryPolicy()
         self._address = Address("the exchange", self.base_url, "KALSHI_INGEST_API_URL", proxy_for(base_url))
         self._transport = Transport(session, self._address, self._retry, MAX_BODY_BYTES)
@@ -73,7 +73,7 @@ class Client:
     @property
     def signed(self) -> bool:
         """Whether requests draw on an account's budget."""
-        return self._signer is not None
+        return self._sign is not None
 
     @property
     def sent(self) -> int:
@@ -130,9 +130,8 @@ class Client:
     async def _once(self, path: str, params: Mapping[str, str], tally: Tally) -> tuple[Any, Made]:
         sent_at = await self.pacer.turn(self.costs.of(path))
         tally.requests += 1
-        asked_at, headers = self.clock.steady(), None
-        if self._signer is not None:  # a signature of another time is refused
-            headers = self._signer.headers("GET", self._base_path + path, int(self.clock().timestamp() * 1000))
+        asked_at = self.clock.steady()
+        headers = None if self._sign is None else self._sign(self._base_path + path)
         answer = await self._transport.get(path, params, headers)
         if answer.status == 200:
             return decoded(answer.body, path), self._made(answer.headers, asked_at)

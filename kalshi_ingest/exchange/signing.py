@@ -1,6 +1,8 @@
 """Signed requests: an RSA or Ed25519 key turns the anonymous budget into the account's own."""
 
 import base64
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -11,6 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from kalshi_ingest.errors import Unusable
+
+Sign = Callable[[str], dict[str, str]]
+"""The headers of a signed GET of a path, which starts at the root and has no query string."""
 
 
 class Signer:
@@ -28,6 +33,10 @@ class Signer:
         if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
             raise Unusable(f"the private key {key_path} is neither RSA nor Ed25519")
         self._key = key
+
+    def at(self, clock: Callable[[], datetime]) -> Sign:
+        """Signs as of the time at the exchange, which `clock` tells: a signature of another time is refused."""
+        return lambda path: self.headers("GET", path, int(clock().timestamp() * 1000))
 
     def headers(self, method: str, path: str, unix_milliseconds: int) -> dict[str, str]:
         """The three headers of a signed request; `path` starts at the root and has no query string."""

@@ -12,6 +12,7 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.channel_messages import Event, Gap, Traded
 from kalshi_ingest.exchange.signing import Signer
@@ -47,7 +48,7 @@ class Stage:
 
     async def in_step(self, connection: int = 1) -> Connection:
         """Wait until everything is subscribed on the n-th connection."""
-        await self.until(lambda: self.channel.connected and len(self.exchange.connections) >= connection)
+        await self.until(lambda: self.channel.stats.connected and len(self.exchange.connections) >= connection)
         return self.exchange.last
 
     async def told(self) -> list[Event]:
@@ -68,7 +69,7 @@ Scene = Callable[[Stage], Awaitable[Any]]
 async def staged(exchange: Exchange, signer: Signer, wanted: set[str]) -> AsyncIterator[Stage]:
     events: list[Event] = []
     async with exchange.serving() as api_url, aiohttp.ClientSession() as http:
-        channel = Channel(http, channel_url(api_url), signer, events.append, Random(1))
+        channel = Channel(http, channel_url(api_url), signer.at(utc_now), events.append, Random(1))
         running = asyncio.create_task(channel.run(lambda: wanted))
         try:
             yield Stage(exchange, channel, running, wanted, events)

@@ -34,7 +34,7 @@ def test_the_address_follows_from_that_of_rest(api: str, channel: str) -> None:
 
 def test_the_handshake_is_signed_and_both_channels_are_subscribed(play: Callable[..., Any]) -> None:
     async def scene(stage: Stage) -> None:
-        await stage.until(lambda: stage.channel.connected, seconds=0.5)
+        await stage.until(lambda: stage.channel.stats.connected, seconds=0.5)
         connection = stage.exchange.last
         (headers,) = stage.exchange.headers
         assert headers["KALSHI-ACCESS-KEY"] == KEY_ID
@@ -46,7 +46,7 @@ def test_the_handshake_is_signed_and_both_channels_are_subscribed(play: Callable
         assert len({command["id"] for command in connection.commands}) == 2
         assert stage.channel.watched == {"A", "B"}
         assert await stage.told() == [SUBSCRIBED], "whatever happened before has to be asked for"
-        assert (stage.channel.connections, stage.channel.messages, stage.channel.gaps) == (1, 2, 1)
+        assert (stage.channel.stats.connections, stage.channel.stats.messages, stage.channel.stats.gaps) == (1, 2, 1)
 
     play(scene, wanted=["B", "A"])
 
@@ -65,11 +65,11 @@ def test_the_gap_is_told_after_the_subscription_is_in_force(play: Callable[..., 
         await stage.until(lambda: held)
         await asyncio.sleep(2)
         assert await stage.told() == []
-        assert not stage.channel.connected
+        assert not stage.channel.stats.connected
         ((connection, command),) = held
         await connection.say(connection.answer(command))
         assert await stage.told() == [SUBSCRIBED]
-        assert stage.channel.connected
+        assert stage.channel.stats.connected
 
     play(scene, prepare=lambda exchange: setattr(exchange, "rule", hold))
 
@@ -112,7 +112,7 @@ def test_without_a_market_no_trades_are_subscribed_for_that_would_be_those_of_th
         await stage.until(lambda: stage.channel.watched == {"A"})
         stage.wanted.clear()
         await stage.until(lambda: stage.channel.watched == set())
-        assert stage.channel.connected
+        assert stage.channel.stats.connected
         assert connection.asked("unsubscribe") == [{"sids": [connection.channels["trade"]]}]
         assert connection.asked("delete_markets") == []
         stage.wanted.add("B")
@@ -173,7 +173,7 @@ def test_trades_and_changes_are_told_and_what_is_unknown_is_ignored(play: Callab
             Changed("M", "settled"),
             Changed("M", "a new word"),
         ]
-        assert stage.channel.connected
+        assert stage.channel.stats.connected
 
     play(scene)
 
@@ -235,7 +235,7 @@ def test_a_jump_of_seq_is_a_gap_and_what_follows_is_told(play: Callable[..., Any
         await connection.trade(skip=2)
         await connection.trade()
         assert await stage.told() == [TRADED, Gap("trade: seq jumps from 43 to 46"), TRADED, TRADED]
-        assert (stage.channel.gaps, stage.channel.connections) == (2, 1)
+        assert (stage.channel.stats.gaps, stage.channel.stats.connections) == (2, 1)
 
     play(scene)
 

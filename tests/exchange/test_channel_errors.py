@@ -25,13 +25,13 @@ def test_an_error_that_ends_a_subscription_is_a_gap_and_it_is_subscribed_again(
         await connection.trade()
         await stage.told()
         await connection.say(error(code, **connection.number(channel)))
-        await stage.until(lambda: not stage.channel.connected, seconds=0.5)
+        await stage.until(lambda: not stage.channel.stats.connected, seconds=0.5)
         await stage.in_step()
         assert await stage.told() == [Gap(f"{channel}: error {code} ended the subscription"), SUBSCRIBED]
         assert [each["channels"] for each in connection.asked("subscribe")][2:] == [[channel]]
         await connection.trade()
         assert await stage.told() == [TRADED]
-        assert stage.channel.connections == 1
+        assert stage.channel.stats.connections == 1
 
     play(scene)
 
@@ -66,8 +66,8 @@ def refusing(verb: str, *replies: Message, channel: str = "trade") -> Callable[[
 def test_a_subscription_that_has_to_wait_is_asked_for_with_growing_pauses(play: Callable[..., Any], code: int) -> None:
     async def scene(stage: Stage) -> None:
         await asyncio.sleep(600)
-        assert not stage.channel.connected
-        assert stage.channel.connections == 1
+        assert not stage.channel.stats.connected
+        assert stage.channel.stats.connections == 1
         assert 15 < len(stage.exchange.last.commands) < 80
         stage.exchange.rule = as_documented
         await stage.in_step()
@@ -100,7 +100,7 @@ def test_markets_that_cannot_be_added_yet_are_added_later(play: Callable[..., An
         await stage.until(lambda: stage.channel.watched == {"A", "B"})
         assert len(stage.exchange.last.asked("add_markets")) == 3
         assert await stage.told() == [Watched(frozenset({"B"}))]
-        assert stage.channel.connections == 1
+        assert stage.channel.stats.connections == 1
 
     play(scene, prepare=refusing("add_markets", error(26), error(27)))
 
@@ -156,7 +156,7 @@ def test_a_refused_subscription_is_told_once_and_tried_every_five_minutes(play: 
         warnings = [line for line in lines if line["log_level"] == "warning"]
         assert len(warnings) == 2, "the code and the advice, once each"
         stage.exchange.rule = as_documented
-        await stage.until(lambda: stage.channel.connected, seconds=301)
+        await stage.until(lambda: stage.channel.stats.connected, seconds=301)
 
     play(scene, prepare=refusing("subscribe", error(code)))
 
@@ -168,6 +168,6 @@ def test_an_error_that_concerns_a_subscription_and_does_not_end_it(play: Callabl
         await connection.say(error(1, **connection.number()))
         await connection.trade()
         assert await stage.told() == [TRADED]
-        assert stage.channel.connections == 1
+        assert stage.channel.stats.connections == 1
 
     play(scene)

@@ -12,6 +12,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import BadPayload, Rejected
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.channel_messages import Event, Gap
@@ -56,7 +57,7 @@ def test_garbage_is_a_gap_and_ends_nothing(play: Callable[..., Any]) -> None:
         await connection.socket.send_bytes(json.dumps({"type": "new"}).encode())
         await connection.trade()
         assert await stage.told() == [TRADED]
-        assert stage.channel.connections == 1
+        assert stage.channel.stats.connections == 1
 
     play(scene)
 
@@ -113,7 +114,7 @@ def test_a_cancelled_channel_closes_its_socket_at_once(play: Callable[..., Any],
         with pytest.raises(asyncio.CancelledError):
             await stage.running
         assert asyncio.get_running_loop().time() - before < 1
-        assert not stage.channel.connected
+        assert not stage.channel.stats.connected
         assert stage.channel.watched == set()
         if answers:
             await asyncio.sleep(0.5)
@@ -130,7 +131,7 @@ def test_an_error_of_the_listener_is_not_swallowed(key_file: Path) -> None:
     async def scenario() -> None:
         exchange = Exchange(KEY.public_key())
         async with exchange.serving() as api_url, aiohttp.ClientSession() as http:
-            channel = Channel(http, channel_url(api_url), Signer(KEY_ID, key_file), listener)
+            channel = Channel(http, channel_url(api_url), Signer(KEY_ID, key_file).at(utc_now), listener)
             with pytest.raises(LookupError):
                 await channel.run(lambda: ["A"])
 
@@ -142,7 +143,7 @@ def test_no_secret_and_no_word_of_a_message_is_logged(
 ) -> None:
     async def scene(stage: Stage) -> str:
         with structlog.testing.capture_logs() as lines:
-            await stage.until(lambda: stage.channel.connected, seconds=400)
+            await stage.until(lambda: stage.channel.stats.connected, seconds=400)
             connection = stage.exchange.last
             await connection.trade(trade_id="hunter2")
             await connection.trade(skip=3)
@@ -151,7 +152,7 @@ def test_no_secret_and_no_word_of_a_message_is_logged(
             await stage.in_step()
             await connection.say({"type": "hunter2", "msg": "hunter2"})
             await connection.socket.close(code=1011, message=b"hunter2")
-            await stage.until(lambda: not stage.channel.connected)
+            await stage.until(lambda: not stage.channel.stats.connected)
             await stage.in_step(2)
         assert len(lines) > 8
         logged = repr(lines) + caplog.text + repr(stage.events)

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exchange.channel import MAX_MESSAGE_BYTES, SILENCE_SECONDS, Channel
 from kalshi_ingest.exchange.channel_messages import Gap
 from kalshi_ingest.exchange.signing import Signer
@@ -55,7 +56,7 @@ def test_a_lost_connection_is_a_gap_and_everything_is_subscribed_again(
         await stage.told()
         stage.wanted.add("B")
         await end(first)
-        await stage.until(lambda: not stage.channel.connected, seconds=1)
+        await stage.until(lambda: not stage.channel.stats.connected, seconds=1)
         assert stage.channel.watched == set()
         second = await stage.in_step(2)
         assert second.asked("subscribe") == [
@@ -68,7 +69,7 @@ def test_a_lost_connection_is_a_gap_and_everything_is_subscribed_again(
         assert rest == [SUBSCRIBED]
         await second.trade()
         assert await stage.told() == [TRADED], "a new connection counts anew"
-        assert (stage.channel.connections, stage.channel.gaps) == (2, 3)
+        assert (stage.channel.stats.connections, stage.channel.stats.gaps) == (2, 3)
 
     play(scene)
 
@@ -80,9 +81,9 @@ def test_silence_is_a_lost_connection_and_pings_are_no_silence(play: Callable[..
             await connection.socket.ping(b"heartbeat")
             await asyncio.sleep(10)
         assert connection.pongs == [b"heartbeat"] * 12
-        assert stage.channel.connections == 1
+        assert stage.channel.stats.connections == 1
         await asyncio.sleep(SILENCE_SECONDS - 10.5)
-        assert stage.channel.connections == 1
+        assert stage.channel.stats.connections == 1
         await stage.in_step(2)
         assert f"connection lost: silence for {SILENCE_SECONDS:.0f} s" in stage.gaps()
 
@@ -111,7 +112,7 @@ def test_a_connection_that_dies_at_once_each_time_makes_no_storm(play: Callable[
         end = asyncio.get_running_loop().time() + 180
         while asyncio.get_running_loop().time() < end:
             await close(await stage.in_step(len(stage.exchange.connections)))
-            await stage.until(lambda: not stage.channel.connected)
+            await stage.until(lambda: not stage.channel.stats.connected)
         assert 10 < len(stage.exchange.handshakes) < 40
 
     play(scene)
@@ -120,11 +121,13 @@ def test_a_connection_that_dies_at_once_each_time_makes_no_storm(play: Callable[
 def test_nobody_at_the_address(key_file: Path) -> None:
     async def scenario() -> None:
         async with aiohttp.ClientSession() as http:
-            channel = Channel(http, "ws://127.0.0.1:9/trade-api/ws/v2", Signer(KEY_ID, key_file), lambda _: None)
+            channel = Channel(
+                http, "ws://127.0.0.1:9/trade-api/ws/v2", Signer(KEY_ID, key_file).at(utc_now), lambda _: None
+            )
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(600):
                     await channel.run(lambda: ["A"])
-            assert (channel.connections, channel.connected, channel.gaps) == (0, False, 0)
+            assert (channel.stats.connections, channel.stats.connected, channel.stats.gaps) == (0, False, 0)
 
     virtual_clock.run(scenario(), grace=GRACE)
 
@@ -154,6 +157,6 @@ def test_the_test_s_doorkeeper_refuses_another_key(tmp_path: Path) -> None:
         async with staged(Exchange(KEY.public_key()), Signer(KEY_ID, other), {"A"}) as stage:
             await stage.until(lambda: stage.exchange.handshakes)
             await asyncio.sleep(1)
-            assert stage.channel.connections == 0
+            assert stage.channel.stats.connections == 0
 
     virtual_clock.run(scenario(), grace=GRACE)

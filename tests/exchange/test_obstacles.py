@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.x509.oid import NameOID
 
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import IngestError, OutOfReach, Rejected, ServerFailed, Unusable
 from kalshi_ingest.exchange.availability import STATUS_PATH
@@ -78,13 +79,13 @@ async def by_rest(http: aiohttp.ClientSession, url: str, signer: Signer) -> str:
 
 
 async def by_channel(http: aiohttp.ClientSession, url: str, signer: Signer) -> str:
-    channel = Channel(http, channel_url(url), signer, lambda _: None, Random(1))
+    channel = Channel(http, channel_url(url), signer.at(utc_now), lambda _: None, Random(1))
     with structlog.testing.capture_logs() as logged:
         running = asyncio.create_task(channel.run(lambda: {"A"}))
         await asyncio.sleep(REFUSED_SECONDS / 2)  # on a virtual clock: it was refused, and is in no hurry
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert channel.connections == 0
+    assert channel.stats.connections == 0
     (warned,) = [line for line in logged if line["log_level"] == "warning"]
     return f"{warned['reason']}: {warned['advice']}"
 

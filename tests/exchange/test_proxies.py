@@ -12,6 +12,7 @@ import pytest
 import structlog
 from aiohttp import web
 
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import OutOfReach, ServiceUnusable
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.client import Client
@@ -78,16 +79,16 @@ async def by_weather(http: aiohttp.ClientSession, url: str, _: Signer) -> None:
 
 
 async def by_channel(http: aiohttp.ClientSession, url: str, signer: Signer) -> None:
-    channel = Channel(http, channel_url(url), signer, lambda _: None, Random(1))
+    channel = Channel(http, channel_url(url), signer.at(utc_now), lambda _: None, Random(1))
     with structlog.testing.capture_logs() as logged:
         running = asyncio.create_task(channel.run(lambda: {"A"}))
         try:
-            while not channel.connections and not logged:
+            while not channel.stats.connections and not logged:
                 await asyncio.sleep(0.01)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-    if not channel.connections:
+    if not channel.stats.connections:
         raise ServiceUnusable(str(logged))
 
 

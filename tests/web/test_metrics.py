@@ -13,10 +13,11 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.exchange.channel import ChannelStats
 from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.ingest.series_stats import SeriesStats
-from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, ChannelState, ErrandState, FollowState, Phase
+from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, ErrandState, FollowState, Phase
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Writer
 from kalshi_ingest.web.app import serving
@@ -87,7 +88,7 @@ async def busy() -> FollowState:
         await state.writer.finish()
     state.losses = Counter(database=2)
     state.database_seen_at = 999.0
-    state.channel = ChannelState(connected=True, gaps=2, messages=321)
+    state.channel = ChannelStats(connected=True, gaps=2, messages=321)
     state.errands = {"settlement": ErrandState(950.0, 900.0), "minutes": ErrandState(990.0, None, "why")}
     return state
 

@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 from kalshi_ingest.exchange.channel import Channel
 from kalshi_ingest.exchange.channel_messages import Changed, Event, Gap, Traded, Watched
-from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.follow.book import Book
 from kalshi_ingest.jobs.follow.faults import Faults, is_fault
 from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
-from kalshi_ingest.jobs.follow.state import ChannelState, FollowState
+from kalshi_ingest.jobs.follow.state import FollowState
 
 
 def listener(book: Book, lists: Lists, poller: Poller, state: FollowState) -> Callable[[Event], None]:
@@ -32,30 +31,14 @@ def listener(book: Book, lists: Lists, poller: Poller, state: FollowState) -> Ca
 
 async def keep(channel: Channel, book: Book, state: FollowState, rhythm: Rhythm, faults: Faults) -> None:
     """Keep a channel for the book's markets. A fault in it costs only time, because everything is polled as well."""
-    told = state.channel = state.channel or ChannelState()
-    before = (told.connections, told.gaps, told.messages)
     times = 0
     while True:
         began = state.clock()
         try:
-            async with together() as group:
-                group.create_task(_tell(channel, told, before))
-                await channel.run(lambda: book.tickers(trading=True))
+            await channel.run(lambda: book.tickers(trading=True))
         except Exception as fault:
             if not is_fault(fault):
                 raise
             faults.note("channel", fault)
             times = 1 if state.clock() - began >= rhythm.longest_fault else times + 1
-        finally:
-            told.connected = False
         await asyncio.sleep(min(rhythm.longest_fault, rhythm.fault * 2.0 ** min(times, 16)))
-
-
-async def _tell(channel: Channel, state: ChannelState, before: tuple[int, int, int]) -> None:
-    """Keep the counters: what this channel counts comes on top of what those `before` it did."""
-    while True:
-        state.connected = channel.connected
-        state.connections = before[0] + channel.connections
-        state.gaps = before[1] + channel.gaps
-        state.messages = before[2] + channel.messages
-        await asyncio.sleep(0.2)

@@ -13,7 +13,7 @@ from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
 from kalshi_ingest.exchange.api import TradePage
-from kalshi_ingest.exchange.channel import Channel, channel_url
+from kalshi_ingest.exchange.channel import Channel, ChannelStats, channel_url
 from kalshi_ingest.ingest.cancellation import wind_down
 from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.feed import Task
@@ -122,9 +122,10 @@ class FollowSession:
             jobs.append(group.create_task(self._watch_database()))
             jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
             if (signer := self._session.signer) is not None:
-                url, clock = channel_url(self._client.base_url), self._client.clock
+                url, sign = channel_url(self._client.base_url), signer.at(self._client.clock)
                 listen = listener(book, lists, poller, self._state)
-                channel = Channel(self._session.http, url, signer, listen, clock=clock)
+                self._state.channel = stats = self._state.channel or ChannelStats()
+                channel = Channel(self._session.http, url, sign, listen, stats=stats)
                 jobs.append(group.create_task(keep(channel, book, self._state, rhythm, self._faults)))
             if errands is not None:
                 jobs.append(group.create_task(errands.run(tools.clock, stop)))

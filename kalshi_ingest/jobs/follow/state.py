@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from kalshi_ingest.clocks import steady
+from kalshi_ingest.exchange.channel import ChannelStats
 from kalshi_ingest.http.pacing import Pacer, Traffic
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.ingest.series_stats import SeriesStats
@@ -89,17 +90,6 @@ class SeriesState:
 
 
 @dataclass(slots=True)
-class ChannelState:
-    """The WebSocket, where a key is configured."""
-
-    connected: bool = False
-    connections: int = 0
-    gaps: int = 0
-    """Times at which messages were or may have been lost, so that everything was asked for again."""
-    messages: int = 0
-
-
-@dataclass(slots=True)
 class ErrandState:
     """Something done on a schedule of its own beside the markets: settlements, minutes."""
 
@@ -144,7 +134,8 @@ class FollowState:
     """Of the session at work, or of the last one."""
     writer: Writer | None = None
     """The same."""
-    channel: ChannelState | None = None
+    channel: ChannelStats | None = None
+    """The WebSocket; None without a key."""
     errands: dict[str, ErrandState] = field(default_factory=dict)
     """`settlement`, `minutes`."""
 
