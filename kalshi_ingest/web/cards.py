@@ -8,18 +8,9 @@ from itertools import groupby
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.store.page import HeldBin
-from kalshi_ingest.web.days import Weeks, weeks
+from kalshi_ingest.web.days import Cell, weeks
 from kalshi_ingest.web.view import Held, View, today_of, zone_of
 from kalshi_ingest.web.words import age, bin_name, cents, moment, weekday
-
-
-@dataclass(frozen=True, slots=True)
-class Badge:
-    """How fresh the data is: a sign and words."""
-
-    good: bool
-    sign: str
-    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +29,15 @@ class Card:
     """Everything about one city."""
 
     ticker: str
-    badge: Badge
+    today: date
+    badge: tuple[str, str, str]
+    """How fresh the data is: good or bad, a sign, and words."""
     figures: Sequence[tuple[str, str, str]]
     """Name, value, and what is said below it."""
     failed: Sequence[tuple[str, str]]
     """What fails, and why."""
     events: Sequence[Event]
-    weeks: Weeks | None
+    weeks: Sequence[Sequence[Cell]] | None
     """None: too many markets to be judged for a page, or the database did not answer."""
 
 
@@ -57,6 +50,7 @@ def card(view: View, series: SeriesState) -> Card:
         calendar = weeks({day: each for (of, day), each in view.held.days.items() if of == ticker}, today)
     return Card(
         ticker,
+        today,
         _badge(view.state, series),
         list(_figures(view, series)),
         sorted(series.failed.items()),
@@ -65,13 +59,13 @@ def card(view: View, series: SeriesState) -> Card:
     )
 
 
-def _badge(state: FollowState, series: SeriesState) -> Badge:
+def _badge(state: FollowState, series: SeriesState) -> tuple[str, str, str]:
     known = state.age(series)
     if known is None:
-        return Badge(False, "○", "not up to date yet")
+        return "bad", "○", "not up to date yet"
     if known > state.stale_seconds and state.phase is not Phase.MAINTENANCE:
-        return Badge(False, "✕", "stale")
-    return Badge(True, "✓", "fresh")
+        return "bad", "✕", "stale"
+    return "good", "✓", "fresh"
 
 
 def _figures(view: View, series: SeriesState) -> Iterator[tuple[str, str, str]]:

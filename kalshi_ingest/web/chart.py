@@ -105,13 +105,8 @@ def _grid(prices: PriceScale, times: TimeScale, moments: Sequence[datetime]) -> 
     return f"{across}{down}M0 {_HEIGHT}H{_WIDTH}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a candle stands on the chart from left to right: its middle, how wide its body and its field are."""
-
-    middle: Decimal
-    wide: Decimal
-    field: Decimal
+_Place = tuple[Decimal, Decimal, Decimal]
+"""Where a candle stands on the chart from left to right: its middle, how wide its body and its field are."""
 
 
 def _places(candles: Sequence[HeldCandle], times: TimeScale) -> Iterator[_Place]:
@@ -122,21 +117,22 @@ def _places(candles: Sequence[HeldCandle], times: TimeScale) -> Iterator[_Place]
     for number, (left, right) in enumerate(edges):
         room, period = min(apart[number : number + 2]), right - left
         wide = max(period * Decimal("0.7"), min(_WIDE, room * Decimal("0.7")), _LEAST_WIDE)
-        yield _Place(middles[number], wide, max(period, min(_FIELD, room)))
+        yield middles[number], wide, max(period, min(_FIELD, room))
 
 
 def _drawn(each: HeldCandle, place: _Place, prices: PriceScale, zone: ZoneInfo, most: Decimal) -> Drawn:
+    middle, wide, field = place
     open_y, close_y = _y(prices, each.open), _y(prices, each.close)
     high = max(abs(open_y - close_y), _LEAST_HIGH)
     volume = max(each.volume / most * (_HEIGHT - _VOLUME_FROM), _LEAST_HIGH) if each.volume else Decimal(0)
     return Drawn(
         "up" if each.close > each.open else "down" if each.close < each.open else "same",
         _told(each, zone),
-        round(place.middle - place.field / 2, 2),
-        round(place.field, 2),
-        f"M{place.middle:.2f} {_y(prices, each.high):.1f}V{_y(prices, each.low):.1f}",
-        round(place.middle - place.wide / 2, 2),
-        round(place.wide, 2),
+        round(middle - field / 2, 2),
+        round(field, 2),
+        f"M{middle:.2f} {_y(prices, each.high):.1f}V{_y(prices, each.low):.1f}",
+        round(middle - wide / 2, 2),
+        round(wide, 2),
         round((open_y + close_y - high) / 2, 1),
         round(high, 1),
         round(_HEIGHT - volume, 1),

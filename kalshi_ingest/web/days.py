@@ -54,37 +54,19 @@ class Cell:
         """All of it in words."""
         return f"{weekday(self.day)}: {self.mark.meaning}{f' ({self.why})' if self.why else ''}"
 
-
-@dataclass(frozen=True, slots=True)
-class Weeks:
-    """Whole weeks, Monday to Sunday."""
-
-    rows: Sequence[Sequence[Cell]]
-    today: date
-
     @property
-    def first(self) -> date:
-        """The first Monday."""
-        return self.rows[0][0].day
-
-    @property
-    def last(self) -> date:
-        """The last Sunday."""
-        return self.rows[-1][-1].day
-
-    @property
-    def wrong(self) -> Sequence[Cell]:
-        """The days that are not as they should be, newest first: a finger shows no tooltips, so they are listed."""
-        return [each for row in reversed(self.rows) for each in reversed(row) if each.mark.kind in "hw"]
+    def wrong(self) -> bool:
+        """Whether it is not as it should be."""
+        return self.mark.kind in "hw"
 
 
-def weeks(judged: Mapping[date, JudgedDay], today: date) -> Weeks:
-    """Up to the week with tomorrow in it."""
+def weeks(judged: Mapping[date, JudgedDay], today: date) -> list[list[Cell]]:
+    """Whole weeks, Monday to Sunday, up to the one with tomorrow in it."""
     first = today - timedelta(days=today.weekday(), weeks=_WEEKS_BACK)
     number = (today + timedelta(days=1) - first).days // 7 + 1
     days = [first + timedelta(days=n) for n in range(7 * number)]
     cells = [Cell(day, *mark_of(judged.get(day), day, today)) for day in days]
-    return Weeks([cells[n : n + 7] for n in range(0, len(cells), 7)], today)
+    return [cells[n : n + 7] for n in range(0, len(cells), 7)]
 
 
 @dataclass(frozen=True, slots=True)
