@@ -1,11 +1,11 @@
 """Our backfill in a process of its own, uncapped."""
 
 import asyncio
-from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 from benchmarks.children import UNCAPPED, given, timed
 from kalshi_ingest import logs
+from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.plan import Dates
@@ -14,15 +14,14 @@ from kalshi_ingest.jobs.session import Exchange, opened
 
 
 async def main() -> None:
-    """Backfill the dates given: markets, trades, candles (unless told otherwise), checkpoints, log."""
+    """Backfill the dates given: markets, trades, candles, checkpoints, log."""
     arguments = given()
     logs.configure("json", "warning")
     dates = Dates(date.fromisoformat(arguments["start"]), date.fromisoformat(arguments["end"]))
     wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
     exchange = Exchange(arguments["url"], requests_per_second=UNCAPPED)
-    async with opened(exchange, arguments["database"], lambda: datetime.now(UTC)) as session:
-        tools = replace(session.tools, candles=arguments["candles"])
-        job = Backfill(tools, wanted, dates, "benchmark")
+    async with opened(exchange, arguments["database"], utc_now) as session:
+        job = Backfill(session.tools, wanted, dates, "benchmark")
 
         async def work() -> tuple[int, int]:
             await job.run(asyncio.Event())

@@ -11,7 +11,6 @@ from benchmarks.children import Measured, measure
 from benchmarks.report import Row, tell
 
 _BAR = 0.75
-_BAR_WITHOUT_CANDLES = 1.0
 
 # Event dates (36 markets each), trades a market, rounds.
 _FULL = ((84, 160.0, 5), (84, 270.0, 3))
@@ -29,12 +28,10 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Each of ours has the bare loop's run right before it."""
+    """Ours has the bare loop's run right before it."""
 
     ours: _Run
     bare: _Run
-    without_candles: _Run
-    bare_again: _Run
     copy: _Run
 
 
@@ -51,21 +48,18 @@ class _Bench:
     async def warm_up(self) -> None:
         """One backfill that is not counted: fills the simulator's caches, tells what there is to fetch."""
         async with database(self._server) as url:
-            warm = await self._run("ours", url, self._dates | {"candles": True})
+            warm = await self._run("ours", url, self._dates)
             rows = await fetch_rows(url, "select ticker from checkpoints where trades_stored > 0 order by ticker")
         self.tickers = [row["ticker"] for row in rows]
         self._trades = warm.measured.trades
 
     async def round(self) -> _Round:
-        """A B A B: bare, ours, bare, ours without candles; and COPY over what ours stored."""
+        """The bare loop, ours, and COPY over what ours stored."""
         bare = await self._bare()
         async with database(self._server) as url:
-            ours = await self._run("ours", url, self._dates | {"candles": True})
+            ours = await self._run("ours", url, self._dates)
             copy = await self._run("raw_copy", url, {})
-        bare_again = await self._bare()
-        async with database(self._server) as url:
-            without = await self._run("ours", url, self._dates | {"candles": False})
-        return _Round(ours, bare, without, bare_again, copy)
+        return _Round(ours, bare, copy)
 
     async def _bare(self) -> _Run:
         async with database(self._server) as url:
@@ -97,26 +91,18 @@ async def run(server: Server, *, quick: bool) -> Sequence[Row]:
 def _rows(size: str, markets: int, rounds: Sequence[_Round]) -> list[Row]:
     first = rounds[0].ours.measured
     ours = [each.ours for each in rounds]
-    bare = [run for each in rounds for run in (each.bare, each.bare_again)]
-    without = [each.without_candles for each in rounds]
+    bare = [each.bare for each in rounds]
     copy = [each.copy for each in rounds]
     full = [_ratio(each.ours, each.bare) for each in rounds]
-    trades_only = [_ratio(each.without_candles, each.bare_again) for each in rounds]
     return [
         Row(f"{size}: ours / bare loop", _spread(full), f">= {_BAR}", median(full) >= _BAR),
-        Row(
-            f"{size}: ours without candles / bare loop",
-            _spread(trades_only),
-            f">= {_BAR_WITHOUT_CANDLES}",
-            median(trades_only) >= _BAR_WITHOUT_CANDLES,
-        ),
         Row(f"{size}: ours / raw COPY of the same rows", _spread([_ratio(each.ours, each.copy) for each in rounds])),
         Row(f"{size}: size of the job", f"{first.trades:,} trades of {markets:,} markets"),
         Row(f"{size}: candle rows per trade", f"{first.candles / first.trades:.2f}"),
-        _compared(f"{size}: trades/s", (ours, without, bare, copy), lambda run: run.measured.rate, ",.0f"),
-        _compared(f"{size}: client CPU s / 1,000 trades", (ours, without, bare), _client_cpu, ".4f"),
-        _compared(f"{size}: PostgreSQL CPU s / 1,000 trades", (ours, without, bare), _server_cpu, ".4f"),
-        _compared(f"{size}: simulator, share of a core", (ours, without, bare), _simulator_share, ".0%"),
+        _compared(f"{size}: trades/s", (ours, bare, copy), lambda run: run.measured.rate, ",.0f"),
+        _compared(f"{size}: client CPU s / 1,000 trades", (ours, bare), _client_cpu, ".4f"),
+        _compared(f"{size}: PostgreSQL CPU s / 1,000 trades", (ours, bare), _server_cpu, ".4f"),
+        _compared(f"{size}: simulator, share of a core", (ours, bare), _simulator_share, ".0%"),
     ]
 
 
@@ -141,6 +127,6 @@ def _simulator_share(run: _Run) -> float:
 
 
 def _compared(what: str, groups: Sequence[Sequence[_Run]], value: Callable[[_Run], float], form: str) -> Row:
-    names = ("ours", "without candles", "bare", "COPY")
+    names = ("ours", "bare", "COPY")
     shown = [f"{name} {median(value(run) for run in runs):{form}}" for name, runs in zip(names, groups, strict=False)]
     return Row(what, ", ".join(shown))

@@ -61,9 +61,7 @@ class Backfill:
 
     async def _work(self, stop: asyncio.Event, log: RunLog) -> None:
         tools = self._tools
-        writer = Writer(
-            tools.writing, lambda: self.run_id, tools.api.now, queued=tools.workers + 1, candles=tools.candles
-        )
+        writer = Writer(tools.writing, lambda: self.run_id, tools.api.now, queued=tools.workers + 1)
         feed = Feed(list(self.progress))
         border = Border(tools.api)
         walker = Walker(tools, writer, border, self.progress)

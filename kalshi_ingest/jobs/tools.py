@@ -19,5 +19,3 @@ class Tools:
     """Takes series, events, markets and the log, so that a long list never holds up trades."""
     clock: Callable[[], datetime]
     workers: int
-    candles: bool = True
-    """False leaves the candles out, for measuring what they cost."""

@@ -56,20 +56,12 @@ class Writer:
     """Commits steps. A worker waits for its step, so at most one page per worker is ever lost or repeated."""
 
     def __init__(
-        self,
-        database: Database,
-        run_id: Callable[[], UUID],
-        clock: Callable[[], datetime],
-        *,
-        queued: int,
-        candles: bool = True,
+        self, database: Database, run_id: Callable[[], UUID], clock: Callable[[], datetime], *, queued: int
     ) -> None:
-        """`run_id` names the run in the checkpoints. `queued`: the longest the queue may get. `candles=False` leaves
-        them out, for measuring what they cost."""
+        """`run_id` names the run in the checkpoints. `queued`: the longest the queue may get."""
         self._database = database
         self._run_id = run_id
         self._clock = clock
-        self._candles = candles
         self._encoder = Encoder()
         self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(queued)
         # A batch of everybody's pages would leave nobody to fetch while it is written.
@@ -169,9 +161,8 @@ class Writer:
                 if step.anew:
                     await clear(connection, item.ticker)
                 trade_rows += self._encoder.trades(item.ticker, step.trades)
-                if self._candles:
-                    candle_rows += self._encoder.candles(item.ticker, 1, step.candles)
-                    candle_rows += self._encoder.candles(item.ticker, 5, step.candles_5m)
+                candle_rows += self._encoder.candles(item.ticker, 1, step.candles)
+                candle_rows += self._encoder.candles(item.ticker, 5, step.candles_5m)
         if trade_rows:
             await copy_in(connection, "trades", TRADE_COLUMNS, interleave_for_btree(trade_rows))
         if candle_rows:
