@@ -1,8 +1,9 @@
-"""A week with kills of everything, at 30,000 times its speed: the tables are those of a fresh backfill.
+"""Days with kills of everything, at 30,000 times their speed: the tables are those of a fresh backfill.
 
 The month with 100 kills of the process and 20 of the database is `python -m benchmarks follow_month`.
 """
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -27,28 +28,35 @@ _WEEK = Course(
 )
 
 
+_FOUR_DAYS = replace(_WEEK, days=4, kills=4, database_kills=1)
+"""With the window of maintenance on Thursday in it."""
+
+
 @pytest.mark.slow
-async def test_a_week_of_kills_and_outages(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "course", [_FOUR_DAYS, pytest.param(_WEEK, marks=pytest.mark.long)], ids=lambda each: each.days
+)
+async def test_days_of_kills_and_outages(course: Course, tmp_path: Path) -> None:
     with database_server() as server:
         followed, fresh = await server.database("followed"), await server.database("fresh")
         async with (
-            exchange_of(_WEEK) as simulator,
-            service(_WEEK.words(), _WEEK.environment(simulator.url, followed), tmp_path / "follow.log") as forked,
+            exchange_of(course) as simulator,
+            service(course.words(), course.environment(simulator.url, followed), tmp_path / "follow.log") as forked,
         ):
-            life = Life(_WEEK, simulator, server, followed, forked)
+            life = Life(course, simulator, server, followed, forked)
             await life.run()
             assert await life.stop() == 0
-            assert life.told["kills"] == 8
-            assert life.told["kills of the database"] == 2
-            assert life.told["outages of the exchange"] == 1
-            assert life.time.windows >= 1, "on a slow machine the time runs past the week, into the next window"
+            assert life.told["kills"] == course.kills
+            assert life.told["kills of the database"] == course.database_kills
+            assert life.told["outages of the exchange"] == course.exchange_outages
+            assert life.time.windows >= 1, "on a slow machine the time runs past the last day, into the next window"
             assert simulator.stats.throttled == 0
 
             world = simulator.world
             assert isinstance(world, SyntheticWorld)
-            await backfill(_WEEK, world, fresh)
-            found = await same(followed, fresh, _WEEK.last)
+            await backfill(course, world, fresh)
+            found = await same(followed, fresh, course.last)
             for table in [table for table, agrees in found.items() if not agrees]:
-                pytest.fail(await difference(followed, fresh, table, _WEEK.last))
+                pytest.fail(await difference(followed, fresh, table, course.last))
             await assert_holds_all(followed, world)
             assert set(await log_statuses(followed)) <= {"interrupted", "partial", "success"}
