@@ -306,8 +306,8 @@ FUTURE = date(2052, 1, 1)
         (("minutes", "--start", str(FUTURE), "--end", str(FUTURE)), "future"),
         (("settlement", "--start", str(SECOND), "--end", str(FIRST)), "lies after"),
         (("minutes", "--start", "1.7.2025"), "YYYY-MM-DD"),
-        (("settlement", *DAYS, "--dry-run"), "--dry-run is no option of weather settlement"),
-        (("grid", *CHICAGO), "--city is no option of weather grid"),
+        (("settlement", *DAYS, "--dry-run"), "--dry-run is not an option of weather settlement"),
+        (("grid", *CHICAGO), "--city is not an option of weather grid"),
     ],
 )
 async def test_wrong_usage(

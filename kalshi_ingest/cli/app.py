@@ -70,6 +70,12 @@ def program(console: Console, *, everything: bool = False) -> App:
                 version_flags=() if below == "psql" else ("--version",),  # psql has one of its own
             )
         whole.command(group)
+    whole.command(
+        "kalshi_ingest.cli.completion:install_completion",
+        name="--install-completion",
+        help="Install completion for your shell: bash, zsh or fish.",
+        sort_key=len(_COMMANDS),
+    )
     return whole
 
 

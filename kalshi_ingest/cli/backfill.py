@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 import structlog
 
 from kalshi_ingest.cli.common import database_url, dates_of, exchange_of, say
-from kalshi_ingest.cli.options import DATABASE, EXCHANGE, LOGS, command, command_line, option
+from kalshi_ingest.cli.options import DATABASE, EXCHANGE, LOGS, command, command_line, names, option
 from kalshi_ingest.cli.signals import current, stop_on_signals
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
@@ -38,8 +38,8 @@ def backfill(
     *,
     start: Annotated[str, option("first event date, YYYY-MM-DD", metavar="D")],
     end: Annotated[str, option("last event date, inclusive, YYYY-MM-DD", metavar="D")],
-    city: Annotated[tuple[str, ...], option("a city (repeat for more); all six by default", metavar="NAME")] = (),
-    series: Annotated[tuple[str, ...], option("any other Kalshi series ticker", metavar="TICKER")] = (),
+    city: Annotated[tuple[str, ...], names("a city; all six by default")] = (),
+    series: Annotated[tuple[str, ...], names("any other Kalshi series ticker", "TICKER")] = (),
     parquet: Annotated[
         str | None, option("at the end also export what is held of these cities to DIR", metavar="DIR")
     ] = None,

@@ -14,7 +14,7 @@ from kalshi_ingest import terminal
 from kalshi_ingest.cli.backfill import run_backfill
 from kalshi_ingest.cli.common import database_url, date_of, exchange_of, say
 from kalshi_ingest.cli.confirming import confirmed, screen
-from kalshi_ingest.cli.options import DATABASE, EXCHANGE, FLAT, LOGS, command, option
+from kalshi_ingest.cli.options import DATABASE, EXCHANGE, FLAT, LOGS, command, names, option
 from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import city_of_series, find_city
@@ -53,10 +53,8 @@ class Asked:
 
     start: Annotated[str | None, option("first event date (default: the first that any run asked for)")] = None
     end: Annotated[str | None, option("last event date, inclusive (default: the last that any run asked for)")] = None
-    city: Annotated[
-        tuple[str, ...], option("a city (repeat for more); default: the six, and all else that is held", metavar="NAME")
-    ] = ()
-    series: Annotated[tuple[str, ...], option("any other series", metavar="TICKER")] = ()
+    city: Annotated[tuple[str, ...], names("a city; default: the six, and all else that is held")] = ()
+    series: Annotated[tuple[str, ...], names("any other series", "TICKER")] = ()
     json: Annotated[bool, option("as one JSON object, with every hole")] = False
     html: Annotated[str | None, option("also write one self-contained page with a calendar", metavar="FILE")] = None
     fix: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from kalshi_ingest.cli.common import database_url, say
-from kalshi_ingest.cli.options import DATABASE, LOGS, command, option
+from kalshi_ingest.cli.options import COMMON, DATABASE, LOGS, command, option
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
 from kalshi_ingest.jobs.shell import psql as run_psql
@@ -27,7 +27,7 @@ def url(settings: Settings) -> int:
     return COMPLETE
 
 
-@command(*DATABASE, *LOGS)
+@command(*DATABASE, *LOGS, without=COMMON)  # psql has a -q and a -v of its own
 def psql(settings: Settings, *words: Annotated[str, Parameter(help="for psql", allow_leading_hyphen=True)]) -> int:
     """`database psql`: psql's own exit code. The address is hidden from other users of the machine."""
     with database_url(settings) as address:

@@ -8,7 +8,7 @@ from kalshi_ingest.archive.manifest import Layout
 from kalshi_ingest.archive.memory import use_system_memory
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.cli.common import database_url, interruptible, say
-from kalshi_ingest.cli.options import DATABASE, LOGS, command, option
+from kalshi_ingest.cli.options import DATABASE, LOGS, command, names, option
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.jobs.export import export as write_archive
@@ -25,10 +25,8 @@ def export(
     *,
     output: Annotated[str, option("a folder, or a URI such as s3://bucket/folder", metavar="DIR")],
     layout: Annotated[Layout, option("dataset: hive folders by series and event date")] = "cities",
-    city: Annotated[
-        tuple[str, ...], option("a city (repeat for more); all that are held by default", metavar="NAME")
-    ] = (),
-    series: Annotated[tuple[str, ...], option("any other series", metavar="TICKER")] = (),
+    city: Annotated[tuple[str, ...], names("a city; all that are held by default")] = (),
+    series: Annotated[tuple[str, ...], names("any other series", "TICKER")] = (),
 ) -> int:
     """`export`: 0 when every file is in its place, 1 when a city could not be exported."""
     labels = [label(name) for name in [*city, *series]]

@@ -11,7 +11,7 @@ import structlog
 
 from kalshi_ingest.cli.backfill import wanted_series
 from kalshi_ingest.cli.common import database_url, date_of, exchange_of
-from kalshi_ingest.cli.options import DATABASE, EXCHANGE, HTTP, LOGS, WEATHER, command, command_line, option
+from kalshi_ingest.cli.options import DATABASE, EXCHANGE, HTTP, LOGS, WEATHER, command, command_line, names, option
 from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES
@@ -39,8 +39,8 @@ log = structlog.get_logger()
 def follow(
     settings: Settings,
     *,
-    city: Annotated[tuple[str, ...], option("a city (repeat for more); all six by default", metavar="NAME")] = (),
-    series: Annotated[tuple[str, ...], option("any other Kalshi series ticker", metavar="TICKER")] = (),
+    city: Annotated[tuple[str, ...], names("a city; all six by default")] = (),
+    series: Annotated[tuple[str, ...], names("any other Kalshi series ticker", "TICKER")] = (),
     start: Annotated[
         str | None,
         option("first event date to fetch (default: the first that is unfinished, else yesterday's)", metavar="D"),

@@ -8,7 +8,7 @@ from kalshi_ingest.archive.memory import use_system_memory
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.cli.common import database_url, interruptible, say
 from kalshi_ingest.cli.export import label
-from kalshi_ingest.cli.options import DATABASE, LOGS, command, command_line, option
+from kalshi_ingest.cli.options import DATABASE, LOGS, command, command_line, names, option
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.jobs.load import load as read_archive
@@ -25,9 +25,7 @@ def load(
     folder: Annotated[
         str, option("a folder that export wrote, or a URI; also the predecessor's form", name="--input", metavar="DIR")
     ],
-    city: Annotated[
-        tuple[str, ...], option("a city (repeat for more); all of the archive by default", metavar="NAME")
-    ] = (),
+    city: Annotated[tuple[str, ...], names("a city; all of the archive by default")] = (),
     refresh_grid: Annotated[bool, option("refresh the one-minute weather grid afterwards")] = False,
 ) -> int:
     """`load`: 0 when every city is in the tables, 1 when one could not be loaded or a market contradicts."""

@@ -5,10 +5,11 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated, Concatenate, ParamSpec
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from kalshi_ingest import logs
 from kalshi_ingest.cli.help import UNUSED_SETTINGS
+from kalshi_ingest.errors import Unusable
 from kalshi_ingest.settings import Settings, load_settings
 
 P = ParamSpec("P")
@@ -33,6 +34,15 @@ def option(text: str, *, name: str | None = None, metavar: str | None = None) ->
     return Parameter(name=name, help=text, metavar=metavar)
 
 
+def names(text: str, metavar: str = "NAME") -> Parameter:
+    """An option that is repeated, or takes several values with commas between them."""
+    return Parameter(help=f"{text} (repeat, or separate with commas)", metavar=metavar, converter=_split)
+
+
+def _split(_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(name.strip() for token in tokens for name in token.value.split(","))
+
+
 FLAT = Parameter(name="*")
 """Options gathered in a class are options like any other."""
 
@@ -49,26 +59,51 @@ def command(
     def given_settings(run: Callable[Concatenate[Settings, P], int]) -> Callable[P, int]:
         @functools.wraps(run)
         def with_settings(*arguments: P.args, **options: P.kwargs) -> int:
-            settings = load_settings({name: options.pop(name, None) for name in Settings.model_fields})
+            level = _level(options.pop("quiet", False), options.pop("verbose", False), options.get("log_level"))
+            given = {name: options.pop(name, None) for name in Settings.model_fields}
+            settings = load_settings(given | {"log_level": level})
             logs.configure(settings.log_format, settings.log_level)
             return run(settings, *arguments, **options)
 
         signature = inspect.signature(run)
         own = list(signature.parameters.values())[1:]
-        taken = [*own, *(_option_of(name, used=name in uses) for name in Settings.model_fields if name not in without)]
+        settings_taken = [_setting(name, used=name in uses) for name in Settings.model_fields if name not in without]
+        common = [each for each in _COMMON if each.name not in without]
+        taken = [*own, *common, *settings_taken]
         with_settings.__dict__["__signature__"] = signature.replace(parameters=taken)
         return with_settings
 
     return given_settings
 
 
-def _option_of(name: str, *, used: bool) -> inspect.Parameter:
-    parameter = Parameter(
-        help=Settings.model_fields[name].description, metavar="X", group=_SETTINGS if used else _UNUSED, show=True
-    )
+def _level(quiet: object, verbose: object, given: object) -> object:
+    """The log level, also by its short names."""
+    if not quiet and not verbose:
+        return given
+    if quiet and verbose:
+        raise Unusable("--quiet and --verbose exclude each other: leave one out")
+    if given is not None:
+        raise Unusable(f"{'--quiet' if quiet else '--verbose'} is a log level: leave out --log-level")
+    return "error" if quiet else "debug"
+
+
+def _keyword(name: str, kind: object, default: object, parameter: Parameter) -> inspect.Parameter:
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, parameter]
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, parameter]
     )
+
+
+def _setting(name: str, *, used: bool) -> inspect.Parameter:
+    told = Settings.model_fields[name].description
+    return _keyword(name, str | None, None, Parameter(help=told, metavar="X", group=_SETTINGS if used else _UNUSED))
+
+
+_COMMON = (
+    _keyword("quiet", bool, False, Parameter(alias="-q", help="log errors only")),
+    _keyword("verbose", bool, False, Parameter(alias="-v", help="log details too")),
+)
+"""Options of nearly every command."""
+COMMON: tuple[str, ...] = tuple(each.name for each in _COMMON)
 
 
 def command_line(words: Sequence[str], **options: str | Sequence[str] | None) -> str:

@@ -12,7 +12,7 @@ import orjson
 from cyclopts import Parameter
 
 from kalshi_ingest.cli.common import database_url, date_of, say
-from kalshi_ingest.cli.options import DATABASE, FLAT, LOGS, WEATHER, command, command_line, option
+from kalshi_ingest.cli.options import DATABASE, FLAT, LOGS, WEATHER, command, command_line, names, option
 from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES, City, active_city
@@ -45,7 +45,7 @@ class Options:
 
     start: Annotated[str | None, option("first climate day (default: the first event date held)", metavar="D")] = None
     end: Annotated[str | None, option("last climate day, inclusive (default: today)", metavar="D")] = None
-    city: Annotated[tuple[str, ...], option("a city (repeat for more); all six by default", metavar="NAME")] = ()
+    city: Annotated[tuple[str, ...], names("a city; all six by default")] = ()
     json: Annotated[bool, option("the outcome as one JSON object")] = False
     again: Annotated[bool, option("fetch what is held too")] = False
 

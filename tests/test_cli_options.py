@@ -1,0 +1,76 @@
+"""Options that commands share: lists, the log level's short names, completion, version."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kalshi_ingest import cli
+from kalshi_ingest.cli.parse import parse
+from kalshi_ingest.errors import Unusable
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+DATES = ("--start", "2025-11-01", "--end", "2025-11-14")
+
+
+def test_cities_and_series_are_repeated_or_separated_by_commas() -> None:
+    told = parse(["backfill", *DATES, "--city", "chicago, miami", "--city", "la", "--series=KXA,KXB"]).arguments
+    assert told["city"] == ("chicago", "miami", "la")
+    assert told["series"] == ("KXA", "KXB")
+
+
+def test_a_comma_too_many_is_no_city(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["coverage", "--city", "chicago,"]) == 2
+    assert capsys.readouterr().err.startswith("kalshi-ingest: ")
+
+
+@pytest.mark.parametrize("words", [["-q"], ["--quiet"], ["-v"], ["--verbose"]])
+def test_the_log_level_has_short_names(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["database", "grants", *words]) == 0
+    assert "create role" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["-q", "-v"], ["-qv"], ["-q", "--log-level", "debug"], ["-v", "--log-level=info"]])
+def test_two_log_levels_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["database", "grants", *words]) == 2
+    assert "leave" in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--version"], ["weather", "grid", "--version"]):
+        assert cli.main(words) == 0
+        assert capsys.readouterr().out.startswith("kalshi-ingest ")
+
+
+def test_help_all_shows_also_what_a_command_does_not_use(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for word in ("--help", "--help-all"):
+        assert cli.main(["weather", "grid", word]) == 0
+        shown.append(capsys.readouterr().out)
+    assert "--database-url" in shown[0]
+    assert "--workers" not in shown[0]
+    assert "--workers" in shown[1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_and_options(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "script"
+    assert cli.main(["--install-completion", "--shell", shell, "--output", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    script = path.read_text(encoding="utf-8")
+    for word in ("backfill", "settlement", "refresh-grid", "database-url", "visualcrossing"):
+        assert word in script
+    if program := shutil.which(shell):
+        subprocess.run([program, "-n", str(path)], check=True)
+
+
+def test_completion_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--install-completion", "--shell", "bash", "--output", "/dev/null/x"]) == 2
+    assert "cannot write /dev/null" in capsys.readouterr().err
+
+
+def test_an_unknown_shell_is_a_clear_error() -> None:
+    with pytest.raises(Unusable, match="--shell tcsh is not one of bash, zsh, fish"):
+        parse(["--install-completion", "--shell", "tcsh"])
