@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from kalshi_ingest.errors import Disconnected, IngestError, OutOfReach, Permanent, RateLimited, Rejected, Transient
 from kalshi_ingest.exchange.answers import WebPage, refused_everywhere
-from kalshi_ingest.http.obstacles import MOVED, Address, Obstacle, Unreached, web_page
+from kalshi_ingest.http.address import Address
+from kalshi_ingest.http.obstacles import MOVED, Obstacle, Unreached, web_page
 
 STATUS_PATH = "/exchange/status"
 

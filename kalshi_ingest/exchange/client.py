@@ -12,10 +12,10 @@ from kalshi_ingest.exchange.availability import STATUS_PATH, Availability
 from kalshi_ingest.exchange.caching import Made, copy_of
 from kalshi_ingest.exchange.costs import Costs
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import HttpSession, Transport
-from kalshi_ingest.http.obstacles import MOVED, Address, in_moving
+from kalshi_ingest.http.obstacles import MOVED, in_moving
 from kalshi_ingest.http.pacing import Pacer
-from kalshi_ingest.http.proxies import proxy_for
 from kalshi_ingest.http.retry import RetryPolicy, retried
 from kalshi_ingest.http.server_clock import ServerClock
 
@@ -61,12 +61,12 @@ class Client:
         """The time at the exchange, by its answers so far."""
         self.costs = Costs()
         """What a request costs, in the unit that the pacer's rate counts."""
-        self.base_url = base_url.rstrip("/")
+        self._address = address_of("the exchange", base_url, setting="KALSHI_INGEST_API_URL")
+        self.base_url = self._address.url
         """The API's address."""
         self._base_path = urlsplit(self.base_url).path
         self._sign = None if signer is None else signer.at(self.clock)
         self._retry = retry or RetryPolicy()
-        self._address = Address("the exchange", self.base_url, "KALSHI_INGEST_API_URL", proxy_for(base_url))
         self._transport = Transport(session, self._address, self._retry, MAX_BODY_BYTES)
         self.availability = Availability(self._address, signed=self.signed, ask_status=self._refusal_of_status)
 

@@ -1,6 +1,6 @@
 """One GET to a service, timed, bounded and through the right proxy: the only place that sends requests over HTTP."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias, final
@@ -8,10 +8,10 @@ from typing import TypeAlias, final
 import aiohttp
 
 from kalshi_ingest.errors import Disconnected
+from kalshi_ingest.http.address import Address
 from kalshi_ingest.http.body import bounded
 from kalshi_ingest.http.obstacles import (
     PROXY_WANTS_PASSWORD,
-    Address,
     Unreached,
     described,
     in_connecting,
@@ -56,13 +56,11 @@ class Transport:
         address: Address,
         retry: RetryPolicy,
         most_bytes: int,
-        redact: Callable[[str], str] = str,
     ) -> None:
-        """`most_bytes`: the largest body that is taken. `redact` takes secrets out of the texts of errors."""
+        """`most_bytes`: the largest body that is taken."""
         self._address = address
         self._session = session
         self._most_bytes = most_bytes
-        self._redact = redact
         self._timeout = aiohttp.ClientTimeout(
             total=retry.total_timeout, sock_connect=retry.connect_timeout, sock_read=retry.read_timeout
         )
@@ -85,9 +83,9 @@ class Transport:
             ) as response:
                 body = await bounded(response, self._most_bytes, what)
         except TimeoutError:
-            raise Disconnected(self._redact(f"{what}: no complete answer within the time allowed")) from None
+            raise Disconnected(self._address.redacted(f"{what}: no complete answer within the time allowed")) from None
         except aiohttp.ClientError as failure:
-            text = self._redact(f"{what}: {described(failure, self._address)}")
+            text = self._address.redacted(f"{what}: {described(failure, self._address)}")
             raise Unreached(text, in_connecting(failure, self._address)) from None
         if response.status == PROXY_WANTS_PASSWORD and self._address.proxy is not None:
             raise Unreached(f"{what}: status {response.status}", in_proxy(response.status, self._address))

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from kalshi_ingest.errors import Disconnected, IngestError, OutOfReach, ServiceUnusable
-from kalshi_ingest.http.proxies import Proxy
+from kalshi_ingest.http.address import Address
 
 MOVED = frozenset({301, 302, 303, 307, 308})
 """Answers that point elsewhere. They are never followed: who may have a key is for the user to say."""
@@ -22,29 +22,6 @@ _UNKNOWN_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NON
 _CLOCK = {9: "not valid yet", 10: "expired"}
 """Of OpenSSL's reasons to refuse a certificate, those that a wrong clock gives too."""
 _OTHER_HOST = {62, 64}
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a service is."""
-
-    name: str
-    """What users call it, e.g. "the exchange"."""
-    url: str
-    setting: str
-    """The environment variable that holds `url`."""
-    proxy: Proxy | None = None
-    """What stands between."""
-
-    @property
-    def proxy_url(self) -> str | None:
-        """The proxy's address for aiohttp."""
-        return None if self.proxy is None else self.proxy.url
-
-    @property
-    def host(self) -> str:
-        """The host alone."""
-        return urlsplit(self.url).hostname or self.url
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from kalshi_ingest.domain.minutes import (
     minutes_of,
 )
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import new_session
 from kalshi_ingest.weather.asos import REQUESTS_PER_SECOND, Asos
-from kalshi_ingest.weather.client import Address, Service
+from kalshi_ingest.weather.client import Service
 from kalshi_ingest.weather.visual_crossing import KEY_SETTING, MOST_AT_ONCE, RECORDS_A_DAY, VisualCrossing
 
 _IEM_DAYS = 62
@@ -200,7 +201,9 @@ async def opened_source(addresses: Addresses, name: str | None) -> AsyncIterator
         raise Unusable(f"there is no source {name!r} of minutes: choose {IEM} or {TIMELINES}")
     async with new_session() as http:
         if name == IEM:
-            yield Iem(Asos(Service(http, Address("IEM", addresses.iem_url), requests_per_second=REQUESTS_PER_SECOND)))
+            yield Iem(
+                Asos(Service(http, address_of("IEM", addresses.iem_url), requests_per_second=REQUESTS_PER_SECOND))
+            )
         elif key is not None:
             yield Timelines(VisualCrossing(http, addresses.visual_crossing_url, key))
         else:

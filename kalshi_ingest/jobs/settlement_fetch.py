@@ -10,11 +10,12 @@ from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Source
 from kalshi_ingest.errors import OutOfReach, Permanent, Unusable
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import new_session
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.settlement_plan import CityYear, by_year, cheaper_by_day
 from kalshi_ingest.weather import iem, ncei
-from kalshi_ingest.weather.client import PATIENCE, Address, Service
+from kalshi_ingest.weather.client import PATIENCE, Service
 from kalshi_ingest.weather.decoding import Answer
 
 _TEXTS_WITHIN = {Source.CLI: timedelta(days=3), Source.CF6: timedelta(days=7)}
@@ -56,8 +57,8 @@ async def services(
     async with new_session() as http:
         at_iem, at_ncei = (requests_per_second or each.REQUESTS_PER_SECOND for each in (iem, ncei))
         yield Services(
-            Service(http, Address(iem.NAME, iem_url), requests_per_second=at_iem, retry=retry),
-            Service(http, Address(ncei.NAME, ncei_url), requests_per_second=at_ncei, retry=retry),
+            Service(http, address_of(iem.NAME, iem_url), requests_per_second=at_iem, retry=retry),
+            Service(http, address_of(ncei.NAME, ncei_url), requests_per_second=at_ncei, retry=retry),
         )
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import final
-from urllib.parse import quote, quote_plus
 
 import structlog
 
@@ -19,10 +17,10 @@ from kalshi_ingest.errors import (
     Transient,
 )
 from kalshi_ingest.http import obstacles
+from kalshi_ingest.http.address import Address
 from kalshi_ingest.http.body import text_of
 from kalshi_ingest.http.client import Answer, HttpSession, Params, Transport
 from kalshi_ingest.http.pacing import Pacer
-from kalshi_ingest.http.proxies import proxy_for
 from kalshi_ingest.http.retry import RetryPolicy, may_pass, retried, retry_after
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -51,22 +49,6 @@ class Refused(Permanent):
         self.text = text
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a service is."""
-
-    name: str
-    """What users call it, e.g. IEM."""
-    base_url: str
-    secret: str | None = field(default=None, repr=False)
-    """An API key, blotted out of every error."""
-
-    @property
-    def setting(self) -> str:
-        """The environment variable that holds `base_url`."""
-        return f"KALSHI_INGEST_{self.name.upper().replace(' ', '_')}_URL"
-
-
 @final
 class Service:
     """A weather service. Built once; all who ask it share its pace. Time is the event loop's."""
@@ -88,10 +70,8 @@ class Service:
         """Requests sent so far, repetitions included."""
         self.retries = 0
         """Requests sent again so far."""
-        base_url = address.base_url.rstrip("/")
-        self._address = obstacles.Address(address.name, base_url, address.setting, proxy_for(base_url))
-        self._secret = address.secret
-        self._transport = Transport(http, self._address, retry, MAX_BODY_BYTES, self._redacted)
+        self._address = address
+        self._transport = Transport(http, address, retry, MAX_BODY_BYTES)
         self._pacer = Pacer(requests_per_second, burst_seconds=0)
         self._free = asyncio.Semaphore(concurrency)
         self._retry = retry
@@ -165,22 +145,16 @@ class Service:
         """The error that an answer of another status than 200 means."""
         status = answer.status
         if status in obstacles.MOVED and not self._has_answered:
-            asked = self._redacted(self._address.url + path)
+            asked = self._address.redacted(self._address.url + path)
             return obstacles.in_moving(status, answer.headers.get("Location"), asked, self._address).error()
-        text = self._redacted(first_words(text_of(answer.body, 200), 200))
-        message = self._redacted(f"GET {path}: status {status}") + (f": {text}" if text else "")
+        text = self._address.redacted(first_words(text_of(answer.body, 200), 200))
+        message = self._address.redacted(f"GET {path}: status {status}") + (f": {text}" if text else "")
         if status in self._judged or not may_pass(status):
             advice = "" if self._has_answered or status not in _WRONG_PLACE else f"; check {self._address.setting}"
             return Refused(f"{self.name}: {message}{advice}", status, text)
         if status in (429, 503):
             return RateLimited(message, retry_after(answer.headers))
         return ServerFailed(message)
-
-    def _redacted(self, text: str) -> str:
-        if self._secret:
-            for form in {self._secret, quote(self._secret, safe=""), quote_plus(self._secret)}:
-                text = text.replace(form, "***")
-        return text
 
 
 def first_words(text: str, most: int) -> str:

@@ -13,9 +13,10 @@ from kalshi_ingest.domain.cities import Station
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation
 from kalshi_ingest.domain.plausible import cleaned
 from kalshi_ingest.errors import BadPayload, Permanent, Unusable
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import HttpSession
 from kalshi_ingest.http.retry import RetryPolicy
-from kalshi_ingest.weather.client import PATIENCE, Address, Refused, Service
+from kalshi_ingest.weather.client import PATIENCE, Refused, Service
 from kalshi_ingest.weather.readings import Quantity
 
 KEY_SETTING = "KALSHI_INGEST_VISUAL_CROSSING_KEY"
@@ -82,7 +83,7 @@ class VisualCrossing:
         """`crowded_seconds`: the wait after a refusal for too many requests at once, longer each time."""
         self.service = Service(
             http,
-            Address("Visual Crossing", base_url, secret=key),
+            address_of("Visual Crossing", base_url, secret=key),
             requests_per_second=_REQUESTS_PER_SECOND,
             concurrency=MOST_AT_ONCE,
             retry=retry,

@@ -11,13 +11,14 @@ import aiohttp
 import asyncpg
 
 from kalshi_ingest.domain.cities import City, find_city
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.minute_sources import Iem, Source, Timelines
 from kalshi_ingest.jobs.minutes import Asked, MinuteRun, plan
 from kalshi_ingest.jobs.minutes_report import MinutesReport, report
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.weather.asos import Asos
-from kalshi_ingest.weather.client import Address, Service
+from kalshi_ingest.weather.client import Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from kalshi_simulator.weather.server import WeatherUrls
@@ -42,7 +43,7 @@ async def source_at(urls: WeatherUrls, kind: str = "iem", key: str = KEY) -> Asy
     """A source that does not wait for anybody."""
     async with aiohttp.ClientSession() as http:
         if kind == "iem":
-            yield Iem(Asos(Service(http, Address("IEM", urls.iem), requests_per_second=10_000, retry=QUICK)))
+            yield Iem(Asos(Service(http, address_of("IEM", urls.iem), requests_per_second=10_000, retry=QUICK)))
         else:
             yield Timelines(VisualCrossing(http, urls.visual_crossing, key, retry=QUICK, crowded_seconds=0.01))
 

@@ -11,8 +11,9 @@ from aiohttp import web
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.minutes import IEM_ONE_MINUTE, IEM_REPORTS, Observation, relative_humidity
 from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.weather.asos import Asos
-from kalshi_ingest.weather.client import Address, Refused, Service
+from kalshi_ingest.weather.client import Refused, Service
 from tests.jobs.minute_runs import FIRST, QUICK, weather_of
 
 CHICAGO, MIAMI = find_city("chicago").station, find_city("miami").station
@@ -38,7 +39,7 @@ async def answering(body: str, status: int = 200) -> AsyncIterator[tuple[Asos, l
     try:
         async with aiohttp.ClientSession() as http:
             url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            yield Asos(Service(http, Address("IEM", url), requests_per_second=1000, retry=QUICK)), seen
+            yield Asos(Service(http, address_of("IEM", url), requests_per_second=1000, retry=QUICK)), seen
     finally:
         await runner.cleanup()
 
@@ -121,7 +122,7 @@ async def test_values_that_cannot_be_are_missing_and_a_sentinel_is_left_to_the_d
 async def test_both_services_of_the_simulator() -> None:
     """The simulated answers, as IEM documents them, are read whole: 288 slots, at or between them."""
     async with weather_of() as simulator, aiohttp.ClientSession() as http:
-        service = Service(http, Address("IEM", simulator.weather_urls.iem), requests_per_second=1000, retry=QUICK)
+        service = Service(http, address_of("IEM", simulator.weather_urls.iem), requests_per_second=1000, retry=QUICK)
         asos = Asos(service)
         found = [await asos.one_minute([CHICAGO, MIAMI], START, END), await asos.reports([MIAMI, CHICAGO], START, END)]
         assert service.requests == 2

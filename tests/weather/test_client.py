@@ -14,9 +14,10 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from kalshi_ingest.errors import BadPayload, OutOfReach
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import new_session
 from kalshi_ingest.weather import client
-from kalshi_ingest.weather.client import PATIENCE, Address, Refused, Service
+from kalshi_ingest.weather.client import PATIENCE, Refused, Service
 from tests import virtual_clock
 from tests.exchange.serving import GRACE, Handler, Reply, Script, serving
 
@@ -35,7 +36,7 @@ def talk(
         async with serving(script.answer) as url, new_session() as http:
             settings: dict[str, Any] = {"requests_per_second": 1.0, "retry": PATIENCE} | options
             settings["retry"] = replace(settings["retry"], random=Random(1))
-            address = Address("IEM", url, settings.pop("secret", None))
+            address = address_of("IEM", url, secret=settings.pop("secret", None))
             service = Service(http, address, **settings)
             return await ask(service), service
 
@@ -152,7 +153,7 @@ def test_nobody_listens() -> None:
 
         async def scenario() -> None:
             async with aiohttp.ClientSession() as http:
-                await Service(http, Address("NCEI", url), requests_per_second=1).get("/data", {})
+                await Service(http, address_of("NCEI", url), requests_per_second=1).get("/data", {})
 
         with pytest.raises(OutOfReach, match="NCEI is out of reach: GET /data"):
             virtual_clock.run(scenario(), grace=GRACE)
@@ -205,7 +206,7 @@ def test_a_wait_can_be_cancelled() -> None:
 def test_after_a_request_that_nobody_answered_the_next_is_tried_once() -> None:
     with socket.socket() as held:  # bound, but not listening
         held.bind(("127.0.0.1", 0))
-        address = Address("IEM", f"http://127.0.0.1:{held.getsockname()[1]}")
+        address = address_of("IEM", f"http://127.0.0.1:{held.getsockname()[1]}")
 
         async def scenario() -> list[int]:
             async with aiohttp.ClientSession() as http:

@@ -11,8 +11,9 @@ import pytest
 
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import BadPayload
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.weather import iem, ncei
-from kalshi_ingest.weather.client import Address, Service
+from kalshi_ingest.weather.client import Service
 from kalshi_ingest.weather.decoding import Answer
 from tests.exchange.serving import Reply, Script, serving
 
@@ -37,7 +38,7 @@ async def ask(body: object, fetch: Callable[[Service], Awaitable[Answer]]) -> tu
     for path in ("json/cli.py", "json/cf6.py", "geojson/cli.py", "cgi-bin/afos/retrieve.py", "access/services/data/v1"):
         script._paths["/" + path] = [reply]
     async with serving(script.answer) as url, aiohttp.ClientSession() as http:
-        answer = await fetch(Service(http, Address("IEM", url), requests_per_second=1_000))
+        answer = await fetch(Service(http, address_of("IEM", url), requests_per_second=1_000))
     return answer, script.seen[0].query
 
 

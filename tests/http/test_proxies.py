@@ -17,6 +17,7 @@ from kalshi_ingest.errors import OutOfReach, ServiceUnusable
 from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import learn_time
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.proxies import proxy_for
@@ -24,8 +25,8 @@ from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.weather import client as weather
 from tests.exchange.serving import PREFIX
-from tests.exchange.test_obstacles import certificate, identity
 from tests.forward_proxy import proxying
+from tests.http.test_obstacles import certificate, identity
 
 HOST = "kalshi.invalid"
 """A name that no resolver knows (RFC 6761)."""
@@ -73,7 +74,7 @@ async def by_rest(http: aiohttp.ClientSession, url: str, _: Signer) -> None:
 
 async def by_weather(http: aiohttp.ClientSession, url: str, _: Signer) -> None:
     retry = RetryPolicy(attempts=2, first_delay=0.001)
-    service = weather.Service(http, weather.Address("IEM", url), requests_per_second=1000, retry=retry)
+    service = weather.Service(http, address_of("IEM", url), requests_per_second=1000, retry=retry)
     for _again in range(2):
         await service.get("/thing", {"a": "b"})
 

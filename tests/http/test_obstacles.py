@@ -28,10 +28,11 @@ from kalshi_ingest.exchange.availability import STATUS_PATH
 from kalshi_ingest.exchange.channel import REFUSED_SECONDS, Channel, channel_url
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.weather.client import Address, Service
+from kalshi_ingest.weather.client import Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing
 from tests import virtual_clock
 from tests.exchange.channel_stage import KEY_ID
@@ -91,7 +92,7 @@ async def by_channel(http: aiohttp.ClientSession, url: str, signer: Signer) -> s
 
 
 async def by_iem(http: aiohttp.ClientSession, url: str, _: Signer) -> str:
-    service = Service(http, Address("IEM", url.removesuffix(PREFIX)), requests_per_second=1000)
+    service = Service(http, address_of("IEM", url.removesuffix(PREFIX)), requests_per_second=1000)
     with pytest.raises(Unusable) as told:
         await service.get("/thing", {"a": "b"})
     return str(told.value)
@@ -124,7 +125,7 @@ def test_nothing_follows_a_redirect(
 
 @pytest.mark.parametrize("name", ["IEM", "NCEI", "Visual Crossing"])
 def test_the_setting_that_is_named_exists(name: str) -> None:
-    setting = Address(name, "http://h").setting
+    setting = address_of(name, "http://h").setting
     assert setting.removeprefix("KALSHI_INGEST_").lower() in Settings.model_fields
 
 
