@@ -1,10 +1,10 @@
-"""What is proved about one market's trades, and how a page moves it."""
+"""What is proved about one market's trades, how a page moves it, and the task to prove the rest."""
 
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
-from kalshi_ingest.domain.model import Tier
+from kalshi_ingest.domain.model import Tier, Unit
 from kalshi_ingest.errors import BadPayload
 
 Position = tuple[int, bytes]
@@ -106,3 +106,15 @@ class Checkpoint:
         if said is Verdict.SHORT and not moved.trades_stored:
             raise BadPayload(f"{self.ticker}: the exchange states a volume and shows no trade, in neither tier")
         return replace(moved, state=State.COMPLETE, verdict=said, confirming=False, newest_us=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One market to walk, and what was known about it when the run began."""
+
+    unit: Unit
+    known: Checkpoint | None
+    only_new: bool = False
+    """Ask only for what is not held yet, where the checkpoint allows it."""
+    unwritten: frozenset[int] = frozenset()
+    """Buckets of stored trades whose candles wait to be written."""

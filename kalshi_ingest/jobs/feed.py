@@ -3,22 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from kalshi_ingest.domain.checkpoint import Checkpoint
-from kalshi_ingest.domain.model import Unit
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One market to walk, and what was known about it when the run began."""
-
-    unit: Unit
-    known: Checkpoint | None
-    only_new: bool = False
-    """Ask only for what is not held yet, where the checkpoint allows it."""
-    unwritten: frozenset[int] = frozenset()
-    """Buckets of stored trades whose candles wait to be written."""
+from kalshi_ingest.domain.checkpoint import Task
 
 
 class Feed:

@@ -10,10 +10,9 @@ from uuid import UUID
 import asyncpg
 
 from kalshi_ingest.domain import strikes
-from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task, Verdict
 from kalshi_ingest.domain.model import Event, Market, Tier, Unit
 from kalshi_ingest.errors import Permanent, Rejected, Transient, Unusable
-from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.list_rows import ListRows
 from kalshi_ingest.jobs.listed import Listed
 from kalshi_ingest.jobs.progress import SeriesProgress

@@ -11,13 +11,12 @@ import asyncpg
 import structlog
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.domain.checkpoint import Checkpoint, Verdict
-from kalshi_ingest.domain.completeness import tiers_of
-from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Unit, to_datetime, to_microseconds
+from kalshi_ingest.domain.checkpoint import Checkpoint, Task, Verdict
+from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Unit, tiers_of, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
-from kalshi_ingest.jobs.feed import Feed, Task
+from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.shown import Shown
 from kalshi_ingest.jobs.tools import Tools

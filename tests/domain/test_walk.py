@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
-from kalshi_ingest.domain.completeness import tiers_of
-from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, to_datetime, to_microseconds
+from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, tiers_of, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Step, Walk
 from kalshi_ingest.errors import BadPayload
 from tests.candles import candles_of

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from kalshi_ingest.domain.checkpoint import Checkpoint, State
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
 from kalshi_ingest.domain.model import Pulse
 from kalshi_ingest.exchange.api import TradePage
-from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.tracked import Tracked
 from kalshi_ingest.jobs.shown import GUARD_US
 

@@ -9,18 +9,16 @@ from datetime import date, timedelta
 import asyncpg
 import structlog
 
-from kalshi_ingest.domain.checkpoint import Checkpoint, State
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.exchange.channel import Channel, ChannelStats, channel_url
 from kalshi_ingest.ingest.cancellation import wind_down
 from kalshi_ingest.jobs.failures import together
-from kalshi_ingest.jobs.feed import Task
-from kalshi_ingest.jobs.follow.announcements import keep, listener
 from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.follow.errands import Errands
-from kalshi_ingest.jobs.follow.faults import Faults, in_words
+from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.proof import prove_held
@@ -123,10 +121,9 @@ class FollowSession:
             jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
             if (signer := self._session.signer) is not None:
                 url, sign = channel_url(self._client.base_url), signer.at(self._client.clock)
-                listen = listener(book, lists, poller, self._state)
                 self._state.channel = stats = self._state.channel or ChannelStats()
-                channel = Channel(self._session.http, url, sign, listen, stats=stats)
-                jobs.append(group.create_task(keep(channel, book, self._state, rhythm, self._faults)))
+                channel = Channel(self._session.http, url, sign, poller.hear, stats=stats)
+                jobs.append(group.create_task(self._listen(channel, book)))
             if errands is not None:
                 jobs.append(group.create_task(errands.run(tools.clock, stop)))
             await stop.wait()
@@ -149,6 +146,20 @@ class FollowSession:
             else:
                 self._faults.no_more(unit.ticker)
             book.done(order, checkpoint)
+
+    async def _listen(self, channel: Channel, book: Book) -> None:
+        """Keep the WebSocket. A fault in it costs only time, because everything is polled as well."""
+        rhythm, times = self._rhythm, 0
+        while True:
+            began = self._state.clock()
+            try:
+                await channel.run(lambda: book.tickers(trading=True))
+            except Exception as fault:
+                if not is_fault(fault):
+                    raise
+                self._faults.note("channel", fault)
+                times = 1 if self._state.clock() - began >= rhythm.longest_fault else times + 1
+            await asyncio.sleep(min(rhythm.longest_fault, rhythm.fault * 2.0 ** min(times, 16)))
 
     async def _watch_database(self) -> None:
         """A server whose machine vanished says nothing, not even that it is gone: whoever waits for it is freed."""

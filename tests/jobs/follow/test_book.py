@@ -9,11 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
-from kalshi_ingest.domain.checkpoint import Checkpoint, State
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.exchange.api import TradePage
-from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.shown import GUARD_US
 from tests.patience import COMES

@@ -12,16 +12,13 @@ from structlog.testing import capture_logs
 
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.channel_messages import Event
+from kalshi_ingest.ingest.run_log import RunLog
 from kalshi_ingest.jobs.follow import service as service_module
-from kalshi_ingest.jobs.follow import session as session_module
-from kalshi_ingest.jobs.follow.announcements import listener
 from kalshi_ingest.jobs.follow.errands import Errands
 from kalshi_ingest.jobs.follow.faults import is_fault
 from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.poller import Poller
-from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.service import FollowService
-from kalshi_ingest.jobs.follow.session import FollowSession
 from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.store.writer import Writer
@@ -39,8 +36,8 @@ PLACES: dict[str, tuple[type, str]] = {
     "writer": (Writer, "_commit"),
     "lists": (Lists, "_read_series"),
     "volumes": (Poller, "_look"),
-    "run log": (Record, "_update"),
-    "telling": (FollowSession, "_tell"),
+    "run log": (RunLog, "update"),
+    "telling": (Poller, "_tell"),
     "cutoff": (Border, "cutoff"),
     "exchange": (Api, "pulses"),
 }
@@ -185,19 +182,16 @@ async def test_a_fault_in_the_channel_leaves_polling_at_work(
     path, public = a_key(tmp_path)
     broken = 0
 
-    def breaking(*arguments: Any) -> Callable[[Event], None]:
-        listen = listener(*arguments)
+    hear = Poller.hear
 
-        def broken_twice(event: Event) -> None:
-            nonlocal broken
-            broken += 1
-            if broken <= 2:
-                raise TypeError("nobody foresaw this event")
-            listen(event)
+    def broken_twice(poller: Poller, event: Event) -> None:
+        nonlocal broken
+        broken += 1
+        if broken <= 2:
+            raise TypeError("nobody foresaw this event")
+        hear(poller, event)
 
-        return broken_twice
-
-    monkeypatch.setattr(session_module, "listener", breaking)
+    monkeypatch.setattr(Poller, "hear", broken_twice)
     world = LivingWorld(after())
     world.add(trade_row(TICKER, after(-5), 1))
     limits = Limits(public_key_pem=public, authenticated_requests_per_second=2_000)

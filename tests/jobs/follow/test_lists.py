@@ -11,11 +11,11 @@ import aiohttp
 import asyncpg
 from aiohttp import web
 
+from kalshi_ingest.domain.checkpoint import Task
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
-from kalshi_ingest.jobs.feed import Task
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan

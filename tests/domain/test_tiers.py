@@ -4,8 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from kalshi_ingest.domain.completeness import tiers_of
-from kalshi_ingest.domain.model import Cutoff, Tier, Unit
+from kalshi_ingest.domain.model import Cutoff, Tier, Unit, tiers_of
 
 BORDER = datetime(2026, 7, 4, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
