@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         default=8780,
         ge=0,
         le=65535,
-        description="Port of the same, 0 for a free one. Default: 8780.",
+        description="Its port, 0 for a free one. Default: 8780.",
     )
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
         default="auto",

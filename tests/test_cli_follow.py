@@ -231,7 +231,7 @@ async def test_no_database_at_the_start_is_an_error(exchange: Simulator) -> None
     [
         (("--stale-after", "0"), "--stale-after 0.0 is out of range"),
         (("--stale-after", "nan"), "--stale-after nan is out of range"),
-        (("--start", "2026-13-01"), "is no date"),
+        (("--start", "2026-13-01"), "is not a date"),
         (("--city", "New York"), "retired"),
     ],
 )

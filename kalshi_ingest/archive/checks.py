@@ -37,7 +37,7 @@ class Rule:
 
 def price(column: str) -> Rule:
     """A price in dollars, both ends included."""
-    return Rule(column, lambda rows: _within(rows[column], _FREE, _CERTAIN), "no price between 0 and 1")
+    return Rule(column, lambda rows: _within(rows[column], _FREE, _CERTAIN), "not a price between 0 and 1")
 
 
 def above_zero(column: str) -> Rule:
@@ -52,7 +52,7 @@ def not_negative(column: str) -> Rule:
 
 def moment(column: str) -> Rule:
     """A time that an event of this century can have."""
-    return Rule(column, lambda rows: _within(rows[column], _EARLIEST, _LATEST), "no time from 2000 to 2100")
+    return Rule(column, lambda rows: _within(rows[column], _EARLIEST, _LATEST), "not a time from 2000 to 2100")
 
 
 def uuid(column: str) -> Rule:
@@ -88,7 +88,7 @@ def each(column: str, read: Callable[[Any], bool], meaning: str) -> Rule:
 
 def json_object(column: str) -> Rule:
     """The text of a JSON object."""
-    return json_value(column, dict, "no JSON object")
+    return json_value(column, dict, "not a JSON object")
 
 
 def json_value(column: str, kind: type, meaning: str) -> Rule:

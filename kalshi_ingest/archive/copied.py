@@ -44,7 +44,7 @@ class CsvParser:
             reason = re.sub(r"In CSV column #(\d+): ", self._column, first_line)
             raise UnfitRow(
                 f"a row of {self._table} has no place in the archive: {reason}; "
-                "`kalshi-ingest coverage --fix` finds and mends what cannot be right"
+                "`kalshi-ingest coverage --fix` finds and repairs what cannot be right"
             ) from None
         return pa.Table.from_arrays(parsed.columns, schema=self._schema)
 

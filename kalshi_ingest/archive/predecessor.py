@@ -77,7 +77,7 @@ def _trades(place: Place, folder: str, rows: Rows) -> Iterator[pa.RecordBatch]:
         one_of("market_ticker", [row["ticker"] for row in rows.tables["markets"]], "not in markets.parquet"),
         moment("created_time"),
         uuid("trade_id"),
-        Rule("yes_price", _in_cents, "no price in cents, 0 to 100"),
+        Rule("yes_price", _in_cents, "not a price in cents, 0 to 100"),
         above_zero("count"),
         one_of("taker_side", ("yes", "no")),
     ]

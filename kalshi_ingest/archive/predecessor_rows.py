@@ -232,7 +232,7 @@ def _checkpoint(market: dict[str, Any], origin: Origin) -> dict[str, Any]:
 def _own_series(city: City) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if value not in (city.series_ticker, city.legacy_ticker):
-            raise ValueError(f"{value!r:.80} is no series of {city.name}")
+            raise ValueError(f"{value!r:.80} is not a series of {city.name}")
         return city.series_ticker
 
     return read
@@ -250,7 +250,7 @@ def _status(statuses: Mapping[str, str]) -> Callable[[Any], str]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r:.80} is no text")
+        raise ValueError(f"{value!r:.80} is not a text")
     return value
 
 
@@ -269,13 +269,13 @@ def _number(value: Any) -> Decimal:
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or int(value) != value or value < 0:
-        raise ValueError(f"{value!r:.80} is no whole number of 0 or more")
+        raise ValueError(f"{value!r:.80} is not a whole number of 0 or more")
     return int(value)
 
 
 def _dollars(cents: Any) -> Decimal:
     if _whole(cents) > 100:
-        raise ValueError(f"{cents!r:.80} is no price in cents, 0 to 100")
+        raise ValueError(f"{cents!r:.80} is not a price in cents, 0 to 100")
     return Decimal(_whole(cents)).scaleb(-2)
 
 
@@ -286,12 +286,12 @@ def _contracts(value: Any) -> Decimal:
 def _json_object(value: Any) -> dict[str, Any]:
     found = orjson.loads(value) if isinstance(value, str | bytes) else value
     if not isinstance(found, dict):
-        raise ValueError(f"{value!r:.80} is no JSON object")
+        raise ValueError(f"{value!r:.80} is not a JSON object")
     return found
 
 
 def _json_list(value: Any) -> list[Any]:
     found = orjson.loads(value) if isinstance(value, str | bytes) else value
     if not isinstance(found, list):
-        raise ValueError(f"{value!r:.80} is no JSON list")
+        raise ValueError(f"{value!r:.80} is not a JSON list")
     return found

@@ -37,7 +37,7 @@ def rules_of(table: ArchiveTable, known: Known) -> list[Rule]:
 
 def _series(_: ArchiveTable, known: Known) -> list[Rule]:
     named = checks.one_of("series_ticker", known.series, "not one of the city's series in manifest.json")
-    sources = checks.json_value("settlement_sources", list, "no JSON list")
+    sources = checks.json_value("settlement_sources", list, "not a JSON list")
     return [named, _city(known), sources, checks.json_object("raw")]
 
 
@@ -135,7 +135,7 @@ def _own_market(known: Known) -> Rule:
 
 def _city(known: Known) -> Rule:
     if known.city is None:
-        return Rule("city", lambda rows: pc.is_null(rows["city"]), "unexpected: this series is no city's")
+        return Rule("city", lambda rows: pc.is_null(rows["city"]), "unexpected: this series does not belong to a city")
     expected = known.city
 
     def kept(rows: pa.RecordBatch) -> Column:
@@ -146,7 +146,7 @@ def _city(known: Known) -> Rule:
 
 
 def _date(ticker_column: str) -> Rule:
-    """The event date is the one that the event's ticker tells."""
+    """The event date is the one in the event's ticker."""
 
     def kept(rows: pa.RecordBatch) -> Column:
         pairs = zip(rows[ticker_column].to_pylist(), rows["event_date"].to_pylist(), strict=True)
@@ -155,7 +155,7 @@ def _date(ticker_column: str) -> Rule:
             pa.bool_(),
         )
 
-    return Rule("event_date", kept, f"not the date that {ticker_column} tells")
+    return Rule("event_date", kept, f"not the date in {ticker_column}")
 
 
 def _as_state(column: str, kept: Callable[[pa.RecordBatch, Column], Column]) -> Rule:

@@ -17,7 +17,7 @@ _MEANING = {
     State.OPEN: "walked before the market settled",
     State.WALKING: "some pages are stored",
     State.FAILED: "see below",
-    NEVER_FETCHED: "no trade was ever asked for",
+    NEVER_FETCHED: "trades were never requested",
 }
 
 

@@ -23,7 +23,7 @@ from kalshi_ingest.store import embedded
 from kalshi_ingest.store.address import with_schema
 
 _LEAVE_SECONDS = 1.5
-"""How long a stop waits for the embedded server to end. It ends by itself; whoever starts it next waits for that."""
+"""How long a stop waits for the embedded server to end. It ends by itself; the next start waits for that."""
 
 log = structlog.get_logger()
 
@@ -93,12 +93,12 @@ def date_of(text: str, option: str) -> date:
     except ValueError:
         day = None
     if day is None or day.isoformat() != text:
-        raise Unusable(f"{option} {text} is no date: write YYYY-MM-DD")
+        raise Unusable(f"{option} {text} is not a date: write YYYY-MM-DD")
     return day
 
 
 def say(text: str, out: TextIO | None = None, *, painted: bool = False) -> None:
-    """A result, to standard output unless told otherwise; `painted`: with this program's own colours in it."""
+    """A result, to standard output unless given another stream; `painted`: with this program's own colours in it."""
     terminal.write(out or sys.stdout, terminal.safe(text, painted=painted) + "\n")
 
 

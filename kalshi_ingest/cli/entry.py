@@ -15,11 +15,11 @@ from kalshi_ingest.store.sqlstate import translated
 
 _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """What the machine may lack, or be ill with, wherever a file is opened or written. All else about a file that the user
-named is explained where it is used; what comes here raw nobody foresaw."""
+named is explained where it is used; what arrives here raw was not expected."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; every foreseen error is one line on stderr."""
+    """Run one command and return its exit code; every expected error is one line on stderr."""
     terminal.prepare()
     try:
         return _run(sys.argv[1:] if argv is None else argv)
@@ -37,7 +37,7 @@ def _run(words: Sequence[str]) -> int:
 
 @contextmanager
 def _explained() -> Iterator[list[int]]:
-    """Turn foreseen errors into one clear line, others into their traceback, and choose the exit code."""
+    """Turn expected errors into one clear line, others into their traceback, and choose the exit code."""
     outcome: list[int] = []
     try:
         yield outcome
@@ -46,7 +46,7 @@ def _explained() -> Iterator[list[int]]:
     except Exception as error:
         meaning = translated(error)
         if isinstance(meaning, OSError) and meaning.errno in _EXHAUSTED:
-            meaning = OutOfReach(f"the machine does not let the program work: {meaning}; mend it, then run again")
+            meaning = OutOfReach(f"the machine does not let the program work: {meaning}; correct it, then run again")
         if isinstance(meaning, IngestError):
             outcome.append(UNUSABLE if isinstance(meaning, Unusable) else OUT_OF_REACH)
             _complain(str(meaning) or type(meaning).__name__)

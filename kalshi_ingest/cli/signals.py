@@ -4,7 +4,7 @@ The handlers are set before anything else is done and stay until the end, so tha
 them; as process 1 of a container a program without a handler is passed over by SIGTERM. Where an event loop listens,
 the first signal sets an event and lets what is under way end in order; elsewhere it is a KeyboardInterrupt. Whatever
 hangs nevertheless (a dead network, a server that is frozen, a thread in a system call) is given up in time: a stop
-takes ten seconds at the most, and what is committed stays.
+takes at most ten seconds, and what is committed stays.
 """
 
 import _thread
@@ -49,7 +49,7 @@ class Signals:
 
     @property
     def asked(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether a stop was requested."""
         return self._asked_at is not None
 
     def heard(self, _: int, __: FrameType | None) -> None:

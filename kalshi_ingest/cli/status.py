@@ -23,7 +23,7 @@ class Asked:
     json: Annotated[bool, option("as JSON")] = False
     runs: Annotated[bool, option("the newest runs instead, a line each")] = False
     run: Annotated[
-        str | None, option("the whole story of one run; the first characters of its id suffice", metavar="ID")
+        str | None, option("all details of one run; the first characters of its id are enough", metavar="ID")
     ] = None
     forget: Annotated[
         str | None,
@@ -39,7 +39,7 @@ _DEFAULT = Asked()
 
 @command(*DATABASE, *LOGS)
 def status(settings: Settings, *, asked: Annotated[Asked, FLAT] = _DEFAULT) -> int:
-    """`status`: always 0; it tells, it does not judge. With `--forget` it takes back what a run asked for."""
+    """`status`: always 0; it shows, it does not judge. With `--forget` it takes back what a run asked for."""
     if asked.forget is not None and (asked.run or asked.runs or asked.json):
         raise Unusable("--forget stands alone: leave out --run, --runs and --json")
 

@@ -50,11 +50,11 @@ def moment(text: object) -> datetime:
     Microseconds are the finest that PostgreSQL holds: digits below them are cut, so that a time never moves ahead.
     """
     if not isinstance(text, str) or _MOMENT.fullmatch(text) is None:
-        raise BadPayload(f"{text!r:.60} is no UTC time with up to nanoseconds")
+        raise BadPayload(f"{text!r:.60} is not a UTC time with up to nanoseconds")
     try:
         return datetime.fromisoformat(text)  # which cuts below the microsecond
     except ValueError:
-        raise BadPayload(f"{text!r:.60} is no UTC time with up to nanoseconds") from None
+        raise BadPayload(f"{text!r:.60} is not a UTC time with up to nanoseconds") from None
 
 
 def microseconds(text: object) -> int:

@@ -139,9 +139,7 @@ class ListRows:
             try:
                 series = await self._api.event_series(market.event_ticker, self._progress.stats.tally)
             except (Permanent, Transient) as error:
-                raise BadPayload(
-                    f"market {market.ticker}: which series it belongs to cannot be told: {error}"
-                ) from None
+                raise BadPayload(f"market {market.ticker}: which series it belongs to is not known: {error}") from None
             self._own_events[market.event_ticker] = series == self._series
         return self._own_events[market.event_ticker]
 

@@ -108,7 +108,9 @@ def _found(place: Place, labels: Sequence[str] | None, origin: Origin) -> dict[s
         return checks
     folders = predecessor_folders(place)
     if not folders:
-        raise Unusable(f"{place} is no archive: it holds neither {MANIFEST} nor a city's folder with markets.parquet")
+        raise Unusable(
+            f"{place} is not an archive: it holds neither {MANIFEST} nor a city's folder with markets.parquet"
+        )
     wanted = _chosen(sorted(folders), labels, place)
     return {label: predecessor_city(place, label, folders[label], origin) for label in wanted}
 

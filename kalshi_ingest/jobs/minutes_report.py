@@ -173,7 +173,7 @@ class MinutesReport:
         if self.exit_code == 0:
             days = sum(each.expected for each in self.cities)
             missing = sum(each.missing for each in self.cities)
-            but = f" ({missing:,} slots that nobody observed)" if missing else ""
+            but = f" ({missing:,} slots without an observation)" if missing else ""
             return f"Complete: {days:,} station-days proved{but} {took}."
         counts = {
             "not fetched": sum(len(each.unfetched) for each in self.cities),

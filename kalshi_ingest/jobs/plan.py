@@ -197,7 +197,7 @@ class SeriesPlan:
         held = await checkpoints.without(connection, [market.ticker for market in markets])
         return {
             market.ticker: self._of_held(market.ticker, market.event_date, held).failed(
-                "trades are held that no checkpoint vouches for"
+                "trades are held that no checkpoint proves"
             )
             for market in markets
             if market.ticker in held

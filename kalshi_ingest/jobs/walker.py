@@ -218,14 +218,14 @@ class Walker:
             return False
         self._anew[ticker] = now
         log.warning("walking_anew", ticker=ticker, reason=reason)
-        progress.warnings.append(f"{reason}: the market was walked anew, and what the exchange says now was stored")
+        progress.warnings.append(f"{reason}: the market was walked again, and what the exchange says now was stored")
         walk.begin_anew(tiers)
         return True
 
     def _replace_surplus(self, walk: Walk, tiers: Sequence[Tier], progress: SeriesProgress) -> None:
         told = f"{walk.checkpoint.ticker}: more is held than the exchange shows"
         if not self._begins_anew(walk, tiers, progress, told):
-            raise BadPayload(f"{told}, though it was walked anew less than an hour ago")
+            raise BadPayload(f"{told}, though it was walked again less than an hour ago")
 
     async def _page(
         self,

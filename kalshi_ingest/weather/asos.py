@@ -166,7 +166,7 @@ def _table(body: bytes, heading: list[str], name: str) -> Iterator[list[str]]:
     rows = csv.reader(io.StringIO(text, newline=""))
     try:
         if next(rows) != heading:
-            raise BadPayload(f"{name}: the answer is no table of {','.join(heading)}: it begins with {text[:120]!r}")
+            raise BadPayload(f"{name}: the answer is not a table of {','.join(heading)}: it begins with {text[:120]!r}")
         for row in rows:
             if len(row) != len(heading):
                 raise BadPayload(f"{name}: a row has {len(row)} cells, not {len(heading)}: {','.join(row)[:120]!r}")

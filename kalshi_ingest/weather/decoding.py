@@ -53,7 +53,7 @@ def listed(decoded: object, name: str, what: str) -> list[Any]:
     """The list under `name`."""
     found = decoded.get(name) if isinstance(decoded, dict) else None
     if not isinstance(found, list):
-        raise BadPayload(f"{what}: {name} is no list")
+        raise BadPayload(f"{what}: {name} is not a list")
     return found
 
 

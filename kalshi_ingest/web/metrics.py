@@ -58,12 +58,14 @@ def _whole(state: FollowState) -> Iterator[Metric]:
     for what in _LOSSES:
         losses.add_metric([what], state.losses[what])
     yield losses
-    yield CounterMetricFamily(f"{_PREFIX}faults", "Exceptions that nobody foresaw.", value=state.faults)
+    yield CounterMetricFamily(f"{_PREFIX}faults", "Unexpected exceptions.", value=state.faults)
 
 
 def _series(state: FollowState) -> Iterator[Metric]:
     every = list(state.series.values())
-    yield _by_city("freshness_seconds", "Age of the moment up to which the data is vouched for.", every, state.age)
+    yield _by_city(
+        "freshness_seconds", "Time since the moment for which the data is known to be complete.", every, state.age
+    )
     yield _by_city(
         "listed_seconds",
         "Seconds since the exchange's lists were last read whole.",
@@ -94,7 +96,7 @@ def _series(state: FollowState) -> Iterator[Metric]:
     )
     yield _by_city(
         "accepted_deficit_contracts",
-        "The same where the difference stood still for so long that it is put down to the exchange's own books.",
+        "The same where the difference has not changed for so long that it is attributed to the exchange's own books.",
         every,
         lambda each: sum(each.accepted.values()) / 100,
     )
@@ -121,9 +123,9 @@ def _exchange(state: FollowState) -> Iterator[Metric]:
         ("rate_limited", "Answers with status 429.", state.traffic.rate_limited),
     ):
         yield CounterMetricFamily(_PREFIX + name, meaning, value=value)
-    yield _single("volumes_doubted", "1 while volumes stand still and trades continue.", int(state.volumes_doubted))
+    yield _single("volumes_doubted", "1 while volumes do not change and trades continue.", int(state.volumes_doubted))
     yield _single("cache_seconds", "How long a cache before the exchange repeats its answers.", state.cache_seconds)
-    yield _single("stale_after_seconds", "What is vouched for up to longer ago is not ready.", state.stale_seconds)
+    yield _single("stale_after_seconds", "Data older than this is not ready.", state.stale_seconds)
     yield _single("request_budget_per_second", "Requests a second that may go at most.", state.requests_per_second)
     yield _single("request_pace_per_second", "Requests a second that may go at present.", state.pace)
 

@@ -73,7 +73,7 @@ def _budget(view: View) -> str:
 def _service(state: FollowState) -> Iterator[tuple[str, str]]:
     """Name and value of what the service knows of itself, since the start."""
     seen = state.database_seen_at
-    yield "Requests sent", f"{state.traffic.sent:,}, {state.retries:,} of them again"
+    yield "Requests sent", f"{state.traffic.sent:,}, {state.retries:,} retries"
     yield "Refused for their pace (429)", f"{state.traffic.rate_limited:,}"
     yield "Pace at present", f"{state.pace:g} requests a second of {state.requests_per_second:g}"
     yield "Database", "has not answered yet" if seen is None else f"answered {age(state.clock() - seen)} ago"

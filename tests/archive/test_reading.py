@@ -83,9 +83,9 @@ _START = datetime(2025, 11, 14, 15, 0, tzinfo=UTC)
 _BROKEN: list[tuple[Change, str]] = [
     (
         _set("trades", 4, yes_price=D("1.2")),
-        r"chicago/trades\.parquet: column yes_price, row 5: 1\.200000 is no price b",
+        r"chicago/trades\.parquet: column yes_price, row 5: 1\.200000 is not a price b",
     ),
-    (_set("trades", 0, yes_price=D("-0.1")), r"trades\.parquet: column yes_price, row 1: -0\.100000 is no price"),
+    (_set("trades", 0, yes_price=D("-0.1")), r"trades\.parquet: column yes_price, row 1: -0\.100000 is not a price"),
     (_set("trades", 1, yes_price=None), r"trades\.parquet: column yes_price, row 2: the value is missing"),
     (_set("trades", 2, count=D(0)), r"trades\.parquet: column count, row 3: 0\.00 is not above 0"),
     (_set("trades", 2, taker_side="both"), r"trades\.parquet: column taker_side, row 3: 'both' is none of no, yes"),
@@ -99,7 +99,7 @@ _BROKEN: list[tuple[Change, str]] = [
     ),
     (
         _set("trades", 5, created_time=datetime(1970, 1, 1, tzinfo=UTC)),
-        r"trades\.parquet: column created_time, row 6: 1970-01-01 00:00:00\.000000 is no time from 2000 to 2100",
+        r"trades\.parquet: column created_time, row 6: 1970-01-01 00:00:00\.000000 is not a time from 2000 to 2100",
     ),
     *[(_swap(table), rf"{table}\.parquet: .* is out of order") for table in ("trades", "candles_1m", "checkpoints")],
     *[(_double(table), rf"{table}\.parquet: .* row 2: .* comes twice") for table in small.sound()],
@@ -160,15 +160,15 @@ _BROKEN: list[tuple[Change, str]] = [
     (_set("checkpoints", 0, settled_first=False), r"column settled_first, row 1: False is not what a checkpoint of"),
     (_set("checkpoints", 0, run_id="x"), r"checkpoints\.parquet: column run_id, row 1: 'x' is not of the form"),
     (_set("markets", 1, status="finalized"), r"markets\.parquet: column status, row 2: 'finalized' is none of closed"),
-    (_set("markets", 1, raw="{"), r"markets\.parquet: column raw, row 2: '\{' is no JSON object"),
-    (_set("events", 0, raw="[]"), r"events\.parquet: column raw, row 1: '\[\]' is no JSON object"),
+    (_set("markets", 1, raw="{"), r"markets\.parquet: column raw, row 2: '\{' is not a JSON object"),
+    (_set("events", 0, raw="[]"), r"events\.parquet: column raw, row 1: '\[\]' is not a JSON object"),
     (
         _set("series", 0, settlement_sources="{}"),
-        r"series\.parquet: column settlement_sources, row 1: '\{\}' is no JSON",
+        r"series\.parquet: column settlement_sources, row 1: '\{\}' is not a JSON",
     ),
     (
         _set("markets", 0, event_date=date(2025, 11, 15)),
-        r"column event_date, row 1: 2025-11-15 is not the date that ev",
+        r"column event_date, row 1: 2025-11-15 is not the date in ev",
     ),
     (_set("markets", 0, city="miami"), r"markets\.parquet: column city, row 1: 'miami' is not chicago"),
     (_set("markets", 0, city=None), r"markets\.parquet: column city, row 1: None is not chicago"),

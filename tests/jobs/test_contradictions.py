@@ -71,7 +71,7 @@ async def test_what_no_walk_has_proved_yields_to_the_exchange(filled: str, simul
             progress = job.progress["KXHIGHCHI"]
             assert progress.failed == {}, (damage, unproved)
             assert await digests(filled, checkpoints=PROOF) == whole, (damage, unproved)
-            (warned,) = [each for each in progress.warnings if "walked anew" in each]
+            (warned,) = [each for each in progress.warnings if "walked again" in each]
             assert warned.startswith(f"{LARGE}: ")
     finally:
         await connection.close()

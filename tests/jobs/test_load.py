@@ -291,7 +291,7 @@ async def test_one_bad_city_does_not_stop_the_others(source: str, database_url: 
 async def test_what_is_no_archive_is_said_so(source: str, database_url: str, tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="no such folder"):
         await loaded(database_url, tmp_path / "nowhere")
-    with pytest.raises(Unusable, match="is no archive"):
+    with pytest.raises(Unusable, match="is not an archive"):
         await loaded(database_url, tmp_path)
     await exported(source, tmp_path / "dataset", layout="dataset")
     with pytest.raises(Unusable, match="layout"):

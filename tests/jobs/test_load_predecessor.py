@@ -116,7 +116,7 @@ _Change = Callable[[dict[str, Any], dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda _, trade: trade.update(yes_price=101), r"trades\.parquet: column yes_price, row 1: 101 is no price"),
+        (lambda _, trade: trade.update(yes_price=101), r"trades\.parquet: column yes_price, row 1: 101 is not a price"),
         (lambda _, trade: trade.update(count=0), r"trades\.parquet: column count, row 1: 0 is not above 0"),
         (
             lambda _, trade: trade.update(taker_side=None),
@@ -135,7 +135,7 @@ _Change = Callable[[dict[str, Any], dict[str, Any]], object]
         (lambda market, _: market.update(close_time=None), r"markets\.parquet: column close_time, row 1: the value is"),
         (
             lambda market, _: market.update(last_price=101),
-            r"markets\.parquet: column last_price, row 1: 101 is no price",
+            r"markets\.parquet: column last_price, row 1: 101 is not a price",
         ),
         (lambda market, _: market.update(raw_json="{"), r"markets\.parquet: column raw_json, row 1: "),
         (

@@ -95,5 +95,5 @@ async def test_a_trade_that_is_held_an_hour_off_is_found_by_the_sum(clean: Clean
             f"delete from checkpoints where ticker in {market}",
         )
         job = await Run(simulator.url, database_url)()
-    assert any("walked anew" in warning for warning in job.progress["KXHIGHCHI"].warnings)
+    assert any("walked again" in warning for warning in job.progress["KXHIGHCHI"].warnings)
     assert await digests(database_url, checkpoints=PROOF) == await clean(world)

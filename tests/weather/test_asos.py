@@ -94,7 +94,7 @@ async def test_reports() -> None:
     ("body", "message"),
     [
         ("", "cut short"),
-        ("ERROR: server over capacity\n", "no table of station"),
+        ("ERROR: server over capacity\n", "not a table of station"),
         (ONE_MINUTE + "MDW,CHICAGO,2025-07-01 06:00,71,60,5,100,M", "cut short"),
         (ONE_MINUTE + "MDW,CHICAGO,2025-07-01 06:00,71\n", "4 cells"),
         (ONE_MINUTE + "ORD,CHICAGO,2025-07-01 06:00,71,60,5,100,M\n", "'ORD', which was not asked for"),

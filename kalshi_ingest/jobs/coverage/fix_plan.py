@@ -45,7 +45,7 @@ class FixPlan:
         if self.forgotten:
             lines.append(
                 f"  delete the checkpoint and the candles of {counted(len(self.forgotten), 'market')} whose rows "
-                "contradict them, to make them anew; trades stay unless the exchange contradicts them:"
+                "contradict them, to rebuild them; trades stay unless the exchange contradicts them:"
             )
             lines += [f"    {ticker}" for ticker in self.forgotten[:_SHOWN]]
             lines += [f"    and {len(self.forgotten) - _SHOWN:,} more"] if len(self.forgotten) > _SHOWN else []

@@ -40,7 +40,7 @@ def test_the_plan_in_words_and_for_a_log() -> None:
     plan = planned(held)
     assert plan.text(5).splitlines() == [
         "What coverage --fix would do:",
-        "  delete the checkpoint and the candles of 1 market whose rows contradict them, to make them anew; "
+        "  delete the checkpoint and the candles of 1 market whose rows contradict them, to rebuild them; "
         "trades stay unless the exchange contradicts them:",
         f"    {LOSER}",
         "  backfill event dates 2025-11-02 to 2025-11-02 of chicago, miami: 7 markets",
