@@ -1,23 +1,13 @@
-"""Every setting of the program, read once, in `cli`: from the environment, from `.env`, from the command line.
+"""Every setting of the program and what is a valid value; `configuration` reads them."""
 
-`load_settings` is the way in. It refuses what `Settings` alone would pass over in silence, a misspelt name, and
-says what is wrong in words that never repeat a secret.
-"""
-
-import difflib
-import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
-
-from kalshi_ingest.errors import Unusable
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "KALSHI_INGEST_"
 ENV_FILE = ".env"
@@ -56,7 +46,7 @@ class Settings(BaseSettings):
         env_file=ENV_FILE,
         env_file_encoding="utf-8",
         env_ignore_empty=True,
-        extra="ignore",  # .env may hold other programs' variables; `load_settings` looks for misspelt names
+        extra="ignore",  # .env may hold other programs' variables; `configuration` looks for misspelt names
         frozen=True,
         hide_input_in_errors=True,
         str_strip_whitespace=True,
@@ -213,81 +203,3 @@ class Settings(BaseSettings):
                 alone, missing = missing, alone
             raise ValueError(f"{PREFIX}{alone} is set but {PREFIX}{missing} is not: set both or neither")
         return self
-
-
-_ECHOED = frozenset({"requests_per_second", "workers", "log_format", "log_level"})
-"""Settings whose wrong value is shown to the user. Any other may hold a secret, if only by mistake."""
-
-
-def load_settings(overrides: Mapping[str, object]) -> Settings:
-    """The settings from, in rising order of weight: defaults, `.env`, the environment, `overrides`.
-
-    `overrides` are the command line's options by field name; None means not given. Raises Unusable with one line
-    per wrong setting, each naming its environment variable; a value is repeated only where it can be no secret.
-    """
-    given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        with _unreadable_lines() as unreadable:
-            in_env_file = DotEnvSettingsSource(Settings).env_vars
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(f"The file {ENV_FILE} in the working directory cannot be read: {_reason(error)}.") from None
-    if unreadable:
-        lines = ", ".join(str(line) for line in unreadable)
-        raise Unusable(
-            f"The file {ENV_FILE} in the working directory cannot be read from line {lines} on: write NAME=value."
-        )
-    problems = [f"{PREFIX}{name.upper()}: is empty." for name, value in given.items() if value == ""]
-    problems += _misspelt([*os.environ, *in_env_file, *(PREFIX + name for name in given)])
-    settings = None
-    try:
-        settings = Settings(**{name: value for name, value in given.items() if name in Settings.model_fields})
-    except ValidationError as error:
-        problems += _complaints(error)
-    if settings is None or problems:
-        raise Unusable("\n".join(problems))
-    return settings
-
-
-@contextmanager
-def _unreadable_lines() -> Iterator[list[int]]:
-    """Numbers of lines that python-dotenv cannot read: it only tells a log, and that is not set up yet."""
-    found: list[int] = []
-
-    def keep(record: logging.LogRecord) -> bool:
-        found.extend(each for each in (record.args or ()) if isinstance(each, int))
-        return False
-
-    parser = logging.getLogger("dotenv.main")
-    parser.addFilter(keep)
-    try:
-        yield found
-    finally:
-        parser.removeFilter(keep)
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or "unknown error" if isinstance(error, OSError) else "it is not UTF-8 text"
-
-
-def _misspelt(names: Iterable[str]) -> list[str]:
-    """A line for each name that carries the prefix but is no setting."""
-    settings = [PREFIX + field.upper() for field in Settings.model_fields]
-    lines = []
-    for name in sorted({name.upper() for name in names}):
-        if name.startswith(PREFIX) and name not in settings:
-            close = difflib.get_close_matches(name, settings, n=1, cutoff=0.8)
-            lines.append(f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "."))
-    return lines
-
-
-def _complaints(error: ValidationError) -> list[str]:
-    lines = []
-    for problem in error.errors(include_url=False):
-        message = problem["msg"].removeprefix("Value error, ")
-        if not problem["loc"]:
-            lines.append(message + ".")
-            continue
-        field = str(problem["loc"][0])
-        found = f" (found {str(problem['input'])[:40]!r})" if field in _ECHOED else ""
-        lines.append(f"{PREFIX}{field.upper()}: {message[:1].lower()}{message[1:]}{found}.")
-    return lines

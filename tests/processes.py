@@ -37,7 +37,7 @@ def environment(settings: Mapping[str, str], **more: str) -> dict[str, str]:
     hidden = ("KALSHI_INGEST_", "PYTHONUNBUFFERED")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     named = {f"KALSHI_INGEST_{name}": value for name, value in settings.items()}
-    return clean | {"PYTHONPATH": str(REPOSITORY)} | named | more
+    return clean | {"PYTHONPATH": str(REPOSITORY), "XDG_CONFIG_HOME": "/nowhere"} | named | more
 
 
 async def program(*words: str, settings: Mapping[str, str], **options: Any) -> asyncio.subprocess.Process:

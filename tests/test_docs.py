@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_ingest.settings import PREFIX, Settings, load_settings
+from kalshi_ingest.configuration import load_settings
+from kalshi_ingest.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [PREFIX + field.upper() for field in Settings.model_fields]

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from kalshi_ingest.config_file import NAME, user_path
+from kalshi_ingest.configuration import load_settings
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.settings import PREFIX, Settings, load_settings
+from kalshi_ingest.settings import PREFIX, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -14,6 +16,7 @@ def bare_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 def complaint(**overrides: object) -> str:
@@ -216,3 +219,73 @@ def test_a_file_that_begins_with_a_byte_order_mark_is_read_from_its_first_line()
     Path(".env").write_bytes(b"\xef\xbb\xbfKALSHI_INGEST_WORKERS=7\r\nKALSHI_INGEST_HTTP_PORT=1234\r\n")
     settings = load_settings({})
     assert (settings.workers, settings.http_port) == (7, 1234)
+
+
+def own_file(text: str) -> None:
+    """The user's configuration file."""
+    path = user_path()
+    assert path is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_a_configuration_file_weighs_less_than_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    own_file("workers = 1\nhttp_port = 1\nlog_level = 'debug'\ndatabase_schema = 'own'\nrequests_per_second = 2.5\n")
+    Path(NAME).write_text("workers = 2\nhttp-port = 2\nLOG_LEVEL = 'error'\ndatabase_schema = 'here'\n")
+    Path(".env").write_text("KALSHI_INGEST_WORKERS=3\nKALSHI_INGEST_HTTP_PORT=3\nKALSHI_INGEST_LOG_LEVEL=\n")
+    monkeypatch.setenv("KALSHI_INGEST_WORKERS", "4")
+    settings = load_settings({"database_schema": "given"})
+    assert (settings.workers, settings.http_port, settings.log_level) == (4, 3, "error")
+    assert (settings.database_schema, settings.requests_per_second) == ("given", 2.5)
+
+
+def test_an_unknown_name_in_a_configuration_file_is_named_with_the_nearest() -> None:
+    Path(NAME).write_text("worker = 's3cret'\nwibble = 's3cret'\n")
+    assert complaint().splitlines() == [
+        f"The configuration file {NAME}: there is no setting wibble.",
+        f"The configuration file {NAME}: there is no setting worker; did you mean workers?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("workers = 's3cret'", f"KALSHI_INGEST_WORKERS in {NAME}: input should be a valid integer"),
+        ("database_url = 's3cret'", f"KALSHI_INGEST_DATABASE_URL in {NAME}: must start with postgresql://"),
+        ("workers = true", "workers must be a text or a number"),
+        ("[settings]\nworkers = 1", "settings must be a text or a number"),
+        ("workers = 3\ndatabase_url = s3cret", 'cannot be read at line 2, column 16: write name = "value"'),
+        ("api_key_id = 's3cret'", "KALSHI_INGEST_API_KEY_ID is set but KALSHI_INGEST_PRIVATE_KEY_PATH is not"),
+    ],
+)
+def test_a_wrong_configuration_file_is_one_line_that_names_it(text: str, says: str) -> None:
+    Path(NAME).write_text(text)
+    told = complaint()
+    assert says in told
+    assert "\n" not in told
+    assert "s3cret" not in told.replace("(found 's3cret')", "")
+
+
+def test_a_configuration_file_that_cannot_be_read() -> None:
+    Path(NAME).write_bytes(b"workers = 1 # \xff")
+    assert complaint() == f"The configuration file {NAME} cannot be read: it is not UTF-8 text."
+    Path(NAME).unlink()
+    Path(NAME).mkdir()
+    assert complaint() == f"The configuration file {NAME} cannot be read: Is a directory."
+
+
+def test_where_the_users_own_file_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert user_path({"XDG_CONFIG_HOME": "/x"}) == Path("/x/kalshi-ingest") / NAME
+    monkeypatch.setattr(Path, "home", lambda: Path("/me"))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert user_path({"XDG_CONFIG_HOME": "relative"}) == Path("/me/.config/kalshi-ingest") / NAME
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert user_path({}) == Path("/me/Library/Application Support/kalshi-ingest") / NAME
+
+
+def test_an_account_without_a_home_has_no_file_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    assert user_path({}) is None

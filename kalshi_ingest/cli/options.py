@@ -9,8 +9,9 @@ from cyclopts import Group, Parameter, Token
 
 from kalshi_ingest import logs
 from kalshi_ingest.cli.help import UNUSED_SETTINGS
+from kalshi_ingest.configuration import load_settings
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.settings import Settings, load_settings
+from kalshi_ingest.settings import Settings
 
 P = ParamSpec("P")
 
@@ -23,7 +24,8 @@ LOGS: tuple[str, ...] = ("log_format", "log_level")
 
 _SETTINGS = Group(
     "settings",
-    help="each can also come from the environment or .env, as KALSHI_INGEST_ and its name in capitals",
+    help="each can also come from the environment or .env, as KALSHI_INGEST_ and its name in capitals,"
+    " or from kalshi-ingest.toml, as its name with _ for -",
     sort_key=3,
 )
 _UNUSED = Group(UNUSED_SETTINGS, help="accepted for scripts that pass them to every command, not used here", sort_key=4)
