@@ -66,8 +66,6 @@ class Service:
         """`concurrency`: how many requests may be under way at the same time. `judged`: statuses that the caller
         judges, raised as `Refused` though asking again might help."""
         self.name = address.name
-        self.requests = 0
-        """Requests sent so far, repetitions included."""
         self.retries = 0
         """Requests sent again so far."""
         self._address = address
@@ -82,6 +80,11 @@ class Service:
         """Whether somebody answered the last request, be it with a refusal."""
         self._noted = False
         """Whether it was said that nobody does."""
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, repetitions included."""
+        return self._pacer.traffic.sent
 
     async def get(self, path: str, params: Params) -> bytes:
         """The body of the answer to GET `path`.
@@ -130,7 +133,6 @@ class Service:
     async def _once(self, path: str, params: Params) -> bytes:
         async with self._free:
             await self._pacer.turn()
-            self.requests += 1
             try:
                 answer = await self._transport.get(path, params)
             except BadPayload as error:
