@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -76,34 +76,16 @@ async def held(link: Link, state: FollowState, now: datetime, choice: Choice) ->
     """What the page needs of the database, as of one instant. Raises `Away`."""
     window = now.date() - timedelta(days=_DAYS_BACK), now.date() + timedelta(days=_DAYS_AHEAD)
 
-    async def read(connection: asyncpg.Connection) -> _Read:
+    async def read(connection: asyncpg.Connection) -> tuple[Evidence, Sequence[str], Held]:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await _read(connection, list(state.series), window, choice)
+            judged, evidence = await page.evidence(connection, list(state.series), *window)
+            bins = await page.bins(connection, list(state.series), *window)
+            market = await page.market(connection, choice.ticker) if choice.ticker else _busiest(bins)
+            candles = await page.candles(connection, market.ticker, choice.period, MOST_CANDLES) if market else ()
+            return evidence, judged, Held({}, set(state.series) - set(judged), bins, market, candles)
 
-    found = await link.ask(read)
-    days = await asyncio.to_thread(judged_days, found.evidence, found.judged, window, now)
-    return Held(days, set(state.series) - set(found.judged), found.bins, found.market, found.candles)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """As it was read."""
-
-    judged: Sequence[str]
-    evidence: Evidence
-    bins: Sequence[HeldBin]
-    market: HeldBin | None
-    candles: Sequence[HeldCandle]
-
-
-async def _read(
-    connection: asyncpg.Connection, series: Sequence[str], window: tuple[date, date], choice: Choice
-) -> _Read:
-    judged, evidence = await page.evidence(connection, series, *window)
-    bins = await page.bins(connection, series, *window)
-    market = await page.market(connection, choice.ticker) if choice.ticker else _busiest(bins)
-    candles = await page.candles(connection, market.ticker, choice.period, MOST_CANDLES) if market else ()
-    return _Read(judged, evidence, bins, market, candles)
+    evidence, judged, found = await link.ask(read)
+    return replace(found, days=await asyncio.to_thread(judged_days, evidence, judged, window, now))
 
 
 def _busiest(bins: Sequence[HeldBin]) -> HeldBin | None:
