@@ -1,55 +1,34 @@
-"""An archive's candle files held against the candles that its own trades make, while both are being read.
+"""An archive's candle files held against the candles that its own trades make, while both are being read."""
 
-The rule is that of `domain.candles`, here over whole columns: making a million candles one by one would take longer
-than loading them.
-"""
-
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
-from typing import Any, NoReturn
+from itertools import pairwise, repeat
+from typing import Any, NoReturn, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_ingest.archive.checks import Column, shown
+from kalshi_ingest.domain.candles import MINUTE_US, append, fold, roll_up
+from kalshi_ingest.domain.model import Candle, to_datetime
 from kalshi_ingest.errors import Unusable
 
-_MINUTE_US = pa.scalar(60_000_000)
-_FIVE_MINUTES_US = pa.scalar(300_000_000)
-_MICROS = pa.scalar(10**6, pa.decimal128(7, 0))
-_YES = pa.scalar("yes")
-_FALSE = pa.scalar(False)
-_TRUE = pa.array([True])
+_BUCKET_US = 5 * MINUTE_US
+_COLUMNS = (
+    ("period_start", 0),
+    *((name, 6) for name in ("open", "close", "high", "low")),
+    ("volume", 2),
+    ("vwap", 6),
+    ("num_trades", 0),
+)
+"""Each with its digits behind the point."""
 
-# When and in which order within a sweep, as one number that sorts: the time since five minutes began, then the price,
-# a no-taker's below 0. The first and the last of a period are its open and its close.
-_PRICES = pa.scalar(1 << 21)
-_PRICE_OF = pa.scalar((1 << 21) - 1)
-_NO_PRICE = pa.scalar(1 << 20)
+_YES, _UP, _DOWN = pa.scalar("yes"), pa.scalar(1), pa.scalar(-1)
+_UNITS = {digits: pa.scalar(10**digits, pa.decimal128(7, 0)) for digits in (2, 6)}
 
-_LAST_DIGIT = pa.scalar(Decimal("0.000001"), pa.decimal128(7, 6))
+_Row = tuple[int, ...]
+"""The values of `_COLUMNS`, as whole numbers: microseconds, millionths of a dollar, hundredths of a contract."""
 
-_FIELDS: list[tuple[str, Any]] = [
-    ("ticker", pa.string()),
-    ("start", pa.int64()),
-    ("first", pa.int64()),
-    ("last", pa.int64()),
-    ("low", pa.decimal128(7, 6)),
-    ("high", pa.decimal128(7, 6)),
-    ("volume", pa.decimal128(30, 2)),
-    ("worth", pa.decimal128(38, 8)),
-    ("trades", pa.int64()),
-]
-_PARTS = pa.schema(_FIELDS)
-_GROUPED: Any = [
-    ("first", "min"),
-    ("last", "max"),
-    ("low", "min"),
-    ("high", "max"),
-    ("volume", "sum"),
-    ("worth", "sum"),
-    ("trades", "sum"),
-]
+T = TypeVar("T")
 
 
 class CandleProof:
@@ -57,173 +36,137 @@ class CandleProof:
 
     def __init__(self, candles: dict[str, Iterator[pa.RecordBatch]], unproved: Collection[str]) -> None:
         """`candles`: the path of each of the two files, 1 minute first → its rows; `unproved`: markets left out."""
-        self._unproved = pa.array(sorted(unproved), pa.string())
-        self._ones, self._fives = _Made(_MINUTE_US), _Made(_FIVE_MINUTES_US)
-        self._files = [_Held(path, map(self._proved, rows)) for path, rows in candles.items()]
+        self._unproved = frozenset(unproved)
+        self._files = [_Held(path, self._markets(rows, _candles)) for path, rows in candles.items()]
+        self._sums: dict[str, tuple[int, int]] = {}
+        self._ticker = ""
+        self._open: list[Candle] = []
+        """The newest minutes, of at most one bucket, which the next trades may still belong to."""
 
     def add(self, trades: pa.RecordBatch) -> None:
         """The next trades. Raises `Unusable` that names file, column and market for a candle they do not make."""
-        self._hold(self._ones.add(_singles(self._proved(trades))))
+        for ticker, rows in self._markets([trades], _trades):
+            if ticker != self._ticker:
+                self._compare(len(self._open))
+                self._ticker = ticker
+            append(self._open, fold(rows))
+            newest = self._open[-1].start_us
+            cut = newest - newest % _BUCKET_US
+            self._compare(len(self._open) - sum(candle.start_us >= cut for candle in self._open[-5:]))
 
-    def end(self) -> None:
-        """No more trades: every candle has to be accounted for."""
-        self._hold(self._ones.end())
-        self._files[1].compare(self._fives.end())
+    def end(self) -> dict[str, tuple[int, Decimal]]:
+        """No more trades: every candle has to be accounted for. Returns each market's trades and contracts."""
+        self._compare(len(self._open))
         for file in self._files:
             file.end()
+        return {ticker: (trades, Decimal(size).scaleb(-2)) for ticker, (trades, size) in self._sums.items()}
 
-    def _hold(self, ones: pa.Table) -> None:
-        self._files[0].compare(ones)
-        self._files[1].compare(self._fives.add(ones))
+    def _compare(self, done: int) -> None:
+        """The first `done` candles get no more trades: the files have to hold them next."""
+        if not done:
+            return
+        ones = self._open[:done]
+        del self._open[:done]
+        trades, size = self._sums.get(self._ticker, (0, 0))
+        trades, size = trades + sum(each.trades for each in ones), size + sum(each.volume for each in ones)
+        self._sums[self._ticker] = trades, size
+        for file, made in zip(self._files, (ones, roll_up(ones, 5)), strict=True):
+            file.compare(self._ticker, [_row(candle) for candle in made])
 
-    def _proved(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        if not len(self._unproved):
-            return rows
-        left_out: Any = pc.is_in(rows["ticker"], value_set=self._unproved)
-        return rows.filter(pc.invert(left_out))
-
-
-class _Made:
-    """Candles of one length, from shorter ones that come in order."""
-
-    def __init__(self, width_us: "pa.Scalar[Any]") -> None:
-        self._width_us = width_us
-        self._open = _PARTS.empty_table()
-        """The last one, which the next rows may still belong to."""
-
-    def add(self, parts: pa.Table) -> pa.Table:
-        """The candles that can get no more trades."""
-        start: Column = pc.multiply(pc.divide(parts["start"], self._width_us), self._width_us)
-        made = _joined(pa.concat_tables([self._open, parts.set_column(1, "start", start)]))
-        done = max(made.num_rows - 1, 0)
-        self._open = made.slice(done)
-        return made.slice(0, done)
-
-    def end(self) -> pa.Table:
-        """The last one; no row where there were no trades."""
-        return self._open
-
-
-def _joined(parts: pa.Table) -> pa.Table:
-    """Neighbours of one market and period made one."""
-    first = _firsts(parts["ticker"], parts["start"])
-    columns: dict[str, Any] = {name: parts[name] for name, _ in _GROUPED}
-    steps: Column = pc.cast(first, pa.int64())
-    columns["run"] = pc.cumulative_sum(steps)
-    # By a number that grows along the rows, since groups come out in no order.
-    grouped = pa.table(columns).group_by("run", use_threads=False).aggregate(_GROUPED).sort_by("run")
-    keys = parts.select(["ticker", "start"]).filter(first)
-    values = [grouped[f"{name}_{how}"] for name, how in _GROUPED]
-    return pa.table([*keys.columns, *values], names=_PARTS.names).cast(_PARTS)
-
-
-def _firsts(*columns: Column) -> Column:
-    """Whether a row differs in any of the columns from the one before it."""
-    new: Column = None
-    for column in columns:
-        differs = pc.not_equal(column.slice(1), column.slice(0, max(len(column) - 1, 0)))
-        new = differs if new is None else pc.or_(new, differs)
-    return pa.chunked_array([_TRUE.slice(0, len(columns[0])), *new.chunks])
+    def _markets(
+        self, batches: Iterable[pa.RecordBatch], read: Callable[[pa.RecordBatch], list[T]]
+    ) -> Iterator[tuple[str, list[T]]]:
+        """The rows of one market after the other, in parts."""
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            tickers: Any = batch["ticker"]
+            ends: Any = pc.not_equal(tickers.slice(0, len(tickers) - 1), tickers.slice(1))
+            edges = [0, *(place + 1 for place in pc.indices_nonzero(ends).to_pylist()), len(tickers)]
+            rows = read(batch)
+            for start, end in pairwise(edges):
+                ticker = tickers[start].as_py()
+                if ticker not in self._unproved:
+                    yield ticker, rows[start:end]
 
 
 class _Held:
     """The rows of a candle file, compared with those that the trades make."""
 
-    def __init__(self, path: str, batches: Iterator[pa.RecordBatch]) -> None:
+    def __init__(self, path: str, markets: Iterator[tuple[str, list[_Row]]]) -> None:
         self._path = path
-        self._batches = batches
-        self._waiting: pa.Table | None = None
+        self._markets = markets
+        self._ticker = ""
+        self._rows: list[_Row] = []
 
-    def compare(self, made: pa.Table) -> None:
+    def compare(self, ticker: str, made: list[_Row]) -> None:
         """The next candles have to be these."""
-        while made.num_rows:
-            held = self._next()
-            if held is None:
-                self._refuse("ticker", f"the candle of {_name(made, 0)} is missing, though there are trades")
-            rows = min(held.num_rows, made.num_rows)
-            self._compare(held.slice(0, rows), made.slice(0, rows))
-            self._waiting, made = held.slice(rows), made.slice(rows)
+        while made:
+            if not self._next():
+                self._refuse("ticker", f"the candle of {_name(ticker, made[0])} is missing, though there are trades")
+            rows = min(len(self._rows), len(made))
+            if ticker != self._ticker or self._rows[:rows] != made[:rows]:
+                self._differ(ticker, made)
+            self._rows, made = self._rows[rows:], made[rows:]
 
     def end(self) -> None:
         """There have to be no more."""
-        held = self._next()
-        if held is not None:
-            self._refuse("ticker", f"there are no trades for the candle of {_name(_keyed(held), 0)}")
+        if self._next():
+            self._refuse("ticker", f"there are no trades for the candle of {_name(self._ticker, self._rows[0])}")
 
-    def _next(self) -> pa.Table | None:
-        """What is left of a batch, or the next one that holds a row."""
-        while self._waiting is None or not self._waiting.num_rows:
-            batch = next(self._batches, None)
-            if batch is None:
-                return None
-            self._waiting = pa.Table.from_batches([batch])
-        return self._waiting
+    def _next(self) -> bool:
+        """Whether a row is left."""
+        while not self._rows:
+            following = next(self._markets, None)
+            if following is None:
+                return False
+            self._ticker, self._rows = following
+        return True
 
-    def _compare(self, held: pa.Table, made: pa.Table) -> None:
-        keyed = _keyed(held)
-        for name in ("ticker", "start"):
-            at = _first_false(pc.equal(keyed[name], made[name]))
-            if at is not None:
-                self._refuse(
-                    name,
-                    f"the candle of {_name(keyed, at)} is not the next one of the trades, "
-                    f"which is that of {_name(made, at)}",
-                )
-        for name, same in _agreements(held, made):
-            at = _first_false(same)
-            if at is not None:
-                value = shown(held[name][at])
-                self._refuse(name, f"{value} of {_name(keyed, at)} is not what the trades make")
+    def _differ(self, ticker: str, made: list[_Row]) -> NoReturn:
+        """Name the first candle that is not the one made, and the first column in which it differs."""
+        pairs = zip(self._rows, made, strict=False)
+        held, due = next(pair for pair in pairs if ticker != self._ticker or pair[0] != pair[1])
+        if (self._ticker, held[0]) != (ticker, due[0]):
+            self._refuse(
+                "period_start" if ticker == self._ticker else "ticker",
+                f"the candle of {_name(self._ticker, held)} is not the next one of the trades, "
+                f"which is that of {_name(ticker, due)}",
+            )
+        column = next(at for at, value in enumerate(held) if value != due[at])
+        name, digits = _COLUMNS[column]
+        self._refuse(
+            name, f"{Decimal(held[column]).scaleb(-digits)} of {_name(ticker, held)} is not what the trades make"
+        )
 
     def _refuse(self, column: str, what: str) -> NoReturn:
-        raise Unusable(f"{self._path}: column {'period_start' if column == 'start' else column}: {what}")
+        raise Unusable(f"{self._path}: column {column}: {what}")
 
 
-def _singles(trades: pa.RecordBatch) -> pa.Table:
-    """Each trade as the candle of its own."""
-    time: Column = pc.cast(trades["created_time"], pa.int64())
-    since: Column = pc.subtract(time, pc.multiply(pc.divide(time, _FIVE_MINUTES_US), _FIVE_MINUTES_US))
-    price: Column = trades["yes_price"]
-    units = _units(price)
-    key: Column = pc.if_else(pc.equal(trades["taker_side"], _YES), units, pc.negate(units))
-    place: Column = pc.add(pc.multiply(since, _PRICES), pc.add(key, _NO_PRICE))
-    count: Column = trades["count"]
-    worth: Column = pc.multiply(price, count)
-    one = pa.repeat(pa.scalar(1), trades.num_rows)
-    columns: list[Any] = [trades["ticker"], time, place, place, price, price, count, worth, one]
-    return pa.table(columns, names=_PARTS.names).cast(_PARTS)
+def _row(made: Candle) -> _Row:
+    start_us, _, open_key, _, close_key, high, low, volume, notional, trades = made
+    return (start_us, abs(open_key), abs(close_key), high, low, volume, notional // volume, trades)
 
 
-def _agreements(held: pa.Table, made: pa.Table) -> Iterator[tuple[str, Column]]:
-    """Column → a boolean per row: whether it is as the trades make it."""
-    volume: Column = made["volume"]
-    for name, place in (("open", made["first"]), ("close", made["last"])):
-        units: Any = pc.subtract(pc.bit_wise_and(place, _PRICE_OF), _NO_PRICE)
-        yield name, pc.equal(_units(held[name]), pc.abs(units))
-    for name in ("high", "low", "volume"):
-        yield name, pc.equal(held[name], made[name])
-    # Cut to six digits: times the volume it is not more than the worth, and one more in the last digit would be.
-    size = pc.cast(volume, pa.decimal128(18, 2))
-    least: Column = pc.multiply(held["vwap"], size)
-    step: Column = pc.multiply(_LAST_DIGIT, size)
-    yield "vwap", pc.and_(pc.less_equal(least, made["worth"]), pc.greater(pc.add(least, step), made["worth"]))
-    yield "num_trades", pc.equal(pc.cast(held["num_trades"], pa.int64()), made["trades"])
+def _candles(batch: pa.RecordBatch) -> list[_Row]:
+    return list(zip(*(_numbers(batch[name]) for name, _ in _COLUMNS), strict=True))
 
 
-def _units(price: Column) -> Column:
-    return pc.cast(pc.multiply(price, _MICROS), pa.int64())
+def _trades(batch: pa.RecordBatch) -> list[tuple[int, bytes, int, int, int, bool]]:
+    sides = pc.if_else(pc.equal(batch["taker_side"], _YES), _UP, _DOWN)
+    columns = map(_numbers, (batch["created_time"], batch["yes_price"], batch["count"], sides))
+    created, prices, sizes, keys = columns
+    return list(zip(created, repeat(b""), prices, sizes, keys, repeat(False), strict=False))
 
 
-def _keyed(held: pa.Table) -> pa.Table:
-    start: Column = pc.cast(held["period_start"], pa.int64())
-    return pa.table({"ticker": held["ticker"], "start": start})
+def _numbers(column: Any) -> list[int]:
+    """The values as whole numbers, decimals in their last digit; Arrow's own objects would take ten times as long."""
+    if pa.types.is_decimal(column.type):
+        column = pc.multiply(column, _UNITS[column.type.scale])
+    column = pc.cast(column, pa.int64())
+    values = memoryview(column.buffers()[1]).cast("q")
+    return values[column.offset : column.offset + len(column)].tolist()
 
 
-def _name(rows: pa.Table, at: int) -> str:
-    start = rows["start"][at].cast(pa.timestamp("us", tz="UTC")).as_py()
-    return f"{rows['ticker'][at].as_py()} at {start:%Y-%m-%d %H:%M}"
-
-
-def _first_false(kept: Column) -> int | None:
-    index = pc.index(kept, _FALSE).as_py()
-    return None if index < 0 else int(index)
+def _name(ticker: str, row: _Row) -> str:
+    return f"{ticker} at {to_datetime(row[0]):%Y-%m-%d %H:%M}"

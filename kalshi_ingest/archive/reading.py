@@ -214,19 +214,15 @@ def _checked_trades(
     """The trades, and along with them the candles that they make; per market, how many trades and contracts."""
     candles = {f"{label}/{table.file}": checked(table) for table in (CANDLES_1M, CANDLES_5M)}
     proof = CandleProof(candles, _incomplete(place, label))
-    sums: _Sums = {}
+    waiting: list[pa.RecordBatch] = []  # until the next ones are in order too: a row out of order is named as that
     for batch in checked(TRADES):
-        grouped = pa.Table.from_batches([batch]).group_by("ticker").aggregate(_SUMMED)
-        for ticker, rows, size in zip(*(column.to_pylist() for column in grouped.columns), strict=True):
-            before = sums.get(ticker, (0, Decimal(0)))
-            sums[ticker] = (before[0] + rows, before[1] + size)
-        proof.add(batch)
+        for last in waiting:
+            proof.add(last)
+        waiting = [batch]
         yield
-    proof.end()
-    return sums
-
-
-_SUMMED: Any = [("count", "count"), ("count", "sum")]
+    for last in waiting:
+        proof.add(last)
+    return proof.end()
 
 
 def _incomplete(place: Place, label: str) -> set[str]:

@@ -5,9 +5,9 @@ floored, yes prices, and inside one created_time the order of a sweep through th
 does not depend on the order in which trades arrive, and a candle can be made from parts with `merge`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from kalshi_ingest.domain.model import Candle, Trade
+from kalshi_ingest.domain.model import Candle
 
 MINUTE_US = 60_000_000
 # A named tuple's own constructor costs three times as much, and nearly every trade of a quiet market is a candle.
@@ -17,8 +17,8 @@ _BEFORE_ALL = -(2**63)
 """Earlier than every time; 0 is not, because a time may lie before 1970."""
 
 
-def fold(trades: Sequence[Trade], minutes: int = 1) -> list[Candle]:
-    """Candles of `minutes` length, oldest first, of trades given once each in ascending order.
+def fold(trades: Iterable[tuple[int, bytes, int, int, int, bool]], minutes: int = 1) -> list[Candle]:
+    """Candles of `minutes` length, oldest first, of trades (the values of `Trade`) once each in ascending order.
 
     Ascending by (created_us, trade_id) is the order in which a page comes out of `exchange.parse_trades`.
     """
@@ -80,6 +80,13 @@ def merge(one: Candle, other: Candle) -> Candle:
         one.notional + other.notional,
         one.trades + other.trades,
     )
+
+
+def append(candles: list[Candle], more: list[Candle]) -> None:
+    """Add the candles of later trades, same market and length; a bucket that the two lists share is merged."""
+    if candles and more and candles[-1].start_us == more[0].start_us:
+        candles[-1] = merge(candles[-1], more.pop(0))
+    candles.extend(more)
 
 
 def roll_up(candles: Sequence[Candle], minutes: int) -> list[Candle]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from kalshi_ingest.domain.candles import MINUTE_US, fold, merge
+from kalshi_ingest.domain.candles import append, fold
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Candle, Tier, Trade, to_datetime, to_microseconds
 
@@ -138,16 +138,10 @@ async def stored_candles(connection: asyncpg.Connection, ticker: str, start_us: 
     async for row in connection.cursor(_TRADES_FROM, ticker, *bounds, prefetch=_FETCH_ROWS):
         part.append(_trade(row))
         if len(part) == _FETCH_ROWS:
-            _extend(candles, fold(part))
+            append(candles, fold(part))
             part = []
-    _extend(candles, fold(part))
+    append(candles, fold(part))
     return candles
-
-
-def _extend(candles: list[Candle], more: list[Candle]) -> None:
-    if candles and more and more[0].start_us < candles[-1].start_us + MINUTE_US:
-        candles[-1] = merge(candles[-1], more.pop(0))
-    candles.extend(more)
 
 
 def _trade(row: asyncpg.Record) -> Trade:

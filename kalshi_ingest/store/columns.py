@@ -4,6 +4,7 @@ An archive's rows are columns already; making an object of each value would take
 """
 
 from array import array
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -22,18 +23,17 @@ def copy_rows(batch: pa.RecordBatch) -> bytes:
     """
     if not batch.num_rows:
         return b""
-    parts: list[Column] = [pa.scalar(COLUMNS_START.pack(batch.num_columns))]
+    parts: list[Column] = [_scalar(COLUMNS_START.pack(batch.num_columns))]
     for name in batch.schema.names:
         parts += _field(name, batch[name])
-    joined: Column = pc.binary_join_element_wise(*parts, pa.scalar(b""))
+    joined: Column = pc.binary_join_element_wise(*parts, _scalar(b""))
     return bytes(joined.buffers()[2].to_pybytes())
 
 
 def _field(name: str, column: Column) -> tuple[Column, ...]:
     kind = column.type
     if name == "trade_id":
-        digits = "".join(pc.replace_substring(column, "-", "").to_pylist())
-        return _fixed(bytes.fromhex(digits), 16)
+        return _fixed(bytes.fromhex(_joined(pc.replace_substring(column, "-", ""))), 16)
     if pa.types.is_string(kind):
         return (_texts(column),)
     if pa.types.is_decimal(kind):
@@ -41,7 +41,7 @@ def _field(name: str, column: Column) -> tuple[Column, ...]:
     if pa.types.is_boolean(kind):
         return _fixed(_plain(pc.cast(column, pa.int8()), "b"), 1)
     if pa.types.is_timestamp(kind):
-        since = pc.subtract(pc.cast(column, pa.int64()), pa.scalar(EPOCH_US))
+        since = pc.subtract(pc.cast(column, pa.int64()), _scalar(EPOCH_US))
         return _fixed(_plain(since, "q"), 8)
     return _fixed(_plain(column, {2: "h", 4: "i"}[kind.byte_width]), kind.byte_width)
 
@@ -57,20 +57,27 @@ def _texts(column: Column) -> Column:
     return pa.array([text(each) for each in known.dictionary.to_pylist()], pa.binary()).take(known.indices)
 
 
+def _joined(column: Column) -> str:
+    """The values of a column of ASCII texts, one behind the other."""
+    _, edges, content = column.buffers()
+    places = memoryview(edges).cast("i")
+    return str(memoryview(content)[places[column.offset] : places[column.offset + len(column)]], "ascii")
+
+
 def _numerics(column: Column, scale: int) -> tuple[Column, ...]:
     """Decimals as `numeric`: digits to the base of 10,000. Zeros before and behind are dropped by the server."""
-    units: Column = pc.cast(pc.multiply(column, pa.scalar(10**scale, pa.decimal128(7, 0))), pa.int64())
+    units: Column = pc.cast(pc.multiply(column, _scalar(10**scale, pa.decimal128(7, 0))), pa.int64())
     whole, rest = _divided(units, 10**scale)
     if scale == 6:
         third, last = _divided(rest, 100)
-        digits = _packed(whole, third, pc.multiply(last, pa.scalar(100)))
-        return pa.scalar(NUMERIC.pack(16, 4, 1, 0, scale)), _fixed(_plain(digits, "q"), 8)[1]
+        digits = _packed(whole, third, pc.multiply(last, _scalar(100)))
+        return _scalar(NUMERIC.pack(16, 4, 1, 0, scale)), _fixed(_plain(digits, "q"), 8)[1]
     upper, fourth = _divided(whole, 10_000)
     upper, third = _divided(upper, 10_000)
     first, second = _divided(upper, 10_000)
-    fraction = pc.cast(pc.multiply(rest, pa.scalar(100)), pa.int16())
+    fraction = pc.cast(pc.multiply(rest, _scalar(100)), pa.int16())
     return (
-        pa.scalar(NUMERIC.pack(18, 5, 3, 0, scale)),
+        _scalar(NUMERIC.pack(18, 5, 3, 0, scale)),
         _fixed(_plain(_packed(first, second, third, fourth), "q"), 8)[1],
         _fixed(_plain(fraction, "h"), 2)[1],
     )
@@ -78,15 +85,15 @@ def _numerics(column: Column, scale: int) -> tuple[Column, ...]:
 
 def _divided(column: Column, by: int) -> tuple[Column, Column]:
     """Quotient and remainder of whole numbers of 0 or more."""
-    quotient: Column = pc.divide(column, pa.scalar(by))
-    return quotient, pc.subtract(column, pc.multiply(quotient, pa.scalar(by)))
+    quotient: Column = pc.divide(column, _scalar(by))
+    return quotient, pc.subtract(column, pc.multiply(quotient, _scalar(by)))
 
 
 def _packed(*digits: Column) -> Column:
     """Digits of 16 bits as one number of 64."""
     packed = digits[0]
     for digit in digits[1:]:
-        packed = pc.add(pc.multiply(packed, pa.scalar(65_536)), digit)
+        packed = pc.add(pc.multiply(packed, _scalar(65_536)), digit)
     return packed
 
 
@@ -104,4 +111,10 @@ def _fixed(content: bytes, width: int) -> tuple[Column, Column]:
     """Values of one width that lie one after another: their length, and they."""
     kind = pa.binary(width)
     cells: Column = pa.Array.from_buffers(kind, len(content) // width, [None, pa.py_buffer(content)])
-    return pa.scalar(LENGTH.pack(width)), pc.cast(cells, pa.binary())
+    return _scalar(LENGTH.pack(width)), pc.cast(cells, pa.binary())
+
+
+@cache
+def _scalar(value: int | bytes, kind: pa.DataType | None = None) -> Column:
+    """One of few constants, made once: for each new one Arrow looks for a package that may not be installed."""
+    return pa.scalar(value, kind)
