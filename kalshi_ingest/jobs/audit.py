@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import asyncpg
 import structlog
 
 from kalshi_ingest.domain.audit import MinuteCandle, compare
@@ -32,11 +31,9 @@ async def audit(tools: Tools, scope: Scope, markets: int, seed: int = 0) -> Audi
     """
     active = [ticker for ticker in scope.series_tickers if not _is_retired(ticker)]
     cutoff = await _cutoff(tools)
-
-    async def read(connection: asyncpg.Connection) -> tuple[list[Sampled], int]:
-        return await store.sample(connection, replace(scope, series_tickers=active), markets, seed, cutoff)
-
-    sampled, eligible = await tools.planning.run(read)
+    sampled, eligible = await tools.planning.run(
+        store.sample, replace(scope, series_tickers=active), markets, seed, cutoff
+    )
     work = _Work(tools, iter(sampled))
     async with together() as group:
         for _ in range(min(_MARKETS_AT_ONCE, tools.workers)):
@@ -70,11 +67,8 @@ class _Work:
                 self.not_audited.append((market.ticker, str(error)))
 
     async def _audited(self, market: Sampled) -> Audited:
-        async def read(connection: asyncpg.Connection) -> list[MinuteCandle]:
-            return await store.minute_candles(connection, market.ticker)
-
         tier, theirs = await self._theirs(market)
-        comparison = compare(await self.tools.planning.run(read), theirs)
+        comparison = compare(await self.tools.planning.run(store.minute_candles, market.ticker), theirs)
         return Audited(market.ticker, market.series_ticker, tier, comparison)
 
     async def _theirs(self, market: Sampled) -> tuple[Tier, list[MinuteCandle]]:

@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import asyncpg
-
 from kalshi_ingest import children, terminal
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.domain.coverage.cases import Scope
@@ -164,12 +162,8 @@ async def _simulator(dates: Dates) -> AsyncIterator[str]:
 
 async def _show(url: str) -> None:
     database = await with_database(url)
-
-    async def work(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-        return await connection.fetch(_BUSIEST)
-
     try:
-        rows = await database.run(work)
+        rows = await database.run(lambda connection: connection.fetch(_BUSIEST))
         if rows:
             _say(table(list(rows[0].keys()), [list(row.values()) for row in rows]))
     finally:

@@ -20,20 +20,12 @@ _HEADER = ("series", "status", "markets", "trades", "1m", "5m", "requests", "ret
 
 async def newest_runs(database: Database) -> list[SeriesRun]:
     """The newest runs, with all their series."""
-
-    async def work(connection: asyncpg.Connection) -> list[SeriesRun]:
-        return await history.newest(connection, NEWEST)
-
-    return await database.run(work)
+    return await database.run(history.newest, NEWEST)
 
 
 async def one_run(database: Database, prefix: str) -> list[SeriesRun]:
     """The run whose id begins with `prefix`. Raises `Unusable` when there is none, or more than one."""
-
-    async def work(connection: asyncpg.Connection) -> list[SeriesRun]:
-        return _only(await history.named(connection, prefix), prefix)
-
-    return await database.run(work)
+    return _only(await database.run(history.named, prefix), prefix)
 
 
 async def forget_run(database: Database, prefix: str, now: datetime) -> str:

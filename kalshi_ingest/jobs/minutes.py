@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import uuid4
 
-import asyncpg
 import structlog
 
 from kalshi_ingest.domain.calendar import climate_day_of, event_dates
@@ -95,11 +94,7 @@ async def plan(database: Database, source: Source, asked: Asked, now: datetime) 
 async def held_claims(database: Database, asked: Asked) -> dict[tuple[str, date], Claim]:
     """What the database claims about the days asked for."""
     loc_ids = [city.station.loc_id for city in asked.cities]
-
-    async def work(connection: asyncpg.Connection) -> dict[tuple[str, date], Claim]:
-        return await claims(connection, loc_ids, asked.start, asked.end)
-
-    return await database.run(work)
+    return await database.run(claims, loc_ids, asked.start, asked.end)
 
 
 class MinuteRun:
@@ -215,12 +210,10 @@ class MinuteRun:
             (each, "complete" if is_late(each.city, each.day, asked_at, hourly=each.hourly) else "open")
             for each in fetched.days
         ]
-
-        async def work(connection: asyncpg.Connection) -> int:
-            return await write_days(connection, days, asked_at, again=self._plan.asked.again)
-
-        progress = self.progress
-        progress.kept += await self._database.run(work)
+        progress, again = self.progress, self._plan.asked.again
+        progress.kept += await self._database.run(
+            lambda connection: write_days(connection, days, asked_at, again=again)
+        )
         progress.stored += len(days)
         progress.records += fetched.records
         for city in piece.days:
@@ -234,12 +227,8 @@ class MinuteRun:
         self.progress.failed[str(piece)] = error
         log.warning("minutes not fetched", what=str(piece), reason=error)
         for city, days in piece.days.items():
-
-            async def work(connection: asyncpg.Connection, city: City = city, days: Sequence[date] = days) -> None:
-                loc_id, code, moment = city.station.loc_id, self._source.code, self._clock()
-                await fail_days(connection, loc_id, days, code, f"{piece}: {error}", moment)
-
-            await self._database.run(work)
+            loc_id, code = city.station.loc_id, self._source.code
+            await self._database.run(fail_days, loc_id, days, code, f"{piece}: {error}", self._clock())
 
     def _entries(self) -> dict[str, Entry]:
         failed, partial = self.progress.failed, self.progress.ended

@@ -46,11 +46,7 @@ class Asked:
 async def first_day(database: Database, cities: Sequence[City], now: datetime) -> date:
     """Where to begin when the user does not say: the first event date held of these cities, else a week ago."""
     series = [city.series_ticker for city in cities]
-
-    async def read(connection: asyncpg.Connection) -> date | None:
-        return await settlements.first_event_date(connection, series)
-
-    return await database.run(read) or (now - timedelta(days=7)).date()
+    return await database.run(settlements.first_event_date, series) or (now - timedelta(days=7)).date()
 
 
 class SettlementJob:

@@ -86,12 +86,12 @@ class Status:
 
 async def status(database: Database) -> Status:
     """Read it all in one transaction."""
+    return await database.run(_read)
 
-    async def work(connection: asyncpg.Connection) -> Status:
-        return Status(
-            await queries.holdings(connection),
-            await history.latest_of_each(connection),
-            await queries.failures(connection, _LISTED),
-        )
 
-    return await database.run(work)
+async def _read(connection: asyncpg.Connection) -> Status:
+    return Status(
+        await queries.holdings(connection),
+        await history.latest_of_each(connection),
+        await queries.failures(connection, _LISTED),
+    )

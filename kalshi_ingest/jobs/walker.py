@@ -12,7 +12,7 @@ import structlog
 
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.domain.checkpoint import Checkpoint, Task, Verdict
-from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Unit, tiers_of, to_datetime, to_microseconds
+from kalshi_ingest.domain.model import Cutoff, Tier, Unit, tiers_of, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
@@ -137,11 +137,7 @@ class Walker:
         start = walk.cut_bucket
         if start is None:
             return
-
-        async def work(connection: asyncpg.Connection) -> list[Candle]:
-            return await checkpoints.stored_candles(connection, unit.ticker, start, start + BUCKET_US)
-
-        walk.restore(await self._database.run(work))
+        walk.restore(await self._database.run(checkpoints.stored_candles, unit.ticker, start, start + BUCKET_US))
 
     async def _reload(self, walk: Walk, unit: Unit) -> None:
         """The tables hold something else than the walk believed: begin again from what is really there."""

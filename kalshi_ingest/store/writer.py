@@ -107,7 +107,7 @@ class Writer:
 
     async def _commit(self, batch: list[_Item]) -> None:
         try:
-            written = await self._transaction(batch)
+            written = await self._database.run(self._transaction, batch)
         except (*REFUSED, BadPayload) as error:
             await self._commit_alone(batch, error)
             return
@@ -136,14 +136,10 @@ class Writer:
         for item in batch:
             await self._commit([item])
 
-    async def _transaction(self, batch: list[_Item]) -> dict[str, Written]:
+    async def _transaction(self, connection: asyncpg.Connection, batch: list[_Item]) -> dict[str, Written]:
         """What each market's step added; markets whose checkpoint in the database is another one are left out."""
-
-        async def work(connection: asyncpg.Connection) -> dict[str, Written]:
-            outdated = await checkpoints.outdated(connection, {item.ticker: item.held for item in batch})
-            return await self._store(connection, [item for item in batch if item.ticker not in outdated])
-
-        return await self._database.run(work)
+        outdated = await checkpoints.outdated(connection, {item.ticker: item.held for item in batch})
+        return await self._store(connection, [item for item in batch if item.ticker not in outdated])
 
     async def _store(self, connection: asyncpg.Connection, batch: list[_Item]) -> dict[str, Written]:
         written: list[Written] = []

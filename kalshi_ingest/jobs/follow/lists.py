@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-import asyncpg
 import structlog
 
 from kalshi_ingest.domain.model import to_microseconds
@@ -155,10 +154,7 @@ class Lists:
         self._state.series[ticker].failed_lists = dict(failed)
 
     async def _first_dates(self, tickers: list[str]) -> dict[str, date]:
-        async def read(connection: asyncpg.Connection) -> dict[str, date]:
-            return await unfinished.first_dates(connection, tickers)
-
-        return await self._tools.planning.run(read)
+        return await self._tools.planning.run(unfinished.first_dates, tickers)
 
     def _now_us(self) -> int:
         return to_microseconds(self._tools.clock())

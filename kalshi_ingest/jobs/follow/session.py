@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-import asyncpg
 import structlog
 
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
@@ -191,16 +190,10 @@ class FollowSession:
             series.lag.add((now_us - trade.created_us) / 1e6 for trade in trades if trade.created_us > before_us)
 
     async def _unwritten(self, tickers: Sequence[str]) -> dict[str, set[int]]:
-        async def read(connection: asyncpg.Connection) -> dict[str, set[int]]:
-            return await unfinished.unwritten_buckets(connection, tickers)
-
-        return await self._tools.planning.run(read)
+        return await self._tools.planning.run(unfinished.unwritten_buckets, tickers)
 
     async def _first_date(self, tickers: Sequence[str]) -> date:
-        async def read(connection: asyncpg.Connection) -> dict[str, date]:
-            return await unfinished.first_dates(connection, tickers)
-
-        found = await self._tools.planning.run(read)
+        found = await self._tools.planning.run(unfinished.first_dates, tickers)
         return min(found.values(), default=self._tools.clock().date() - timedelta(days=1))
 
     def _now_us(self) -> int:
@@ -241,7 +234,4 @@ async def _worked(order: Order, walker: Walker, database: Database) -> Checkpoin
 
 
 async def _checkpoint(database: Database, ticker: str) -> Checkpoint | None:
-    async def read(connection: asyncpg.Connection) -> Checkpoint | None:
-        return (await checkpoints.of_tickers(connection, [ticker])).get(ticker)
-
-    return await database.run(read)
+    return (await database.run(checkpoints.of_tickers, [ticker])).get(ticker)
