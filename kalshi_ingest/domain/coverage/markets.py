@@ -8,6 +8,7 @@ from kalshi_ingest.domain.checkpoint import State, Verdict, verdict_on
 from kalshi_ingest.domain.coverage.findings import NEVER_FETCHED, Finding, Level, Remedy, Subject, contracts
 from kalshi_ingest.domain.evidence import NO_ROWS, Claim, HeldMarket, Rows
 from kalshi_ingest.domain.plausible import market_moments, trade_moments
+from kalshi_ingest.domain.words import counted
 
 SETTLING_DAYS = 2
 """Settlement comes on the day after the event date; an event is given until the day after that."""
@@ -116,7 +117,7 @@ def _walked(case: MarketCase) -> Iterator[Finding]:
     elif claim.state is State.FAILED:
         yield case.hole("failed", f"its fetch failed: {claim.error or 'no reason is recorded'}", Remedy.FETCH)
     elif claim.state is State.WALKING:
-        done = f"{claim.pages:,} page{'s' * (claim.pages != 1)} of trades"
+        done = f"{counted(claim.pages, 'page')} of trades"
         yield case.hole("walking", f"its fetch broke off after {done}", Remedy.FETCH)
     elif claim.state is State.OPEN:
         if not case.young and market is not None and market.status == "settled":

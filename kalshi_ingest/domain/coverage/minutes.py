@@ -9,6 +9,7 @@ from kalshi_ingest.domain.coverage.findings import Finding, Level, Remedy, Subje
 from kalshi_ingest.domain.coverage.weather_figures import MinuteFigures
 from kalshi_ingest.domain.evidence import MinuteDay, WeatherRows
 from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN, HOURLY_LATE, is_late
+from kalshi_ingest.domain.words import counted
 
 _NAMED = 3
 _ONE_DAY = timedelta(days=1)
@@ -101,7 +102,7 @@ def _short(subject: Subject, missing: dict[date, int]) -> Iterator[Finding]:
     named = ", ".join(f"{day} with {missing[day]} of {SLOTS_A_DAY}" for day in worst)
     days, slots = len(missing), sum(missing.values())
     text = (
-        f"{slots:,} slot{'s' * (slots != 1)} of {days:,} fetched day{'s' * (days != 1)} "
+        f"{counted(slots, 'slot')} of {counted(days, 'fetched day')} "
         f"{'are' if slots != 1 else 'is'} missing at the source; the worst: {named}"
     )
     yield at_day(subject, (min(missing), max(missing)), Level.WARNING, "minutes_short", text)
