@@ -13,8 +13,9 @@ from cyclopts import App, CycloptsError, Parameter
 
 from kalshi_simulator.clock import SimulatedClock
 from kalshi_simulator.options import Options, WrongOptionError
-from kalshi_simulator.server import Simulator
+from kalshi_simulator.server import BASE_PATH, Simulator
 from kalshi_simulator.simulation import simulator_of
+from kalshi_simulator.weather.server import WeatherUrls
 from kalshi_simulator.world import Tier, World, in_tier
 
 _DEFAULT = Options()
@@ -54,6 +55,18 @@ def _simulate(options: Annotated[Options, Parameter(name="*")] = _DEFAULT) -> No
         await serve(simulator, host=options.host, port=options.port, stop=stop, announce=_say)
 
     asyncio.run(run())
+
+
+def default_addresses() -> dict[str, str]:
+    """Where a simulator listens unless it is told otherwise, by the name of the option of `kalshi-ingest`."""
+    root = f"http://{_DEFAULT.host}:{_DEFAULT.port}"
+    urls = WeatherUrls.below(root)
+    return {
+        "api_url": root + BASE_PATH,
+        "iem_url": urls.iem,
+        "ncei_url": urls.ncei,
+        "visual_crossing_url": urls.visual_crossing,
+    }
 
 
 def _say(text: str) -> None:

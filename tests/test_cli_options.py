@@ -1,7 +1,9 @@
 """Options that commands share: lists, the log level's short names, completion, version."""
 
+import json
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,9 @@ import pytest
 from kalshi_ingest import cli
 from kalshi_ingest.cli.parse import parse
 from kalshi_ingest.errors import Unusable
+from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
+from kalshi_simulator.command import default_addresses
+from tests.test_cli import run
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
@@ -74,3 +79,24 @@ def test_completion_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -
 def test_an_unknown_shell_is_a_clear_error() -> None:
     with pytest.raises(Unusable, match="--shell tcsh is not one of bash, zsh, fish"):
         parse(["--install-completion", "--shell", "tcsh"])
+
+
+async def test_a_command_is_pointed_at_the_simulator() -> None:
+    day = datetime(2026, 5, 1, tzinfo=UTC)
+    async with Simulator(SyntheticWorld(WorldConfig(start=day.date(), end=day.date(), now=day))) as simulator:
+        root = simulator.url.removesuffix("/trade-api/v2")
+        there = [simulator.url, *simulator.weather_urls]
+    assert [each.replace("http://127.0.0.1:8765", root) for each in default_addresses().values()] == there
+    unreachable = {"DATABASE_URL": "postgresql://me@127.0.0.1:1/d", "API_URL": "https://example.com/trade-api/v2"}
+    for words in (["backfill", *DATES], ["weather", "settlement"], ["coverage"]):
+        ended = await run(*words, "--simulator", **unreachable)
+        told = json.loads(ended.err.splitlines()[0])
+        assert told["event"] == "simulator_used"
+        assert told.items() >= default_addresses().items()
+
+
+def test_the_simulator_and_an_address_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["weather", "settlement", "--simulator", "--iem-url", "http://x"]) == 2
+    assert "--simulator chooses --iem-url: leave one out" in capsys.readouterr().err
+    assert cli.main(["status", "--simulator"]) == 2
+    assert "--simulator is not an option of status" in capsys.readouterr().err

@@ -2,9 +2,11 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Annotated, Concatenate, ParamSpec
 
+import structlog
 from cyclopts import Group, Parameter, Token
 
 from kalshi_ingest import logs
@@ -14,6 +16,8 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.settings import Settings
 
 P = ParamSpec("P")
+
+log = structlog.get_logger()
 
 DATABASE: tuple[str, ...] = ("database_url", "database_schema", "data_dir")
 EXCHANGE: tuple[str, ...] = ("api_url", "api_key_id", "private_key_path", "requests_per_second", "workers")
@@ -63,14 +67,19 @@ def command(
         def with_settings(*arguments: P.args, **options: P.kwargs) -> int:
             level = _level(options.pop("quiet", False), options.pop("verbose", False), options.get("log_level"))
             given = {name: options.pop(name, None) for name in Settings.model_fields}
-            settings = load_settings(given | {"log_level": level})
+            simulated = _simulated(given) if options.pop("simulator", False) else {}
+            settings = load_settings(given | simulated | {"log_level": level})
             logs.configure(settings.log_format, settings.log_level)
+            if simulated:
+                log.info("simulator_used", **simulated)
             return run(settings, *arguments, **options)
 
         signature = inspect.signature(run)
         own = list(signature.parameters.values())[1:]
         settings_taken = [_setting(name, used=name in uses) for name in Settings.model_fields if name not in without]
         common = [each for each in _COMMON if each.name not in without]
+        if not _ASKS.isdisjoint(uses):
+            common.append(_SIMULATOR)
         taken = [*own, *common, *settings_taken]
         with_settings.__dict__["__signature__"] = signature.replace(parameters=taken)
         return with_settings
@@ -89,6 +98,15 @@ def _level(quiet: object, verbose: object, given: object) -> object:
     return "error" if quiet else "debug"
 
 
+def _simulated(given: Mapping[str, object]) -> dict[str, str]:
+    """The addresses of a simulator on its default port. Raises `Unusable` beside an address that was given."""
+    addresses: dict[str, str] = import_module("kalshi_simulator.command").default_addresses()
+    for name in addresses:
+        if given[name] is not None:
+            raise Unusable(f"--simulator chooses --{name.replace('_', '-')}: leave one out")
+    return addresses
+
+
 def _keyword(name: str, kind: object, default: object, parameter: Parameter) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, parameter]
@@ -105,6 +123,14 @@ _COMMON = (
     _keyword("verbose", bool, False, Parameter(alias="-v", help="log details too")),
 )
 """Options of nearly every command."""
+_SIMULATOR = _keyword(
+    "simulator",
+    bool,
+    False,
+    Parameter(help="instead of Kalshi and the weather services ask the `simulate` that listens on this machine"),
+)
+_ASKS = frozenset({"api_url", "iem_url"})
+"""Settings of commands that send requests."""
 COMMON: tuple[str, ...] = tuple(each.name for each in _COMMON)
 
 
