@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from benchmarks.baseline.masks import COLUMNS, FIELDS, FIELDS_OF_FOLLOWING, OF_FOLLOWING
+from benchmarks.baseline.masks import COLUMNS, FIELDS, FIELDS_OF_FOLLOWING, OF_FOLLOWING, ONCE_OF_FOLLOWING
 from benchmarks.baseline.programs import Exchange, ended, simulating
 from benchmarks.baseline.scenes import Stage
 from benchmarks.bench_server import database, fetch_rows
@@ -37,6 +37,7 @@ async def follow(stage: Stage) -> None:
         record = stage.record("follow", {source.url: "<exchange>", f"127.0.0.1:{port}": "<service>"})
         record.columns = (*COLUMNS, *OF_FOLLOWING)
         record.fields = {**FIELDS, **FIELDS_OF_FOLLOWING}
+        record.once = ONCE_OF_FOLLOWING
         process = await stage.program.start("follow", *_WORDS, **settings)
         end = asyncio.create_task(ended(process))
         try:

@@ -34,9 +34,18 @@ OF_FOLLOWING: Mapping[str, str] = {
     "trades_fetched": "counts looks",
     "candles_1m": "a period is written again when a late trade belongs to it",
     "candles_5m": "as above",
-    "details": "retries and warnings as they came",
+    "details": "retries and warnings as they came, if any",
+    "max_event_date": "the day on which it was told to stop, or met an obstacle",
 }
 """The same, for a service that follows a running clock."""
+
+ONCE_OF_FOLLOWING: Mapping[str, str] = {
+    "public.ingestion_log": "the service adds a row for each day and after each obstacle that it meets",
+}
+"""Tables of such a service of which equal rows count once."""
+
+NULL_OR_NOT = ("details",)
+"""What is masked where it is NULL too."""
 
 FIELDS: Mapping[str, str] = {
     **COLUMNS,
@@ -84,7 +93,11 @@ def masked_json(value: Any, fields: Mapping[str, str], known: Mapping[str, str])
     """A decoded JSON value without what differs by nature."""
     if isinstance(value, dict):
         return {
-            masked_text(name, known): MASK if name in fields and each is not None else masked_json(each, fields, known)
+            masked_text(name, known): (
+                MASK
+                if name in fields and (each is not None or name in NULL_OR_NOT)
+                else masked_json(each, fields, known)
+            )
             for name, each in value.items()
         }
     if isinstance(value, list):

@@ -23,6 +23,8 @@ class Record:
     known: dict[str, str]
     columns: Collection[str] = tuple(COLUMNS)
     fields: Mapping[str, str] = field(default_factory=lambda: FIELDS)
+    once: Collection[str] = ()
+    """Tables of which equal rows count once."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _seen: dict[str, str] = field(default_factory=dict)
 
@@ -47,7 +49,7 @@ class Record:
         """Keep every table, as far as it is another than at the step before."""
         folder = self._step(name) / "tables"
         folder.mkdir()
-        for table, rows in (await tables.tables(url, self.columns, self.fields)).items():
+        for table, rows in (await tables.tables(url, self.columns, self.fields, self.once)).items():
             same = self._seen.get(table) == rows
             (folder / f"{table}.txt").write_text("as before\n" if same else masked_text(rows, self.known))
             self._seen[table] = rows

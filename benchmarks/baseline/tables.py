@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from benchmarks.baseline.masks import MASK, masked_json
+from benchmarks.baseline.masks import MASK, NULL_OR_NOT, masked_json
 
 _RELATIONS = """
 select nspname || '.' || relname as name,
@@ -50,12 +50,18 @@ _CONSTANTS = {
 }
 
 
-async def tables(url: str, columns: Collection[str], fields: Mapping[str, str]) -> dict[str, str]:
-    """Relation → one line with its columns and one for each row, sorted; masked are these columns and JSON fields."""
+async def tables(
+    url: str, columns: Collection[str], fields: Mapping[str, str], once: Collection[str] = ()
+) -> dict[str, str]:
+    """Relation → one line with its columns and one for each row, sorted; masked are these columns and JSON fields.
+
+    `once`: the relations of which equal rows count once.
+    """
     connection = await _connected(url)
     try:
         relations = await connection.fetch(_RELATIONS)
-        return {each["name"]: await _rows(connection, each, columns, fields) for each in relations}
+        found = {each["name"]: await _rows(connection, each, columns, fields) for each in relations}
+        return {name: _lines(dict.fromkeys(rows) if name in once else rows) for name, rows in found.items()}
     finally:
         await connection.close()
 
@@ -95,11 +101,8 @@ async def _connected(url: str) -> asyncpg.Connection:
 
 async def _rows(
     connection: asyncpg.Connection, relation: Any, columns: Collection[str], fields: Mapping[str, str]
-) -> str:
-    chosen = ", ".join(
-        f"case when {name} is null then null else '{MASK}' end as {name}" if name in columns else f"{name}::text"
-        for name, _ in relation["columns"]
-    )
+) -> list[str]:
+    chosen = ", ".join(_chosen(name, columns) for name, _ in relation["columns"])
     json = [place for place, (_, kind) in enumerate(relation["columns"]) if kind == "jsonb"]
     lines = []
     for row in await connection.fetch(f"select {chosen} from {relation['name']}"):
@@ -110,7 +113,13 @@ async def _rows(
                 values[place] = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         lines.append("\t".join("NULL" if value is None else value.replace("\n", "\\n") for value in values))
     head = "\t".join(name for name, _ in relation["columns"])
-    return _lines([head, *sorted(lines)])
+    return [head, *sorted(lines)]
+
+
+def _chosen(name: str, masked: Collection[str]) -> str:
+    if name not in masked:
+        return f"{name}::text"
+    return f"'{MASK}'" if name in NULL_OR_NOT else f"case when {name} is null then null else '{MASK}' end"
 
 
 def _lines(lines: Any) -> str:
