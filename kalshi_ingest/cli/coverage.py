@@ -2,9 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -41,6 +40,7 @@ from kalshi_ingest.jobs.session import migrated, opened, with_database
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.audit import Scope as AuditScope
 from kalshi_ingest.store.rights import JUDGE
+from kalshi_ingest.web.coverage_page import as_page
 
 T = TypeVar("T")
 
@@ -95,15 +95,9 @@ async def _coverage(asked: Asked, settings: Settings, url: str, scope: Scope) ->
         if audited is None:
             return INTERRUPTED
     if asked.html is not None:
-        write_page(_html(report), page_path(asked.html))
+        write_page(as_page(report), page_path(asked.html))
     _print(report, audited, as_object=asked.json)
     return COMPLETE if report.complete and (audited is None or audited.passed) else INCOMPLETE
-
-
-def _html(report: Report) -> str:
-    """Only who asks for the page waits for the templates to be loaded."""
-    as_page: Callable[[Report], str] = import_module("kalshi_ingest.web.coverage_page").as_page
-    return as_page(report)
 
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T | None:

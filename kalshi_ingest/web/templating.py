@@ -3,13 +3,16 @@
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.web import words
 from kalshi_ingest.web.view import name_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _HERE = Path(__file__).parent
 _FILTERS: dict[str, Callable[..., object]] = {
@@ -29,10 +32,11 @@ class Templates:
     """Compiled when they are first used, and kept as long as this object. Style sheet and script are put inline."""
 
     def __init__(self) -> None:
-        self._environment = Environment(
-            loader=FileSystemLoader([_HERE / "templates", _HERE / "static"]),
+        engine = import_module("jinja2")  # here, so that only who shows a page waits for it
+        self._environment: Environment = engine.Environment(
+            loader=engine.FileSystemLoader([_HERE / "templates", _HERE / "static"]),
             autoescape=True,
-            undefined=StrictUndefined,
+            undefined=engine.StrictUndefined,
             auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,

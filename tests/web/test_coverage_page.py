@@ -98,6 +98,6 @@ def test_weather_has_tables_once_it_is_ingested() -> None:
     assert any("partial report only" in text for text in seen.inside("summary"))
 
 
-def test_only_who_asks_for_the_page_waits_for_the_templates() -> None:
-    asked = "import sys, kalshi_ingest.cli, kalshi_ingest.cli.coverage; sys.exit('jinja2' in sys.modules)"
+def test_only_who_shows_a_page_waits_for_the_templates() -> None:
+    asked = "import sys, kalshi_ingest.cli.coverage, kalshi_ingest.cli.follow; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
