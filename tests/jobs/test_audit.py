@@ -238,7 +238,7 @@ async def test_a_market_whose_candles_cannot_be_had_is_listed_with_the_reason(da
 
 
 async def test_an_exchange_that_stays_away(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kalshi_ingest.exchange.client._ALIVE_SECONDS", 0.0)
+    monkeypatch.setattr("kalshi_ingest.exchange.availability._ALIVE_SECONDS", 0.0)
     world = _short_world(archived=False)
     await filled(world, database_url)
     with pytest.raises(OutOfReach, match="the exchange is out of reach"):
