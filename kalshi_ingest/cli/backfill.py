@@ -10,7 +10,8 @@ from typing import Annotated, TextIO
 
 import structlog
 
-from kalshi_ingest.cli.common import database_url, dates_of, exchange_of, say
+from kalshi_ingest.cli.common import database_url, exchange_of, say
+from kalshi_ingest.cli.dates import FORMS, dates_of
 from kalshi_ingest.cli.options import DATABASE, EXCHANGE, LOGS, command, command_line, names, option
 from kalshi_ingest.cli.signals import current, stop_on_signals
 from kalshi_ingest.clocks import utc_now
@@ -36,8 +37,8 @@ log = structlog.get_logger()
 def backfill(
     settings: Settings,
     *,
-    start: Annotated[str, option("first event date, YYYY-MM-DD", metavar="D")],
-    end: Annotated[str, option("last event date, inclusive, YYYY-MM-DD", metavar="D")],
+    start: Annotated[str, option(f"first event date: {FORMS}", metavar="D")],
+    end: Annotated[str, option("last event date, inclusive, in the same forms", metavar="D")],
     city: Annotated[tuple[str, ...], names("a city; all six by default")] = (),
     series: Annotated[tuple[str, ...], names("any other Kalshi series ticker", "TICKER")] = (),
     parquet: Annotated[
@@ -48,7 +49,7 @@ def backfill(
     exchange = exchange_of(settings)
     dates = dates_of(start, end, exchange)
     wanted = wanted_series(city, series, dates)
-    told = command_line(["backfill"], start=start, end=end, city=city, series=series)
+    told = command_line(["backfill"], start=str(dates.start), end=str(dates.end), city=city, series=series)
     export = None
     if parquet is not None:
         # Loaded only when it is wanted, because Parquet takes 60 MB; and now, so that a bad place is refused at once.

@@ -1,10 +1,8 @@
 """What every command shares: exit codes, dates, the database's address, signals, and the way results are printed."""
 
-import asyncio
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,12 +10,10 @@ import structlog
 
 from kalshi_ingest import terminal
 from kalshi_ingest.cli.signals import current, stop_on_signals
-from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.errors import DatabaseAway, OutOfReach, Unusable
+from kalshi_ingest.errors import DatabaseAway, OutOfReach
 from kalshi_ingest.exit_codes import INTERRUPTED
 from kalshi_ingest.ingest.cancellation import run_until
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.session import Exchange, time_at
+from kalshi_ingest.jobs.session import Exchange
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.address import with_schema
@@ -67,34 +63,6 @@ def embedded_server(data_dir: Path, *, keep: bool = False) -> Iterator[embedded.
             if not stopping:
                 raise
             log.warning("the embedded server is still stopping", reason=str(error))
-
-
-def dates_of(start: str, end: str, exchange: Exchange) -> Dates:
-    """The event dates of `--start` and `--end`. Raises `Unusable` for what is not a date, reversed or in the future.
-
-    Before a date is refused for lying in the future the exchange is asked for its time: this machine's may be wrong.
-    """
-    first, last = date_of(start, "--start"), date_of(end, "--end")
-    if first > last:
-        raise Unusable(f"--start {first} lies after --end {last}")
-    # Tomorrow's events are listed and traded from ten in the morning, New York time, of the day before.
-    newest = utc_now().date() + timedelta(days=1)
-    if last > newest:
-        newest = asyncio.run(time_at(exchange, utc_now)).date() + timedelta(days=1)
-    if last > newest:
-        raise Unusable(f"--end {last} lies in the future: the newest event date that can exist is {newest}")
-    return Dates(first, last)
-
-
-def date_of(text: str, option: str) -> date:
-    """One date, YYYY-MM-DD; `option` names it in the error."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or day.isoformat() != text:
-        raise Unusable(f"{option} {text} is not a date: write YYYY-MM-DD")
-    return day
 
 
 def say(text: str, out: TextIO | None = None, *, painted: bool = False) -> None:

@@ -11,8 +11,9 @@ import structlog
 
 from kalshi_ingest import terminal
 from kalshi_ingest.cli.backfill import run_backfill
-from kalshi_ingest.cli.common import database_url, date_of, exchange_of, say
+from kalshi_ingest.cli.common import database_url, exchange_of, say
 from kalshi_ingest.cli.confirming import confirmed, screen
+from kalshi_ingest.cli.dates import end_of, start_of
 from kalshi_ingest.cli.options import DATABASE, EXCHANGE, FLAT, LOGS, command, names, option
 from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
@@ -182,8 +183,8 @@ def _print(report: Report, audited: AuditReport | None, *, as_object: bool) -> N
 
 
 def _scope(asked: Asked) -> Scope:
-    start = date_of(asked.start, "--start") if asked.start else None
-    end = date_of(asked.end, "--end") if asked.end else None
+    start = start_of(asked.start) if asked.start else None
+    end = end_of(asked.end) if asked.end else None
     if start and end and start > end:
         raise Unusable(f"--start {start} lies after --end {end}")
     named = [find_city(name).series_ticker for name in asked.city]

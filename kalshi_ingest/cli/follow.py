@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 import structlog
 
 from kalshi_ingest.cli.backfill import wanted_series
-from kalshi_ingest.cli.common import database_url, date_of, exchange_of
+from kalshi_ingest.cli.common import database_url, exchange_of
+from kalshi_ingest.cli.dates import start_of
 from kalshi_ingest.cli.options import DATABASE, EXCHANGE, HTTP, LOGS, WEATHER, command, command_line, names, option
 from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
@@ -62,10 +63,10 @@ def follow(
     if stale_after is not None and not 0 < stale_after < math.inf:
         raise Unusable(f"--stale-after {stale_after} is out of range: more than 0 seconds")
     # Held against no clock: this machine's may be set minutes after its start, and a start to come is an empty gap.
-    first = date_of(start, "--start") if start else None
+    first = start_of(start) if start else None
     wanted = wanted_series(city, series, Dates(first or date.min, date.max))
     polled = None if weather == "settlement" else weather
-    told = command_line(["follow"], start=start, city=city, series=series, weather=polled)
+    told = command_line(["follow"], start=str(first) if first else None, city=city, series=series, weather=polled)
     asked = Asked(wanted, first, _weather(weather, wanted, settings), told)
     state = FollowState({each.series_ticker: SeriesState(each) for each in wanted}, utc_now(), stale_after=stale_after)
     raise_file_limit()

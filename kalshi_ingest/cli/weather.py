@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import orjson
 from cyclopts import Parameter
 
-from kalshi_ingest.cli.common import database_url, date_of, say
+from kalshi_ingest.cli.common import database_url, say
+from kalshi_ingest.cli.dates import end_of, start_of
 from kalshi_ingest.cli.options import DATABASE, FLAT, LOGS, WEATHER, command, command_line, names, option
 from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
@@ -157,8 +158,8 @@ async def _database(url: str, need: Need) -> Database:
 
 def asked_days(options: Options, first: date, now_: datetime) -> tuple[date, date]:
     """The climate days asked for; the last defaults to today, the first to `first`."""
-    end = date_of(options.end, "--end") if options.end else now_.date()
-    start = date_of(options.start, "--start") if options.start else min(first, end)
+    end = end_of(options.end) if options.end else now_.date()
+    start = start_of(options.start) if options.start else min(first, end)
     if start > end:
         raise Unusable(f"--start {start} lies after --end {end}")
     if start > now_.date():
