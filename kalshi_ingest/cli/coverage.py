@@ -102,7 +102,7 @@ async def _coverage(asked: Asked, settings: Settings, url: str, scope: Scope) ->
 
 
 async def _stoppable(work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` gives; None when a signal came first. A backfill takes the signals for itself, so each asks anew."""
+    """What `work` gives; None when a signal came first. A backfill handles the signals itself, so each asks again."""
     return await run_until(stop_on_signals(), work)
 
 

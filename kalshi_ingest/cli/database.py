@@ -21,7 +21,7 @@ from kalshi_ingest.store.relations import made_by
 
 @command(*DATABASE, *LOGS)
 def url(settings: Settings) -> int:
-    """`database url`: whoever asks for the address wants to use it, so the embedded server stays up until `stop`."""
+    """`database url`: the address is printed to be used, so the embedded server stays up until `stop`."""
     with database_url(settings, keep=True) as address:
         say(with_search_path(address))
     return COMPLETE

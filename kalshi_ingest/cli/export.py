@@ -40,7 +40,7 @@ def prepared_export(
 ) -> Export:
     """An export that is ready to run. Raises `Unusable` at once when nothing can be written to `output`.
 
-    `expected`: a label of which nothing is held is no mistake, as after a backfill that could not get it.
+    `expected`: a label of which nothing is held is not a mistake, as after a backfill that could not get it.
     """
     use_system_memory()
     place = Place.at(output)

@@ -53,8 +53,8 @@ def follow(
     stale_after: Annotated[
         float | None,
         option(
-            "/readyz says no when a city's data are vouched for up to a moment longer ago"
-            " (default 15, and as much more as a cache before the exchange keeps its answers)",
+            "seconds after which a city's data counts as stale and /readyz answers 503"
+            " (default 15, plus the lifetime of a cache before the exchange)",
             metavar="SECONDS",
         ),
     ] = None,

@@ -75,7 +75,7 @@ def _figures(view: View, series: SeriesState) -> Iterator[tuple[str, str, str]]:
         trade = f"{age((view.now - last).total_seconds())} ago"
         when = moment(last, zone_of(series.wanted.series_ticker), view.now)
     yield "Last trade", trade, when
-    yield "Vouched for", f"up to {age(known)} ago" if known is not None else "not yet", ""
+    yield "Known to be complete", f"up to {age(known)} ago" if known is not None else "not yet", ""
     yield "Open markets", f"{series.open_markets:,}", f"{series.unsettled_markets:,} not settled"
     yield "Waiting", counted(series.backlog, "market") if series.backlog else "none", ""
 
