@@ -24,21 +24,25 @@ _READ = [
 ]
 
 MADE: dict[str, list[object]] = {
-    "catalog.merging": [
+    "kalshi_ingest.store.catalog.merging": [
         catalog.merging("events", catalog.EVENT_COLUMNS, "staged_events"),
         catalog.merging("markets", catalog.MARKET_COLUMNS, "staged_markets"),
     ],
-    "catalog_merge.merging": [catalog_merge.merging(table, columns) for table, columns in _LOADED.items()],
-    "copy.staging": [copy.staging("markets", ["ticker", "series_ticker"], "staged_here")],
-    "copy.emptying": [copy.emptying("staged_events"), copy.emptying("loaded_series")],
-    "reading.of_series": [reading.of_series(reading.Rows("markets", ["ticker", "title"], ["ticker"], by_date=True))],
-    "reading.of_tickers": [reading.of_tickers(rows) for rows in _READ],
-    "candle_sql.counted": [],  # the constant evidence_rows._ROWS is made of it
-    "grants.grants": [],  # a script: test_grants.py runs it
+    "kalshi_ingest.store.catalog_merge.merging": [
+        catalog_merge.merging(table, columns) for table, columns in _LOADED.items()
+    ],
+    "kalshi_ingest.store.copy.staging": [copy.staging("markets", ["ticker", "series_ticker"], "staged_here")],
+    "kalshi_ingest.store.copy.emptying": [copy.emptying("staged_events"), copy.emptying("loaded_series")],
+    "kalshi_ingest.store.reading.of_series": [
+        reading.of_series(reading.Rows("markets", ["ticker", "title"], ["ticker"], by_date=True))
+    ],
+    "kalshi_ingest.store.reading.of_tickers": [reading.of_tickers(rows) for rows in _READ],
+    "kalshi_ingest.store.candle_sql.counted": [],  # the constant evidence_rows._ROWS is made of it
+    "kalshi_ingest.store.grants.grants": [],  # a script: test_grants.py runs it
     # With the name of a schema in them: every migration of every test runs them, and test_own_schema.py with another.
-    "migrate._applied": [],
-    "migrate._apply": [],
-    "migrate._begin": [],
+    "kalshi_ingest.store.migrate._applied": [],
+    "kalshi_ingest.store.migrate._apply": [],
+    "kalshi_ingest.store.migrate._begin": [],
 }
 """What functions make of their arguments: every function that the source shows to make a statement has to be here."""
 
@@ -59,7 +63,7 @@ def every_statement() -> dict[str, str]:
     """Every statement of the package by module and name."""
     every: dict[str, str] = {}
     for number, one in enumerate(statements.found()):
-        short = one.name.removeprefix("kalshi_ingest.").removeprefix("store.")
+        short = one.name
         if one.text is not None:
             every[f"{number} {short}"] = one.text
         else:
@@ -113,10 +117,15 @@ async def _refusal(connection: asyncpg.Connection, text: str) -> str:
 
 def test_a_statement_is_found_wherever_it_stands() -> None:
     """In constants, tuples, tables, objects, and inside functions, also when it is put together there."""
-    found = {one.name.removeprefix("kalshi_ingest.store."): one.text for one in statements.found()}
-    for name in ("staging._CLEAR[1]", "spread._IS_SPREAD", "loading._HIGHEST[trades]", "evidence_rows._ROWS.spread"):
+    found = {one.name: one.text for one in statements.found()}
+    for name in (
+        "kalshi_ingest.store.staging._CLEAR[1]",
+        "kalshi_ingest.store.spread._IS_SPREAD",
+        "kalshi_ingest.store.loading._HIGHEST[trades]",
+        "kalshi_ingest.store.evidence_rows._ROWS.spread",
+    ):
         assert name in found
-    assert (found["checkpoints.of_tickers"] or "").endswith("where ticker = any($1::text[])")
+    assert (found["kalshi_ingest.store.checkpoints.of_tickers"] or "").endswith("where ticker = any($1::text[])")
     assert "analyze checkpoints" in {one.text for one in statements.found()}
     assert {name for name, text in found.items() if text is None} == set(MADE)
     for sentence in (
