@@ -19,9 +19,9 @@ from benchmarks.report import Row, tell
 from kalshi_simulator import Simulator, SyntheticWorld
 from kalshi_simulator.config import CITIES_OF_THE_PRODUCT
 from tests.jobs.follow.living import Course, ExchangeTime, Life, exchange_of
-from tests.jobs.follow.mortals import database_server, service
 from tests.jobs.follow.same import backfill, difference, rows_held, same
-from tests.jobs.harness import assert_holds_all
+from tests.support.backfills import assert_holds_all
+from tests.support.mortals import database_server, service
 
 _MEGABYTES = 150
 _GROWTH = 1.05

@@ -13,7 +13,11 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from kalshi_ingest.store.migrate import migrate, migrations_dir
-from tests import postgres
+from kalshi_simulator import RowsWorld, Simulator, SyntheticWorld
+from tests.support import postgres
+from tests.support.backfills import Run
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, digests
 
 TEMPLATE = "kalshi_template"
 
@@ -98,3 +102,15 @@ def home() -> Iterator[Path]:
     """A data directory to be, for tests of the embedded server itself; what is left running is stopped."""
     with postgres.scratch_dir(postgres.fastest_place()) as path:
         yield path / "data"
+
+
+@pytest.fixture
+def clean(postgres_url: str, template_database: str) -> Clean:
+    """What the tables hold after one undisturbed backfill of a world, but for the number of pages and walks."""
+
+    async def of_world(world: SyntheticWorld | RowsWorld) -> dict[str, str]:
+        async with Simulator(world) as simulator, postgres.fresh_database(postgres_url, template_database) as url:
+            await Run(simulator.url, url)()
+            return await digests(url, checkpoints=PROOF)
+
+    return of_world

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kalshi_ingest.store.migrate import LOCK_KEY
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
-from tests import postgres, processes, warm
-from tests.patience import COMES, ENDS
+from tests.support import postgres, processes, warm
+from tests.support.patience import COMES, ENDS
 
 START, END = date(2025, 11, 12), date(2025, 11, 14)
 NOWHERE = "http://127.0.0.1:9/trade-api/v2"

@@ -13,11 +13,11 @@ import pytest
 
 from kalshi_ingest.archive.schema import TABLES
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
-from tests import postgres
-from tests.jobs.archives import assert_whole, execute, tree
-from tests.jobs.harness import fetch
-from tests.jobs.loads import counts, held
-from tests.patience import COMES, ENDS
+from tests.support import postgres
+from tests.support.archives import assert_whole, execute, tree
+from tests.support.backfills import fetch
+from tests.support.loads import counts, held
+from tests.support.patience import COMES, ENDS
 from tests.test_cli import END, START, backfill, healthy, one_line, run, started
 from tests.test_cli import ended as end_of
 

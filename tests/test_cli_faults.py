@@ -9,7 +9,7 @@ import pytest
 
 from kalshi_ingest.cli import entry
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
-from tests import postgres
+from tests.support import postgres
 from tests.test_cli import one_line, run
 
 SECRET = "hunter2"

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from kalshi_ingest.store.migrate import LOCK_KEY
 from kalshi_simulator import Simulator
-from tests.jobs.harness import fetch, log_statuses
-from tests.jobs.minute_runs import FIRST, KEY, weather_of
-from tests.patience import COMES, ENDS
+from tests.support.backfills import fetch, log_statuses
+from tests.support.minute_runs import FIRST, KEY, weather_of
+from tests.support.patience import COMES, ENDS
 from tests.test_cli import Ended, busy, ended, one_line, run, started
 
 SECOND = FIRST + timedelta(days=1)

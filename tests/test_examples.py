@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from kalshi_ingest.archive.manifest import Layout
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
-from tests import postgres
-from tests.jobs.archives import exported
+from tests.support import postgres
+from tests.support.archives import exported
 from tests.test_cli import healthy, run
 
 ROOT = Path(__file__).resolve().parents[1]

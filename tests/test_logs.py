@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_ingest.logs import configure, redact
-from tests.patience import COMES
+from tests.support.patience import COMES
 
 SECRET = "s3cr3t"
 PEM = f"-----BEGIN RSA PRIVATE KEY-----\nMII{SECRET}\n-----END RSA PRIVATE KEY-----"

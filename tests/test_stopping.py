@@ -18,9 +18,9 @@ import pytest
 from kalshi_ingest.cli.signals import DOUBLED_SECONDS, Signals
 from kalshi_ingest.store import embedded
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
-from tests import processes
-from tests.patience import ENDS
-from tests.swallowing import mute, recovering, wire_to
+from tests.support import processes
+from tests.support.patience import ENDS
+from tests.support.swallowing import mute, recovering, wire_to
 from tests.test_cli import Ended, ended, run, started
 
 PROMISED = 10.0

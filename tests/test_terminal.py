@@ -24,8 +24,8 @@ from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.logs import LogFormat, configure
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
-from tests import processes
-from tests.jobs.harness import Run
+from tests.support import processes
+from tests.support.backfills import Run
 
 START, END = date(2025, 11, 12), date(2025, 11, 13)
 HOSTILE = "a\x1b]0;title\x07b\x9b31mc\u202ed\re"

@@ -1,0 +1,1 @@
+"""Parquet files out of the database and into it: `export` and `load`."""

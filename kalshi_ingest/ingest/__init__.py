@@ -1,1 +1,1 @@
-"""What the long jobs share: how they end, stop and are logged."""
+"""What backfill and follow share: discovery, task queue, workers, progress, run log, cancellation, resources."""

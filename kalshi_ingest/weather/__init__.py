@@ -1,0 +1,1 @@
+"""The weather beside the markets: official maxima that settle them, minute observations, the one-minute grid."""

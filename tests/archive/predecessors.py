@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests import recorded
+from tests.support import recorded
 
 _MARKET = (
     *("ticker", "event_ticker", "title", "subtitle", "status", "result", "strike_type", "floor_strike", "cap_strike"),

@@ -6,8 +6,8 @@ import pytest
 
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.errors import Unusable
-from tests.forward_proxy import proxying
 from tests.http.test_proxies import no_proxy
+from tests.support.forward_proxy import proxying
 
 __all__ = ["no_proxy"]
 _HOST = "storage.invalid"

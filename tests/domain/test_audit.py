@@ -14,7 +14,7 @@ from kalshi_ingest.domain.candles import MINUTE_US, fold
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.exchange.parse_candles import candles
 from kalshi_ingest.exchange.parse_trades import TradeParser
-from tests import recorded
+from tests.support import recorded
 
 CENTS_US = to_microseconds(datetime(2025, 5, 2, 14, tzinfo=UTC))
 DOLLARS_US = to_microseconds(datetime(2026, 3, 12, tzinfo=UTC))

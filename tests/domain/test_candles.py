@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from kalshi_ingest.domain.candles import MINUTE_US, fold, merge, roll_up
 from kalshi_ingest.domain.model import Candle, Trade
 from kalshi_ingest.exchange.parse_trades import TradeParser
-from tests import recorded
-from tests.candles import candles_of
+from tests.support import recorded
+from tests.support.candles import candles_of
 
 CENT = 10_000
 """Price units in a cent."""

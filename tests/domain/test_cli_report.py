@@ -14,7 +14,7 @@ from kalshi_ingest.domain.cli_report import (
     parse_cli,
 )
 from kalshi_ingest.errors import BadPayload
-from tests.recorded import RECORDED, needs_recorded
+from tests.support.recorded import RECORDED, needs_recorded
 
 # file → product id, climate date, maximum, time of it, record, full day; read by eye from the texts
 _RECORDED = {

@@ -9,7 +9,7 @@ from kalshi_ingest.domain import plausible
 from kalshi_ingest.domain.plausible import cleaned, is_event_date, is_strike, market_moments, trade_moments
 from kalshi_ingest.domain.tickers import check_market_ticker, event_date_of
 from kalshi_ingest.errors import BadPayload
-from tests import recorded
+from tests.support import recorded
 
 DAY = date(2025, 11, 14)
 OPENS, CLOSES = datetime(2025, 11, 13, 15, tzinfo=UTC), datetime(2025, 11, 15, 5, 59, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from tests import recorded
+from tests.support import recorded
 
 REQUIRED = """
     ticker event_ticker market_type yes_sub_title no_sub_title created_time updated_time open_time close_time

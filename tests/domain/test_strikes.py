@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_ingest.domain.strikes import UNKNOWN, BinRow, Strike, resolve
-from tests import recorded
+from tests.support import recorded
 
 
 def number(value: str | float | None) -> Decimal | None:

@@ -13,7 +13,7 @@ from kalshi_ingest.domain.tickers import (
     parse_market_ticker,
 )
 from kalshi_ingest.errors import BadPayload
-from tests import recorded
+from tests.support import recorded
 
 SERIES = st.sampled_from(["KXHIGHCHI", "HIGHCHI", "HIGHCHI-2", "HIGHMIA-", "KXLOWTCHI", "KXHIGHTATL", "A1"])
 DATES = st.dates(date(2021, 1, 1), date(2030, 12, 31))

@@ -18,7 +18,7 @@ from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, tiers_of, to_datetime, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US, Step, Walk
 from kalshi_ingest.errors import BadPayload
-from tests.candles import candles_of
+from tests.support.candles import candles_of
 
 OPEN = datetime(2026, 7, 1, 14, tzinfo=UTC)
 CLOSE = OPEN + timedelta(hours=2)

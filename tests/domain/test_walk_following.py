@@ -16,8 +16,8 @@ from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, tiers_of, to_datetime
 from kalshi_ingest.domain.walk import BUCKET_US, OVERLAP_US, Step, Walk, closed, closing, since
 from kalshi_ingest.errors import BadPayload
-from tests.candles import candles_of
 from tests.domain.test_walk import CUTOFFS, LIVE, OPEN, OPEN_US, Exchange, Tables, contracts, holds, tape, unit
+from tests.support.candles import candles_of
 
 FAR = OPEN - timedelta(days=1)
 SETTLED = unit(True, None)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from kalshi_ingest.exchange.signing import Signer
-from tests import virtual_clock
 from tests.exchange.channel_serving import Exchange
 from tests.exchange.channel_stage import KEY, KEY_ID, Scene, pem, staged
 from tests.exchange.serving import GRACE
+from tests.support import virtual_clock
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from kalshi_ingest.exchange.parse_trades import TradeParser
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
-from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
-from tests.units import unit_of
+from tests.support import virtual_clock
+from tests.support.units import unit_of
 
 TICKER = "KXHIGHCHI-26SEP04-B80.5"
 TRADE = {

@@ -12,8 +12,8 @@ from kalshi_ingest.domain.model import Tier, to_microseconds
 from kalshi_ingest.errors import BadPayload, Rejected
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Tally
-from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
+from tests.support import virtual_clock
 
 TICKER = "KXHIGHCHI-26JUL04-B80.5"
 PATHS = {

@@ -18,10 +18,10 @@ from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.channel_messages import Event, Gap
 from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk
 from kalshi_ingest.exchange.signing import Signer
-from tests import virtual_clock
 from tests.exchange.channel_serving import TRADE_ID, Exchange, Message
 from tests.exchange.channel_stage import KEY, KEY_ID, TRADED, Stage, error, pem
 from tests.exchange.serving import GRACE
+from tests.support import virtual_clock
 
 # --- whatever arrives
 

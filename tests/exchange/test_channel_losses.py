@@ -15,10 +15,10 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exchange.channel import MAX_MESSAGE_BYTES, SILENCE_SECONDS, Channel
 from kalshi_ingest.exchange.channel_messages import Gap
 from kalshi_ingest.exchange.signing import Signer
-from tests import virtual_clock
 from tests.exchange.channel_serving import Connection, Exchange
 from tests.exchange.channel_stage import KEY, KEY_ID, SUBSCRIBED, TRADED, Stage, pem, staged
 from tests.exchange.serving import GRACE
+from tests.support import virtual_clock
 
 # --- lost connections
 

@@ -23,8 +23,8 @@ from kalshi_ingest.exchange.answers import MAX_BODY_BYTES
 from kalshi_ingest.exchange.client import Client, Tally
 from kalshi_ingest.exchange.costs import Costs
 from kalshi_ingest.http.retry import RetryPolicy
-from tests import virtual_clock
 from tests.exchange.serving import GRACE, Handler, Reply, Script, asking, raw_serving, serving
+from tests.support import virtual_clock
 
 GOOD = Reply(body=b'{"answer":42}')
 ALIVE = Reply(body=b'{"exchange_active":true}')

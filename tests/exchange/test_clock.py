@@ -14,8 +14,8 @@ from kalshi_ingest.errors import IngestError
 from kalshi_ingest.exchange.caching import Copy, Made, copy_of
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.server_clock import ServerClock
-from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
+from tests.support import virtual_clock
 
 THERE = datetime(2031, 5, 1, tzinfo=UTC)
 CACHED = {"Cache-Control": "public, max-age=15", "x-kalshi-cache-hits": "3"}

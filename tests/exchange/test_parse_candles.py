@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange.parse_candles import candle, candles
-from tests import recorded
+from tests.support import recorded
 
 TICKER = "KXHIGHNY-26JUL02-T99"
 END = 1_782_918_000

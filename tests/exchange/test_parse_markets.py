@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kalshi_ingest.domain.model import Cutoff
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange import parse_markets as parse
-from tests import recorded
+from tests.support import recorded
 
 Row = dict[str, Any]
 MISSING = object()

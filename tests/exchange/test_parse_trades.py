@@ -16,7 +16,7 @@ from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange.numbers import microseconds, moment
 from kalshi_ingest.exchange.parse_trades import TradeParser
-from tests import recorded
+from tests.support import recorded
 
 TICKER = "KXHIGHLAX-26SEP05-T80"
 

@@ -28,9 +28,9 @@ from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_simulator import Limits, RowsWorld, Simulator
-from tests import virtual_clock
 from tests.exchange.serving import GRACE, Reply, Script, asking, serving
-from tests.units import unit_of
+from tests.support import virtual_clock
+from tests.support.units import unit_of
 
 KEY_ID = "a952bcbe-ec3b-4b5b-b8f9-11dae589608c"
 

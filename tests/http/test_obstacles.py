@@ -34,9 +34,9 @@ from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.weather.client import Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing
-from tests import virtual_clock
 from tests.exchange.channel_stage import KEY_ID
 from tests.exchange.serving import GRACE, PREFIX, Handler, Reply, Script, asking, serving
+from tests.support import virtual_clock
 
 MOVES = (301, 302, 303, 307, 308)
 ALIVE = Reply(body=b'{"exchange_active":true}')

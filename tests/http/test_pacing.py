@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from kalshi_ingest.http.pacing import Pacer
-from tests import virtual_clock
+from tests.support import virtual_clock
 
 RATES = (5.0, 20.0, 100.0, 400.0)
 MINUTE = 60.0

@@ -25,8 +25,8 @@ from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.weather import client as weather
 from tests.exchange.serving import PREFIX
-from tests.forward_proxy import proxying
 from tests.http.test_obstacles import certificate, identity
+from tests.support.forward_proxy import proxying
 
 HOST = "kalshi.invalid"
 """A name that no resolver knows (RFC 6761)."""

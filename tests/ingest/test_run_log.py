@@ -11,7 +11,7 @@ from kalshi_ingest.ingest import run_log as module
 from kalshi_ingest.ingest.run_log import Entry, RunLog, logged, run_log
 from kalshi_ingest.store import runs
 from kalshi_ingest.store.database import Database
-from tests.jobs.harness import fetch
+from tests.support.backfills import fetch
 
 NOW = datetime(2025, 7, 1, tzinfo=UTC)
 ENTRY = Entry(runs.SeriesCount(markets=1, trades=5, requests=2))

@@ -21,7 +21,7 @@ from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store.audit import Scope
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld, WorldConfig
-from tests.jobs.harness import DOGGED, IMPATIENT, STEADY, Run, fetch, plain, trade_row, varied_world, world_of
+from tests.support.backfills import DOGGED, IMPATIENT, STEADY, Run, fetch, plain, trade_row, varied_world, world_of
 
 CHICAGO = Scope(("KXHIGHCHI",))
 CITIES = ("KXHIGHCHI", "KXHIGHMIA", "KXHIGHAUS", "KXHIGHLAX", "KXHIGHDEN", "KXHIGHPHIL")

@@ -15,11 +15,11 @@ from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.status import status
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import RowsWorld, Simulator
-from tests.jobs.archives import execute, exported, tree
-from tests.jobs.conftest import Clean
-from tests.jobs.dumps import PROOF, digests
 from tests.jobs.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
-from tests.jobs.harness import Run, checkpoint_of, fetch, of_size, small_world, trade_row, world_of
+from tests.support.archives import execute, exported, tree
+from tests.support.backfills import Run, checkpoint_of, fetch, of_size, small_world, trade_row, world_of
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, digests
 
 WORLD = small_world()
 LARGE = of_size(WORLD, 1_100, 3_000)[0]

@@ -13,9 +13,9 @@ from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.jobs import walker
 from kalshi_simulator import Limits, Simulator, SyntheticWorld
-from tests.jobs.conftest import Clean
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
+from tests.support.backfills import Run, assert_holds_all, fetch, varied_world
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, digests
 
 _FIRST = datetime(2024, 10, 21, tzinfo=UTC)
 _LAST = datetime(2024, 10, 28, tzinfo=UTC)

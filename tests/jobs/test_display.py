@@ -17,8 +17,8 @@ from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.display import Display
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_simulator import Simulator
-from tests.jobs.harness import small_world
-from tests.patience import COMES
+from tests.support.backfills import small_world
+from tests.support.patience import COMES
 
 NOBODY = "http://127.0.0.1:9/trade-api/v2"
 PATIENT = RetryPolicy(attempts=1_000, first_delay=0.01, longest_delay=0.02)

@@ -18,7 +18,7 @@ from kalshi_ingest.store import evidence
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.unfinished import first_dates
 from kalshi_simulator import Faults, RowsWorld, Simulator
-from tests.jobs.harness import CHICAGO, IMPATIENT, Run, fetch, small_world
+from tests.support.backfills import CHICAGO, IMPATIENT, Run, fetch, small_world
 
 HELD = (date(2025, 7, 1), date(2025, 7, 1))
 MISTAKEN = Dates(date(2024, 11, 1), date(2024, 11, 14))

@@ -32,9 +32,9 @@ from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import Simulator
-from tests import postgres, processes
-from tests.jobs.archives import SHUFFLED, assert_whole, child, execute, exported, tree
-from tests.jobs.harness import Run, fetch, small_world, varied_world
+from tests.support import postgres, processes
+from tests.support.archives import SHUFFLED, assert_whole, child, execute, exported, tree
+from tests.support.backfills import Run, fetch, small_world, varied_world
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 DATES = Dates(date(2024, 10, 22), date(2024, 10, 25))

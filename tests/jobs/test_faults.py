@@ -4,9 +4,9 @@ import pytest
 
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_simulator import Faults, Limits, Simulator
-from tests.jobs.conftest import Clean
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import IMPATIENT, Run, checkpoint_of, fetch, log_statuses, of_size, plain, small_world
+from tests.support.backfills import IMPATIENT, Run, checkpoint_of, fetch, log_statuses, of_size, plain, small_world
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, digests
 
 OVERCOME_ONCE = (
     "duplicate_seam",

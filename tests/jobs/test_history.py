@@ -10,7 +10,7 @@ from kalshi_ingest.jobs import history
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.runs import Outcome
 from kalshi_simulator import Faults, Simulator
-from tests.jobs.harness import IMPATIENT, Run, fetch, of_size, small_world
+from tests.support.backfills import IMPATIENT, Run, fetch, of_size, small_world
 
 
 async def test_a_run_tells_what_failed_and_why(database_url: str) -> None:

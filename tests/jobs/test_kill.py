@@ -8,11 +8,11 @@ import pytest
 
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from kalshi_simulator import Simulator
-from tests import postgres
-from tests.jobs.dumps import digests
-from tests.jobs.harness import WORKERS, Run, assert_holds_all, fetch, varied_world
-from tests.jobs.killing import Killer
-from tests.killable import killable
+from tests.support import postgres
+from tests.support.backfills import WORKERS, Run, assert_holds_all, fetch, varied_world
+from tests.support.dumps import digests
+from tests.support.killable import killable
+from tests.support.killing import Killer
 
 _HIGHEST_ROUNDS = 60
 _RUNS = "select status, trades_fetched from ingestion_log order by started_at"
@@ -21,7 +21,7 @@ _RUNS = "select status, trades_fetched from ingestion_log order by started_at"
 async def _kill_often(admin_url: str, template: str, kills: int, random: Random) -> None:
     """Runs on fresh databases, each killed again and again until it is done, `kills` times in all."""
     world = varied_world()
-    async with killable("tests.jobs.harness:backfill") as backfills:
+    async with killable("tests.support.backfills:backfill") as backfills:
         async with Simulator(world) as simulator, postgres.fresh_database(admin_url, template) as url:
             await Run(simulator.url, url)()
             unbroken = await digests(url)

@@ -24,16 +24,15 @@ from kalshi_ingest.jobs.summary import is_complete
 from kalshi_ingest.web.pace import RecentPace
 from kalshi_ingest.web.pulse import watch
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
-from tests import postgres, standby
-from tests.jobs import minute_runs
-from tests.jobs.archives import exported
-from tests.jobs.conftest import Clean
-from tests.jobs.dumps import PROOF, digests
 from tests.jobs.follow.following import TICKERS, Following, LivingWorld, after, following, serving
-from tests.jobs.harness import Run, assert_holds_all, fetch, trade_row, varied_world
-from tests.jobs.loads import held, loaded
-from tests.jobs.settlement_runs import Settle
-from tests.patience import COMES
+from tests.support import minute_runs, postgres, standby
+from tests.support.archives import exported
+from tests.support.backfills import Run, assert_holds_all, fetch, trade_row, varied_world
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, digests
+from tests.support.loads import held, loaded
+from tests.support.patience import COMES
+from tests.support.settlement_runs import Settle
 
 LONG = range(2, 22)
 Job = Callable[[str], Coroutine[Any, Any, object]]

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from kalshi_simulator import RowsWorld, Simulator
-from tests.jobs.conftest import Clean
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import (
+from tests.support.backfills import (
     Run,
     assert_holds_all,
     checkpoint_of,
@@ -18,6 +16,8 @@ from tests.jobs.harness import (
     varied_world,
     world_of,
 )
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, digests
 
 TICKER = max(small_world().market_tickers(), key=small_world().trade_count)
 OPENED = datetime(2025, 6, 30, 14, tzinfo=UTC)

@@ -10,7 +10,7 @@ from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.jobs.listed import Listed
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_simulator import Faults, Simulator
-from tests.jobs.harness import IMPATIENT, Run, fetch, small_world
+from tests.support.backfills import IMPATIENT, Run, fetch, small_world
 
 DAY = date(2025, 7, 1)
 _LISTINGS = "select event_date, events, markets from listings order by event_date"

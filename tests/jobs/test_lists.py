@@ -17,7 +17,7 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.status import Status, status
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import Simulator, SyntheticWorld
-from tests.jobs.harness import Run, assert_holds_all, checkpoint_of, fetch, log_statuses, small_world
+from tests.support.backfills import Run, assert_holds_all, checkpoint_of, fetch, log_statuses, small_world
 
 WORLD = small_world()
 TICKER = WORLD.market_tickers()[0]

@@ -13,10 +13,10 @@ from kalshi_ingest.jobs.load import load
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import Simulator
-from tests import postgres
-from tests.jobs.archives import execute, exported, tree
-from tests.jobs.harness import Run, fetch, varied_world
-from tests.jobs.loads import counts, held, loaded
+from tests.support import postgres
+from tests.support.archives import execute, exported, tree
+from tests.support.backfills import Run, fetch, varied_world
+from tests.support.loads import counts, held, loaded
 
 _WORLD = varied_world(giant=2_500, trades_per_market=150.0)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from kalshi_simulator import Simulator
-from tests import postgres, recorded
 from tests.archive import predecessors
-from tests.jobs.archives import execute, exported
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import Run, fetch, of_size, varied_world
-from tests.jobs.loads import held, loaded
+from tests.support import postgres, recorded
+from tests.support.archives import execute, exported
+from tests.support.backfills import Run, fetch, of_size, varied_world
+from tests.support.dumps import PROOF, digests
+from tests.support.loads import held, loaded
 
 _WORLD = varied_world(giant=0, trades_per_market=60.0)
 _ONE, _OTHER = of_size(_WORLD, 20, 3_000)[:2]

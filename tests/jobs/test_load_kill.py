@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from kalshi_simulator import Simulator
-from tests import postgres
-from tests.jobs.archives import exported
-from tests.jobs.harness import Run, varied_world
-from tests.jobs.loads import counts, held
-from tests.killable import killable, undisturbed
+from tests.support import postgres
+from tests.support.archives import exported
+from tests.support.backfills import Run, varied_world
+from tests.support.killable import killable, undisturbed
+from tests.support.loads import counts, held
 
 
 @pytest.mark.slow
@@ -27,7 +27,7 @@ async def test_killed_often(kills: int, postgres_url: str, template_database: st
         rows = await counts(source)
     random = Random(3)
     killed = 0
-    async with killable("tests.jobs.loads:load_folder") as load:
+    async with killable("tests.support.loads:load_folder") as load:
         order = {"folder": str(tmp_path)}
         loaded, longest = await undisturbed(load, order, held, postgres_url, template_database)
         assert loaded == whole

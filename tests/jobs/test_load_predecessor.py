@@ -10,10 +10,10 @@ import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_simulator import RowsWorld, Simulator
-from tests import postgres, recorded
 from tests.archive import predecessors
-from tests.jobs.harness import Run, fetch, small_world
-from tests.jobs.loads import counts, held, loaded
+from tests.support import postgres, recorded
+from tests.support.backfills import Run, fetch, small_world
+from tests.support.loads import counts, held, loaded
 
 pytestmark = recorded.needs_recorded
 

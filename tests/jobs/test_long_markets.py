@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
-from tests.jobs.harness import Run, assert_holds_all
+from tests.support.backfills import Run, assert_holds_all
 
 _CONFIG = WorldConfig(
     start=date(2025, 7, 1),

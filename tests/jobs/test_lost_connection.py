@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 
 from kalshi_simulator import Limits, Simulator
-from tests import postgres
-from tests.jobs.dropping import cut_at_commits
-from tests.jobs.dumps import digests
-from tests.jobs.harness import Run, assert_holds_all, fetch, log_statuses, pages_of_all, varied_world
+from tests.support import postgres
+from tests.support.backfills import Run, assert_holds_all, fetch, log_statuses, pages_of_all, varied_world
+from tests.support.dropping import cut_at_commits
+from tests.support.dumps import digests
 
 _WRITTEN = "select coalesce(sum(pages), 0)::int from checkpoints"
 

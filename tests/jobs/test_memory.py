@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from kalshi_simulator import Simulator
-from tests import postgres, processes
-from tests.jobs.harness import fetch, varied_world
+from tests.support import postgres, processes
+from tests.support.backfills import fetch, varied_world
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _BACKFILL = """
 import asyncio, json, resource, sys
-from tests.jobs.harness import Run
+from tests.support.backfills import Run
 asyncio.run(Run(sys.argv[1], sys.argv[2])())
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 """

@@ -22,9 +22,9 @@ from kalshi_ingest.jobs.minutes_report import plan_text
 from kalshi_ingest.store import grid
 from kalshi_ingest.store.database import Database
 from kalshi_simulator.weather.server import WeatherUrls
-from tests.jobs.harness import fetch, log_statuses
-from tests.jobs.minute_runs import CHICAGO, FIRST, KEY, LA, LAST, MIAMI, NOW, digest, fetched, source_at, weather_of
-from tests.relay import relaying
+from tests.support.backfills import fetch, log_statuses
+from tests.support.minute_runs import CHICAGO, FIRST, KEY, LA, LAST, MIAMI, NOW, digest, fetched, source_at, weather_of
+from tests.support.relay import relaying
 
 ACTIVE = [city for city in CITIES if not city.retired]
 DAYS = (LAST - FIRST).days + 1

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from tests import postgres
-from tests.jobs.harness import fetch, log_statuses
-from tests.jobs.minute_runs import digest, weather_of
-from tests.killable import killable, undisturbed
+from tests.support import postgres
+from tests.support.backfills import fetch, log_statuses
+from tests.support.killable import killable, undisturbed
+from tests.support.minute_runs import digest, weather_of
 
 ORDERS = {
     # Several pieces each: two windows of a city, and four cities one by one.
@@ -26,7 +26,7 @@ async def test_killed_often(kind: str, kills: int, postgres_url: str, template_d
     random = Random(5)
     async with (
         weather_of(plain=False, seeded_outage=True) as simulator,
-        killable("tests.jobs.minute_runs:fetch_minutes") as work,
+        killable("tests.support.minute_runs:fetch_minutes") as work,
     ):
         asked = ORDERS[kind] | {"kind": kind, "root": simulator.url.removesuffix("/trade-api/v2")}
         whole, longest = await undisturbed(work, asked, digest, postgres_url, template_database)

@@ -11,10 +11,10 @@ from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.store.writer import Writer, Written
 from kalshi_simulator import Simulator
-from tests import postgres
-from tests.jobs.conftest import Clean
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import Run, checkpoint_of, fetch, small_world, varied_world
+from tests.support import postgres
+from tests.support.backfills import Run, checkpoint_of, fetch, small_world, varied_world
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, digests
 
 _TABLES = ("trades", "candles", "checkpoints")
 _KEEP = "begin isolation level repeatable read; " + "; ".join(

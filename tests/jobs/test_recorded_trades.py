@@ -10,9 +10,9 @@ from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.exchange.parse_trades import TradeParser
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_simulator import RowsWorld, Simulator
-from tests import recorded
-from tests.candles import candles_of
-from tests.jobs.harness import Run, assert_holds_all, fetch, small_world
+from tests.support import recorded
+from tests.support.backfills import Run, assert_holds_all, fetch, small_world
+from tests.support.candles import candles_of
 
 
 def _golden_world() -> RowsWorld:

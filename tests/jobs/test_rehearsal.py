@@ -14,10 +14,10 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld
 from kalshi_simulator.archive_world import ArchiveWorld
-from tests import postgres, recorded
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import CHICAGO, DOGGED, Run, varied_world
 from tests.jobs.test_recorded_trades import recorded_world
+from tests.support import postgres, recorded
+from tests.support.backfills import CHICAGO, DOGGED, Run, varied_world
+from tests.support.dumps import PROOF, digests
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """As a cutoff: all is live."""

@@ -1,7 +1,7 @@
 """The request budget: nothing is asked that is not needed, and nothing proved is asked again."""
 
 from kalshi_simulator import Simulator
-from tests.jobs.harness import WORKERS, Run, fewest_pages, pages_of_all, varied_world
+from tests.support.backfills import WORKERS, Run, fewest_pages, pages_of_all, varied_world
 
 _LISTS = {"series": 1, "markets": 1, "historical_markets": 1, "events": 1, "historical_cutoff": 1}
 

@@ -9,10 +9,10 @@ import pytest
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from kalshi_simulator import Simulator
-from tests import postgres
-from tests.jobs.dumps import digests
-from tests.jobs.follow.mortals import DatabaseServer, database_server
-from tests.jobs.harness import Run, assert_holds_all, varied_world
+from tests.support import postgres
+from tests.support.backfills import Run, assert_holds_all, varied_world
+from tests.support.dumps import digests
+from tests.support.mortals import DatabaseServer, database_server
 
 
 async def _run_with_stops(

@@ -19,8 +19,8 @@ from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from kalshi_simulator.weather.config import WeatherConfig
 from kalshi_simulator.weather.server import WeatherUrls
 from tests.exchange.serving import PREFIX, serving
-from tests.jobs.harness import CHICAGO, Run, fetch
-from tests.jobs.settlement_runs import QUICK, SIX, Settle
+from tests.support.backfills import CHICAGO, Run, fetch
+from tests.support.settlement_runs import QUICK, SIX, Settle
 
 KMDW = find_city("chicago")
 START, END = date(2025, 5, 1), date(2025, 5, 20)

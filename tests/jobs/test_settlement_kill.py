@@ -12,10 +12,10 @@ import pytest
 
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from kalshi_simulator.weather.config import WeatherConfig
-from tests import postgres
-from tests.jobs.harness import fetch
-from tests.jobs.settlement_runs import Settle
-from tests.killable import KillableRun, killable
+from tests.support import postgres
+from tests.support.backfills import fetch
+from tests.support.killable import KillableRun, killable
+from tests.support.settlement_runs import Settle
 
 _START, _END, _NOW = date(2025, 3, 1), date(2025, 3, 14), datetime(2025, 6, 1, tzinfo=UTC)
 _REQUESTS = 25
@@ -67,7 +67,7 @@ async def test_killed_often(kills: int, postgres_url: str, template_database: st
     random, done = Random(7), 0
     async with (
         Simulator(world, weather=WeatherConfig(throttle_seconds=None)) as simulator,
-        killable("tests.jobs.settlement_runs:settle") as work,
+        killable("tests.support.settlement_runs:settle") as work,
     ):
         killer = _Killer(work, simulator)
         async with postgres.fresh_database(postgres_url, template_database) as url:

@@ -10,7 +10,7 @@ import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.shell import psql, without_secrets
-from tests import processes
+from tests.support import processes
 
 SECRET = "hunter2"
 

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from tests.jobs.follow.mortals import database_server
-from tests.jobs.storm import Storm
-from tests.killable import killable
+from tests.support.killable import killable
+from tests.support.mortals import database_server
+from tests.support.storm import Storm
 
 
 @pytest.mark.slow
@@ -14,5 +14,5 @@ from tests.killable import killable
 async def test_60_kills_with_faults_and_dying_databases(seed: int) -> None:
     with database_server() as server:
         storm = await Storm.prepare(server)
-        async with killable("tests.jobs.harness:backfill") as backfills:
+        async with killable("tests.support.backfills:backfill") as backfills:
             await storm.blow(backfills, 60, Random(seed))

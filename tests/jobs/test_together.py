@@ -14,12 +14,12 @@ import pytest
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_simulator import Limits, Simulator
-from tests import postgres
-from tests.jobs.conftest import Clean
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import CHICAGO, WORKERS, Run, fetch, log_statuses, pages_of_all, varied_world
-from tests.killable import killable
-from tests.patience import ENDS
+from tests.support import postgres
+from tests.support.backfills import CHICAGO, WORKERS, Run, fetch, log_statuses, pages_of_all, varied_world
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, digests
+from tests.support.killable import killable
+from tests.support.patience import ENDS
 
 MIAMI = (Wanted("KXHIGHMIA", "miami"),)
 BOTH = ("KXHIGHCHI", "KXHIGHMIA")
@@ -65,7 +65,7 @@ async def test_a_killed_run_leaves_no_lock(database_url: str) -> None:
             os.kill(pid, signal.SIGKILL)
             killed.set()
 
-    async with Simulator(varied_world()) as simulator, killable("tests.jobs.harness:backfill") as backfills:
+    async with Simulator(varied_world()) as simulator, killable("tests.support.backfills:backfill") as backfills:
         simulator.on_request = hold
         pid = await backfills.start({"api_url": simulator.url, "database_url": database_url, "workers": WORKERS})
         assert await backfills.wait() == -signal.SIGKILL

@@ -23,14 +23,14 @@ from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.store.audit import Scope as AuditScope
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
-from tests import postgres
-from tests.jobs.archives import exported
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import Run, fetch
 from tests.jobs.test_audit import audited
 from tests.mutations.lies import FIELDS, Liar, Lie
 from tests.mutations.values import ALL, MISSING, NO_JSON, endless
-from tests.relay import Relay, relaying
+from tests.support import postgres
+from tests.support.archives import exported
+from tests.support.backfills import Run, fetch
+from tests.support.dumps import PROOF, digests
+from tests.support.relay import Relay, relaying
 
 CITIES = ("KXHIGHCHI", "KXHIGHMIA", "KXHIGHAUS", "KXHIGHLAX", "KXHIGHDEN", "KXHIGHPHIL")
 PATIENT = RetryPolicy(attempts=3, first_delay=0.001, longest_delay=0.01, read_timeout=60, total_timeout=120)

@@ -6,10 +6,10 @@ from random import Random
 import pytest
 
 from tests.jobs.follow.following import TICKERS, LivingWorld, after, following, serving
-from tests.jobs.harness import assert_holds_all, trade_row
 from tests.mutations.lies import FIELDS, Liar, Lie
 from tests.mutations.values import endless
-from tests.relay import relaying
+from tests.support.backfills import assert_holds_all, trade_row
+from tests.support.relay import relaying
 
 _FASTER = 40.0
 """What failed is tried again after 20 s of the steady clock."""

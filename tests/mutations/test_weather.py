@@ -10,12 +10,12 @@ import pytest
 from kalshi_ingest.domain.cities import City
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from kalshi_simulator.weather.server import WeatherUrls
-from tests import postgres
-from tests.jobs.harness import fetch
-from tests.jobs.minute_runs import CHICAGO, MIAMI, digest, fetched
-from tests.jobs.settlement_runs import SIX, Settle
 from tests.mutations.weather_lies import NoonLiar, WeatherLiar
-from tests.relay import relaying
+from tests.support import postgres
+from tests.support.backfills import fetch
+from tests.support.minute_runs import CHICAGO, MIAMI, digest, fetched
+from tests.support.relay import relaying
+from tests.support.settlement_runs import SIX, Settle
 
 FIRST, LAST, NOW = date(2025, 5, 1), date(2025, 5, 6), datetime(2025, 8, 1, tzinfo=UTC)
 _SETTLED = """

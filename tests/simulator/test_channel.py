@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kalshi_simulator import ChannelFaults, Faults, Limits, Simulator, SyntheticWorld, WorldConfig
-from tests.patience import COMES
 from tests.simulator.support import Api, Row, served
+from tests.support.patience import COMES
 
 PATH = "/trade-api/ws/v2"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
 from kalshi_simulator import Faults, Maintenance, Simulator
-from tests.patience import COMES
 from tests.simulator.support import Api, served, small_world
+from tests.support.patience import COMES
 
 SIGNED = {"KALSHI-ACCESS-KEY": "key", "KALSHI-ACCESS-TIMESTAMP": "1", "KALSHI-ACCESS-SIGNATURE": "anything"}
 IN_WINTER = datetime(2025, 11, 13, 8, tzinfo=UTC)  # a Thursday

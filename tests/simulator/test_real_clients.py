@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from kalshi_simulator import Limits, Simulator, SyntheticWorld
 from kalshi_simulator.routes import ROUTES
-from tests.patience import COMES
 from tests.simulator.support import small_world
+from tests.support.patience import COMES
 
 CITY = "KXHIGHCHI"
 NOW = datetime(2026, 11, 14, 20, tzinfo=UTC)

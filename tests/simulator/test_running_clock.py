@@ -16,9 +16,9 @@ from aiohttp import ClientSession
 from kalshi_simulator import Faults, Limits, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
 from kalshi_simulator.command import main
 from kalshi_simulator.options import WrongOptionError, moment_of
-from tests import processes
-from tests.patience import COMES, ENDS
 from tests.simulator.support import served
+from tests.support import processes
+from tests.support.patience import COMES, ENDS
 
 START = datetime(2026, 5, 6, 12, tzinfo=UTC)
 HOUR, DAY = 3600.0, 86_400.0

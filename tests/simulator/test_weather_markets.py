@@ -10,9 +10,9 @@ from kalshi_simulator import RowsWorld
 from kalshi_simulator.weather.stations import BY_SERIES
 from kalshi_simulator.weather.truth import event_day, settled_on
 from kalshi_simulator.world import World
-from tests import recorded
 from tests.simulator.support import Row, small_world
 from tests.simulator.weather_support import weather
+from tests.support import recorded
 
 
 def holds(market: Row, degrees: int) -> bool:

@@ -11,9 +11,9 @@ import pytest
 
 from kalshi_simulator import WeatherConfig
 from kalshi_simulator.weather.stations import STATIONS
-from tests.recorded import RECORDED, needs_recorded
 from tests.simulator.support import small_world
 from tests.simulator.weather_support import Issued, read_reports, weather
+from tests.support.recorded import RECORDED, needs_recorded
 
 DAY = date(2025, 11, 3)
 LATER = datetime(2025, 12, 20, tzinfo=UTC)

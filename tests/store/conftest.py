@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.embedded_users import Users
+from tests.support.embedded_users import Users
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from kalshi_ingest.domain.model import Tier
 from kalshi_ingest.domain.strikes import Strike
 from kalshi_ingest.exchange import parse_markets as parse
 from kalshi_ingest.store import catalog
-from tests.jobs.harness import small_world
+from tests.support.backfills import small_world
 
 FIRST, LATER = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
 WORLD = small_world()

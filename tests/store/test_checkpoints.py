@@ -13,7 +13,7 @@ from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Tier, Trade, to_datetime
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.copy import TRADE_COLUMNS, Encoder, copy_in
-from tests.candles import candles_of
+from tests.support.candles import candles_of
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RUN = UUID(int=7)

@@ -16,8 +16,8 @@ from kalshi_ingest.store import audit, held, page, reading
 from kalshi_ingest.store.city_facts import city_facts
 from kalshi_ingest.store.evidence import read
 from kalshi_ingest.store.spread import Forms, form, is_spread
-from tests import postgres
 from tests.store.test_statements import every_statement
+from tests.support import postgres
 
 _OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 DISTRIBUTED = re.findall(r"create_distributed_table\('(\w+)', 'ticker'", _OPERATIONS)

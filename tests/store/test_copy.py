@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from kalshi_ingest.domain.model import Candle, Trade, to_datetime, to_microseconds
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
-from tests.candles import candles_of
-from tests.postgres import with_database
+from tests.support.candles import candles_of
+from tests.support.postgres import with_database
 
 TICKER = "KXHIGHCHI-25NOV14-B55.5"
 MOMENTS = st.datetimes(datetime(2021, 1, 1), datetime(2035, 12, 31, 23, 59, 59, 999_999))  # noqa: DTZ001

@@ -12,9 +12,9 @@ from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTa
 from kalshi_ingest.store.address import place_of
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.locks import lock_key
-from tests import postgres
-from tests.jobs.dropping import cut_at_commits
-from tests.patience import ENDS
+from tests.support import postgres
+from tests.support.dropping import cut_at_commits
+from tests.support.patience import ENDS
 
 SECRET = "s3cr3t"
 _HELD = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.store.database import Database
-from tests.jobs.harness import fetch
+from tests.support.backfills import fetch
 
 
 @pytest.mark.parametrize("turns", range(1, 12))

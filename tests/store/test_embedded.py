@@ -16,9 +16,9 @@ import pytest
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.accounts import account_for
-from tests import postgres
-from tests.patience import COMES
-from tests.store.embedded_users import FAST, REPOSITORY, Users, fetch, kill_server, leave, pid_of, url_from
+from tests.support import postgres
+from tests.support.embedded_users import FAST, REPOSITORY, Users, fetch, kill_server, leave, pid_of, url_from
+from tests.support.patience import COMES
 
 
 def test_a_durable_private_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ import pytest
 from kalshi_ingest.errors import DatabaseFull, Unusable
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.accounts import account_for
-from tests import postgres
-from tests.store.embedded_users import FAST, Users, copy_programs, fetch, leave, url_from
 from tests.store.test_embedded_full import small_disk
+from tests.support import postgres
+from tests.support.embedded_users import FAST, Users, copy_programs, fetch, leave, url_from
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server under another account")
 

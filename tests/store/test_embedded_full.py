@@ -17,8 +17,8 @@ from kalshi_ingest.errors import DatabaseAway, DatabaseFull, Unusable
 from kalshi_ingest.store import embedded
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.embedded_trouble import failure, last_words, strangers
-from tests import postgres
-from tests.store.embedded_users import FAST
+from tests.support import postgres
+from tests.support.embedded_users import FAST
 
 _only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 

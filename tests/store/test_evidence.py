@@ -27,10 +27,10 @@ from kalshi_ingest.store.evidence_rows import RowsCheck
 from kalshi_ingest.store.minutes import write_days
 from kalshi_ingest.store.settlements import Polled
 from kalshi_simulator import Simulator
-from tests import recorded
-from tests.candles import candles_of
-from tests.jobs.harness import Run, fetch
 from tests.jobs.test_recorded_trades import recorded_world
+from tests.support import recorded
+from tests.support.backfills import Run, fetch
+from tests.support.candles import candles_of
 
 FIRST, SECOND, THIRD = date(2025, 1, 5), date(2025, 1, 6), date(2025, 1, 7)
 LATER = datetime(2025, 3, 1, tzinfo=UTC)

@@ -12,9 +12,9 @@ from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.evidence import read
 from kalshi_simulator import Simulator
-from tests import postgres
-from tests.jobs.harness import Run, fetch, varied_world
-from tests.patience import COMES
+from tests.support import postgres
+from tests.support.backfills import Run, fetch, varied_world
+from tests.support.patience import COMES
 
 _BLOCKED = """
 select pid from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0 and datname = current_database()

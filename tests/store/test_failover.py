@@ -11,8 +11,8 @@ import pytest
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.store.database import Database
-from tests import postgres
 from tests.store.test_sessions import opened
+from tests.support import postgres
 
 _READ_ONLY = "alter database {name} set default_transaction_read_only = {value}"
 

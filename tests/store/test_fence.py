@@ -15,9 +15,9 @@ import pytest
 from kalshi_ingest.errors import DatabaseWentBack
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.migrate import migrate, migrations_dir
-from tests import postgres
-from tests.jobs.dropping import cut_at_commits
-from tests.jobs.harness import fetch
+from tests.support import postgres
+from tests.support.backfills import fetch
+from tests.support.dropping import cut_at_commits
 
 _ROW = "select ctid, xmin, moved_at > now() - interval '1 minute' from commit_fences"
 

@@ -14,8 +14,8 @@ from kalshi_ingest.errors import SeriesTaken
 from kalshi_ingest.store.connecting import DEAD_AFTER
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.locks import Holder
-from tests import postgres
-from tests.jobs.harness import fetch
+from tests.support import postgres
+from tests.support.backfills import fetch
 
 
 @dataclass

@@ -10,8 +10,8 @@ import pytest
 from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.store.rights import FETCH, JUDGE, OBSERVE, Need
-from tests import postgres, tour
-from tests.jobs.harness import fetch
+from tests.support import postgres, tour
+from tests.support.backfills import fetch
 from tests.test_cli import one_line, run
 
 

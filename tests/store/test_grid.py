@@ -11,8 +11,8 @@ import pytest
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.store import grid
 from kalshi_ingest.store.database import Database
-from tests.jobs.harness import fetch
-from tests.patience import COMES
+from tests.support.backfills import fetch
+from tests.support.patience import COMES
 
 NOON = datetime(2025, 7, 1, 12, tzinfo=UTC)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)

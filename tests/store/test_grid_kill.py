@@ -10,7 +10,7 @@ import pytest
 
 from kalshi_ingest.store import grid
 from kalshi_ingest.store.database import Database
-from tests.jobs.harness import fetch
+from tests.support.backfills import fetch
 
 START = datetime(2025, 7, 1, 6, tzinfo=UTC)
 

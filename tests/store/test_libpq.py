@@ -16,8 +16,8 @@ from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.store import libpq
 from kalshi_ingest.store.address import place_of
 from kalshi_ingest.store.database import Database
-from tests.forward_proxy import pass_on
 from tests.http.test_obstacles import certificate
+from tests.support.forward_proxy import pass_on
 
 # The sources are those of the forms: user, password, place and database are the test's own when it connects.
 _FORMS = [

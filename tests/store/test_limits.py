@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests import tour
 from tests.store.test_sessions import role
+from tests.support import tour
 
 _LIMITS = {
     "statement_timeout": "1ms",

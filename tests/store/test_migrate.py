@@ -12,7 +12,7 @@ import pytest
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.migrate import LOCK_KEY, migrate, migrations_dir, require_current
-from tests import postgres
+from tests.support import postgres
 
 ONE = "CREATE TABLE one (id int); INSERT INTO one VALUES (1);"
 TWO = "CREATE TABLE two (id int);"

@@ -12,7 +12,7 @@ from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation, minutes_of
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.minutes import write_days
-from tests.jobs.harness import fetch
+from tests.support.backfills import fetch
 
 CHICAGO = find_city("chicago")
 DAY = date(2025, 1, 20)

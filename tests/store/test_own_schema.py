@@ -7,8 +7,8 @@ import pytest
 from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.store.address import split_schema, with_schema, with_search_path
 from kalshi_simulator import SyntheticWorld
-from tests import postgres, tour
-from tests.jobs.harness import assert_holds_all, fetch
+from tests.support import postgres, tour
+from tests.support.backfills import assert_holds_all, fetch
 from tests.test_cli import one_line, run
 
 SCHEMA = "kalshi_data"

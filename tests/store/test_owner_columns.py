@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
-from tests import postgres
-from tests.jobs import minute_runs
-from tests.jobs.archives import exported
-from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
-from tests.jobs.loads import loaded
-from tests.jobs.settlement_runs import Settle
+from tests.support import minute_runs, postgres
+from tests.support.archives import exported
+from tests.support.backfills import Run, assert_holds_all, fetch, varied_world
+from tests.support.loads import loaded
+from tests.support.settlement_runs import Settle
 
 _TABLES = """
 select format('%I.%I', schemaname, tablename) from pg_tables

@@ -16,9 +16,9 @@ from kalshi_ingest.store import connecting
 from kalshi_ingest.store.accounts import account_for
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import Simulator, SyntheticWorld
-from tests import postgres, programs, tour
-from tests.jobs.harness import Run, assert_holds_all, fetch, varied_world
 from tests.store.test_sessions import setting
+from tests.support import postgres, programs, tour
+from tests.support.backfills import Run, assert_holds_all, fetch, varied_world
 from tests.test_cli import NOWHERE, one_line, run
 
 PROGRAM = programs.find("pgbouncer")

@@ -17,8 +17,8 @@ from kalshi_ingest.jobs.demo import settled_dates
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
-from tests.jobs.harness import Run, fetch, small_world
-from tests.jobs.settlement_runs import Settle
+from tests.support.backfills import Run, fetch, small_world
+from tests.support.settlement_runs import Settle
 
 CANDLES_PER_PERIOD = """
 select period_minutes, count(*) as candle_count, count(distinct ticker) as unique_markets

@@ -15,8 +15,8 @@ import pytest
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
 from kalshi_ingest.store.connecting import LOCK_SECONDS
 from kalshi_ingest.store.database import Database
-from tests import postgres
 from tests.jobs.follow.test_black_hole import wire_to
+from tests.support import postgres
 
 _LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 

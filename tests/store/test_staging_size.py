@@ -9,7 +9,7 @@ import pytest
 from kalshi_ingest.domain.model import Trade, to_microseconds
 from kalshi_ingest.store.copy import Encoder
 from kalshi_ingest.store.staging import _add
-from tests.jobs.harness import fetch
+from tests.support.backfills import fetch
 
 TICKER = "KXBIG-25NOV14-B1"
 HELD = 50_000

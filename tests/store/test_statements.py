@@ -5,8 +5,7 @@ import asyncpg
 from kalshi_ingest.archive.schema import TABLES
 from kalshi_ingest.store import catalog, catalog_merge, copy, reading
 from kalshi_ingest.store.migrate import migrate, migrations_dir
-from tests import postgres
-from tests.store import statements
+from tests.support import postgres, statements
 
 _LOADED = {
     "series": ("series_ticker", "city", "title", "fetched_at"),

@@ -15,7 +15,7 @@ from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.store import checkpoints
 from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store.unfinished import first_dates, unwritten_buckets
-from tests.candles import candles_of
+from tests.support.candles import candles_of
 
 CHICAGO, MIAMI, DENVER = "KXHIGHCHI", "KXHIGHMIA", "KXHIGHDEN"
 NOW = datetime(2025, 7, 20, tzinfo=UTC)

@@ -17,9 +17,9 @@ from kalshi_ingest.domain.walk import Step
 from kalshi_ingest.errors import BadPayload, IngestError, OutOfReach, Unusable
 from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.writer import Outdated, Writer
-from tests import postgres
-from tests.candles import candles_of
-from tests.jobs.harness import fetch
+from tests.support import postgres
+from tests.support.backfills import fetch
+from tests.support.candles import candles_of
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 START = 1_700_000_100_000_000

@@ -14,7 +14,7 @@ from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.weather.asos import Asos
 from kalshi_ingest.weather.client import Refused, Service
-from tests.jobs.minute_runs import FIRST, QUICK, weather_of
+from tests.support.minute_runs import FIRST, QUICK, weather_of
 
 CHICAGO, MIAMI = find_city("chicago").station, find_city("miami").station
 START, END = datetime(2025, 7, 1, 6, tzinfo=UTC), datetime(2025, 7, 2, 6, tzinfo=UTC)

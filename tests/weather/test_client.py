@@ -18,8 +18,8 @@ from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import new_session
 from kalshi_ingest.weather import client
 from kalshi_ingest.weather.client import PATIENCE, Refused, Service
-from tests import virtual_clock
 from tests.exchange.serving import GRACE, Handler, Reply, Script, serving
+from tests.support import virtual_clock
 
 GOOD = Reply(body=b"temperatures")
 BUSY = Reply(503, b"ERROR: server over capacity, please try later")

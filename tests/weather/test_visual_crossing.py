@@ -16,7 +16,7 @@ from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation
 from kalshi_ingest.errors import BadPayload, Unusable
 from kalshi_ingest.weather.client import Refused
 from kalshi_ingest.weather.visual_crossing import CrowdedError, QuotaSpentError, VisualCrossing
-from tests.jobs.minute_runs import FIRST, KEY, QUICK, weather_of
+from tests.support.minute_runs import FIRST, KEY, QUICK, weather_of
 
 CHICAGO = find_city("chicago").station
 DAY = date(2025, 7, 1)

@@ -11,7 +11,7 @@ from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
-from tests.jobs.harness import Run
+from tests.support.backfills import Run
 
 NOW = datetime(2025, 7, 20, 20, 14, 33, tzinfo=UTC)
 """Chicago trades today's event and tomorrow's."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.web.coverage_page import as_page
-from tests.browser import LOOKS, browser, needs_browser
 from tests.domain.coverage.holdings import CITIES, DAY, LOSER, NOW, SCOPE, clean
+from tests.support.browser import LOOKS, browser, needs_browser
 
 pytestmark = needs_browser
 

@@ -10,7 +10,7 @@ from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.web.coverage_page import as_page
 from kalshi_ingest.web.days import MARKS
 from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, SCOPE, Held, clean
-from tests.pages import Page
+from tests.support.pages import Page
 
 
 def page(held: Held) -> Page:

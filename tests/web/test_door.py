@@ -15,7 +15,7 @@ from aiohttp import web
 from kalshi_ingest.web import door
 from kalshi_ingest.web.app import serving
 from kalshi_ingest.web.door import MOST_CONNECTIONS, Door, raise_file_limit
-from tests import processes
+from tests.support import processes
 from tests.web.behind_a_door import NOBODY
 from tests.web.support import following
 

@@ -13,8 +13,8 @@ from kalshi_ingest.clocks import steady
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.follow.state import DATABASE_SECONDS, Phase
 from kalshi_ingest.web.app import serving
-from tests.jobs.harness import fetch
-from tests.patience import ENDS
+from tests.support.backfills import fetch
+from tests.support.patience import ENDS
 from tests.web.support import CHICAGO, MIAMI, following, until
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"

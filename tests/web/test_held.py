@@ -13,7 +13,7 @@ from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.store import page
 from kalshi_ingest.web.link import Link
 from kalshi_ingest.web.view import Choice, held
-from tests.postgres import execute
+from tests.support.postgres import execute
 from tests.web.support import FIRST, NOW, TODAY, TOMORROW, fill, following
 
 

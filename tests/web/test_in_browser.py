@@ -8,9 +8,9 @@ import pytest
 
 from kalshi_ingest.jobs.follow.state import ErrandState
 from kalshi_ingest.web.app import serving
-from tests.browser import DESKTOP, LOOKS, browser, needs_browser
-from tests.jobs.harness import fetch
-from tests.postgres import execute
+from tests.support.backfills import fetch
+from tests.support.browser import DESKTOP, LOOKS, browser, needs_browser
+from tests.support.postgres import execute
 from tests.web.support import NOW, fill, following, until
 
 pytestmark = needs_browser

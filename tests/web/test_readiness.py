@@ -16,7 +16,7 @@ from kalshi_ingest.store import embedded, page
 from kalshi_ingest.web import pulse
 from kalshi_ingest.web.app import serving
 from kalshi_ingest.web.pace import RecentPace
-from tests import postgres
+from tests.support import postgres
 from tests.web.support import following, until
 
 _MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path("/tmp")

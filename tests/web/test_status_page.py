@@ -13,9 +13,9 @@ from kalshi_ingest.clocks import steady
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.web.app import serving
-from tests.jobs.harness import fetch
-from tests.pages import Page
-from tests.postgres import execute
+from tests.support.backfills import fetch
+from tests.support.pages import Page
+from tests.support.postgres import execute
 from tests.web.support import MIAMI, NOW, SECRET, TODAY, fill, following, until, with_password
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"

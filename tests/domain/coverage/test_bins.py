@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kalshi_ingest.domain.coverage.bins import fault
 from kalshi_ingest.domain.evidence import HeldMarket
 from kalshi_ingest.domain.strikes import BinRow, resolve
-from tests import recorded
+from tests.support import recorded
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
 

@@ -15,9 +15,9 @@ from kalshi_ingest.jobs.coverage.fix_plan import fix_plan
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import RowsWorld, Simulator
 from kalshi_simulator.synthetic import SyntheticWorld
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.harness import Run, small_world
-from tests.postgres import execute
+from tests.support.backfills import Run, small_world
+from tests.support.dumps import PROOF, digests
+from tests.support.postgres import execute
 
 SCOPE = Scope(datetime(2025, 7, 20, tzinfo=UTC), series=["KXHIGHCHI"])
 DAYS = {"start": date(2025, 7, 1), "end": date(2025, 7, 3)}

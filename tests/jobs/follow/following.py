@@ -20,8 +20,8 @@ from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange
 from kalshi_simulator import RowsWorld, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
-from tests.jobs.harness import CHICAGO, fetch, small_world
-from tests.patience import COMES, ENDS
+from tests.support.backfills import CHICAGO, fetch, small_world
+from tests.support.patience import COMES, ENDS
 
 NEVER = math.inf
 QUICK = Rhythm(

@@ -17,9 +17,9 @@ from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_simulator import Limits, Maintenance, Simulator, SyntheticWorld, WorldConfig
 from kalshi_simulator.faults import Faults
-from tests.jobs.follow.mortals import DatabaseServer, Service
-from tests.jobs.harness import fetch
-from tests.patience import COMES
+from tests.support.backfills import fetch
+from tests.support.mortals import DatabaseServer, Service
+from tests.support.patience import COMES
 
 _HEAD_START = timedelta(days=2, hours=6)
 """The service is started late, so that it begins with a gap to close."""

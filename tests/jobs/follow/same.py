@@ -7,9 +7,9 @@ import asyncpg
 
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from kalshi_simulator import Simulator, SyntheticWorld
-from tests.jobs.dumps import PROOF, TABLES
 from tests.jobs.follow.living import Course
-from tests.jobs.harness import Run
+from tests.support.backfills import Run
+from tests.support.dumps import PROOF, TABLES
 
 _MARKETS = TABLES["markets"][0].removesuffix(", raw") + ", raw - '{volume_24h_fp,open_interest_fp}'::text[] as raw"
 """What moves from day to day even after a market settled, and reads 0 in the historical tier, is left out."""

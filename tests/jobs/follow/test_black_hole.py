@@ -16,8 +16,8 @@ from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange
 from kalshi_ingest.web.app import serving
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
-from tests.jobs.harness import fetch
-from tests.patience import COMES, ENDS
+from tests.support.backfills import fetch
+from tests.support.patience import COMES, ENDS
 
 NOON = datetime(2026, 6, 10, 18, tzinfo=UTC)
 

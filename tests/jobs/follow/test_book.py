@@ -15,7 +15,7 @@ from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.shown import GUARD_US
-from tests.patience import COMES
+from tests.support.patience import COMES
 
 SERIES = "KXHIGHCHI"
 OPENS = datetime(2025, 6, 30, 14, tzinfo=UTC)

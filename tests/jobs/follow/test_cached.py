@@ -8,7 +8,7 @@ from datetime import timedelta
 from kalshi_ingest.clocks import steady
 from kalshi_simulator import Limits
 from tests.jobs.follow.following import OPENS, QUICK, TICKERS, LivingWorld, after, following, serving
-from tests.jobs.harness import assert_holds_all, fetch, trade_row
+from tests.support.backfills import assert_holds_all, fetch, trade_row
 
 CACHE_SECONDS = 2.0
 _TRADES = "select count(*) from trades"

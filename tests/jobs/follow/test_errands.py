@@ -16,8 +16,8 @@ from kalshi_ingest.jobs.follow.faults import Faults
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase, SeriesState
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig
 from tests.jobs.follow.following import QUICK, SERIES, SETTLES, Condition, days_of_chicago, following, serving
-from tests.jobs.harness import CHICAGO, fetch
-from tests.patience import COMES, ENDS
+from tests.support.backfills import CHICAGO, fetch
+from tests.support.patience import COMES, ENDS
 
 MORNING = SETTLES + timedelta(hours=4)
 _SETTLED = "select loc_id, date_local, tmax_final_f from wx.settlement where tmax_final_f is not null order by 2"

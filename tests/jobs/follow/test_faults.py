@@ -25,7 +25,7 @@ from kalshi_ingest.store.writer import Writer
 from kalshi_simulator import Limits
 from tests.jobs.follow.following import QUICK, TICKER, TICKERS, Following, LivingWorld, after, following, serving
 from tests.jobs.follow.test_errands import weather_of
-from tests.jobs.harness import assert_holds_all, fetch, trade_row
+from tests.support.backfills import assert_holds_all, fetch, trade_row
 from tests.test_cli_follow import a_key
 
 _TRADES = "select count(*) from trades"

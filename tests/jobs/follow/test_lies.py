@@ -11,8 +11,8 @@ import pytest
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_simulator import Simulator
 from tests.jobs.follow.following import TICKERS, Following, LivingWorld, after, following, serving
-from tests.jobs.harness import assert_holds_all, trade_row
-from tests.relay import relaying
+from tests.support.backfills import assert_holds_all, trade_row
+from tests.support.relay import relaying
 
 FASTER = 10
 RHYTHM = Rhythm(poll=1.0, quiet=2.0, lists_pause=1.0, log=0.1, away=0.1)

@@ -33,8 +33,8 @@ from tests.jobs.follow.following import (
     following,
     serving,
 )
-from tests.jobs.harness import CHICAGO, Run, fetch, trade_row
-from tests.patience import COMES
+from tests.support.backfills import CHICAGO, Run, fetch, trade_row
+from tests.support.patience import COMES
 
 BOTH = [Wanted("KXHIGHCHI", "chicago"), Wanted("KXHIGHMIA", "miami")]
 FINE = replace(QUICK, lists=0.5, deep=1.0)

@@ -31,8 +31,8 @@ from tests.jobs.follow.following import (
     following,
     serving,
 )
-from tests.jobs.follow.mortals import DatabaseServer, database_server
-from tests.jobs.harness import CHICAGO, assert_holds_all, fetch, trade_row
+from tests.support.backfills import CHICAGO, assert_holds_all, fetch, trade_row
+from tests.support.mortals import DatabaseServer, database_server
 
 _TRADES = "select count(*) from trades"
 

@@ -11,9 +11,9 @@ import pytest
 
 from kalshi_simulator import SyntheticWorld
 from tests.jobs.follow.living import Course, Life, exchange_of
-from tests.jobs.follow.mortals import database_server, service
 from tests.jobs.follow.same import backfill, difference, same
-from tests.jobs.harness import assert_holds_all, log_statuses
+from tests.support.backfills import assert_holds_all, log_statuses
+from tests.support.mortals import database_server, service
 
 _WEEK = Course(
     series=("KXHIGHCHI", "KXHIGHLAX"),

@@ -15,8 +15,8 @@ from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.store.database import Database
 from tests.jobs.follow.following import TICKER, TICKERS, LivingWorld, after, following, serving
-from tests.jobs.harness import CHICAGO, fetch, trade_row
-from tests.patience import COMES, ENDS
+from tests.support.backfills import CHICAGO, fetch, trade_row
+from tests.support.patience import COMES, ENDS
 
 TWO = (*CHICAGO, Wanted("KXHIGHMIA", "miami"))
 EVENING = datetime(2025, 7, 1, 23, 59, 30, tzinfo=UTC)

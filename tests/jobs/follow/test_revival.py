@@ -15,9 +15,9 @@ from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.store.embedded_restart import start_again
 from tests.jobs.follow.following import QUICK, TICKER, LivingWorld, after, following, serving
-from tests.jobs.follow.mortals import database_server
 from tests.jobs.follow.test_faults import Breaking
-from tests.jobs.harness import assert_holds_all, trade_row
+from tests.support.backfills import assert_holds_all, trade_row
+from tests.support.mortals import database_server
 
 _TRADES = "select count(*) from trades"
 

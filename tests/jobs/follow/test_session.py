@@ -8,9 +8,6 @@ import pytest
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_simulator import Faults
-from tests import postgres
-from tests.jobs.conftest import Clean
-from tests.jobs.dumps import PROOF, TABLES, digests
 from tests.jobs.follow.following import (
     NEVER,
     SERIES,
@@ -24,7 +21,10 @@ from tests.jobs.follow.following import (
     serving,
 )
 from tests.jobs.follow.same import same
-from tests.jobs.harness import Run, assert_holds_all, fetch, trade_row
+from tests.support import postgres
+from tests.support.backfills import Run, assert_holds_all, fetch, trade_row
+from tests.support.clean import Clean
+from tests.support.dumps import PROOF, TABLES, digests
 
 PATIENT = Rhythm(poll=1.0, quiet=2.0, cross_check=NEVER, lists_pause=1.0, log=0.1, away=0.1)
 """For a clock that runs twenty times as fast."""

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.jobs.follow.state import Phase
-from tests import postgres
 from tests.jobs.follow.following import QUICK, TICKER, LivingWorld, after, following, serving
-from tests.jobs.harness import trade_row
+from tests.support import postgres
+from tests.support.backfills import trade_row
 
 Ill = Callable[[str], AbstractAsyncContextManager[None]]
 

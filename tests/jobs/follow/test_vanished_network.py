@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.harness import fetch
-from tests.namespaces import Hosts, possible, two_hosts
+from tests.support.backfills import fetch
+from tests.support.namespaces import Hosts, possible, two_hosts
 
 pytestmark = [possible, pytest.mark.long]
 

@@ -24,8 +24,8 @@ from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.jobs.session import Exchange, migrated
 from kalshi_ingest.web.app import serving as endpoints
 from tests.jobs.follow.following import TICKER, Following, LivingWorld, after, serving
-from tests.jobs.harness import CHICAGO, Run, trade_row
-from tests.namespaces import cut, mend
+from tests.support.backfills import CHICAGO, Run, trade_row
+from tests.support.namespaces import cut, mend
 
 _LONGEST = 180.0
 """Seconds after which nothing more is expected to happen."""

@@ -18,7 +18,7 @@ import pytest
 Row = dict[str, Any]
 """One decoded JSON object."""
 
-_FOLDER = Path(__file__).resolve().parents[1] / "../shared/data"
+_FOLDER = Path(__file__).resolve().parents[2] / "../shared/data"
 
 RECORDED: Path | None = _FOLDER.resolve() if _FOLDER.is_dir() else None
 """The folder of recorded data; None where it is absent."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from urllib.parse import parse_qs, urlsplit
 
-from tests import postgres
+from tests.support import postgres
 
 
 class Wire:

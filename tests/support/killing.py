@@ -9,8 +9,8 @@ from random import Random
 
 from kalshi_simulator import Faults, Simulator, SyntheticWorld
 from kalshi_simulator.stats import Stats
-from tests.jobs.harness import WORKERS, fetch
-from tests.killable import KillableRun
+from tests.support.backfills import WORKERS, fetch
+from tests.support.killable import KillableRun
 
 _TRADES = ("trades", "historical_trades")
 

@@ -8,8 +8,8 @@ import termios
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests import processes
-from tests.patience import COMES
+from tests.support import processes
+from tests.support.patience import COMES
 
 
 @dataclass

@@ -14,7 +14,7 @@ from kalshi_ingest.store import embedded
 from kalshi_ingest.store.accounts import Account, account_for
 from kalshi_ingest.store.embedded_cluster import Cluster
 from kalshi_ingest.store.embedded_files import reachable_bin_dir, socket_dir
-from tests import postgres
+from tests.support import postgres
 
 SERVER, CLIENT, OTHER_CLIENT = "10.99.0.1", "10.99.0.2", "10.99.0.3"
 

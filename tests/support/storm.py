@@ -10,12 +10,12 @@ import asyncpg
 
 from kalshi_ingest.store.migrate import migrate, migrations_dir
 from kalshi_simulator import Faults, Simulator, SyntheticWorld
-from tests import postgres
-from tests.jobs.dumps import PROOF, digests
-from tests.jobs.follow.mortals import DatabaseServer
-from tests.jobs.harness import Run, assert_holds_all, log_statuses, varied_world
-from tests.jobs.killing import Killer
-from tests.killable import KillableRun
+from tests.support import postgres
+from tests.support.backfills import Run, assert_holds_all, log_statuses, varied_world
+from tests.support.dumps import PROOF, digests
+from tests.support.killable import KillableRun
+from tests.support.killing import Killer
+from tests.support.mortals import DatabaseServer
 
 _FIRST_CUTOFF = datetime(2024, 10, 21, tzinfo=UTC)
 _LAST_CUTOFF = datetime(2024, 10, 28, tzinfo=UTC)

@@ -11,7 +11,7 @@ from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.settlement_report import SettlementReport
 from kalshi_ingest.store.database import Database
 from kalshi_simulator.weather.server import WeatherUrls
-from tests.killable import Order
+from tests.support.killable import Order
 
 QUICK = RetryPolicy(attempts=4, first_delay=0.001, longest_delay=0.01, read_timeout=10, total_timeout=20)
 SIX = tuple(city for city in CITIES if not city.retired)

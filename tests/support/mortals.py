@@ -12,8 +12,8 @@ import psutil
 import kalshi_ingest.cli.follow as warm
 from kalshi_ingest import cli
 from kalshi_ingest.store import embedded
-from tests import postgres
-from tests.killable import KillableRun, Order, killable
+from tests.support import postgres
+from tests.support.killable import KillableRun, Order, killable
 
 _WARM = warm.follow
 """Loaded by the warm parent once, not in each of its children."""
@@ -70,7 +70,7 @@ class Service:
 @contextlib.asynccontextmanager
 async def service(words: Sequence[str], environment: Mapping[str, str], log: Path) -> AsyncIterator[Service]:
     """A service for a `with` block, not started yet; killed at the block's end if it still runs."""
-    async with killable("tests.jobs.follow.mortals:run_command") as commands:
+    async with killable("tests.support.mortals:run_command") as commands:
         forked = Service(commands, words, environment, log)
         try:
             yield forked

@@ -16,7 +16,7 @@ from kalshi_ingest.store import embedded
 from kalshi_ingest.store.accounts import Account, account_for
 from kalshi_ingest.store.embedded_files import reachable_bin_dir
 from kalshi_ingest.store.migrate import migrate, migrations_dir
-from tests import postgres
+from tests.support import postgres
 
 _VERSION = 18
 _SOCKET = ".s.PGSQL.5432"

@@ -1,4 +1,4 @@
-"""Runs `kalshi-ingest` in processes that a warm one forks: see `tests.warm_server`."""
+"""Runs `kalshi-ingest` in processes that a warm one forks: see `tests.support.warm_server`."""
 
 import asyncio
 import atexit
@@ -18,7 +18,7 @@ from pathlib import Path
 
 LENGTH = struct.Struct(">I")
 """How long an order is, before it: a stream may deliver it in parts."""
-_REPOSITORY = Path(__file__).resolve().parents[1]
+_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 async def run(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> tuple[int, bytes, bytes]:
@@ -87,7 +87,7 @@ def _orders() -> socket.socket:
     """The socket that takes orders, and behind it the warm process, which ends with this one."""
     ours, theirs = socket.socketpair()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.warm_server", str(theirs.fileno())],
+        [sys.executable, "-m", "tests.support.warm_server", str(theirs.fileno())],
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
         cwd=_REPOSITORY,

@@ -19,7 +19,7 @@ from typing import Any
 
 import kalshi_ingest
 from kalshi_ingest import cli
-from tests.warm import LENGTH
+from tests.support.warm import LENGTH
 
 _STREAMS = 3
 

@@ -9,9 +9,9 @@ from kalshi_ingest.archive.place import Place
 from kalshi_ingest.jobs.load import load
 from kalshi_ingest.jobs.load_report import LoadResult
 from kalshi_ingest.store.database import Database
-from tests.jobs.dumps import digests
-from tests.jobs.harness import fetch
-from tests.killable import Order
+from tests.support.backfills import fetch
+from tests.support.dumps import digests
+from tests.support.killable import Order
 
 
 async def loaded(url: str, folder: Path, labels: Sequence[str] | None = None) -> LoadResult:

@@ -21,7 +21,7 @@ from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store.database import Database
 from kalshi_simulator import RowsWorld, SyntheticWorld, WorldConfig
 from kalshi_simulator.synthetic_entries import SyntheticMarket
-from tests.killable import Order
+from tests.support.killable import Order
 
 WORKERS = 4
 ALWAYS = Dates(date(2021, 1, 1), date(2035, 12, 31))

@@ -1,8 +1,8 @@
 """Work in processes of its own, forked by a warm parent and killed with SIGKILL at chosen instants.
 
-`python -m tests.killable MODULE:FUNCTION` imports everything first, then forks one child per line that it reads: the
-line is a JSON object, the order, which the function gets; it returns the exit code. For each run the parent prints the
-child's process id and, once it has ended, its wait status.
+`python -m tests.support.killable MODULE:FUNCTION` imports everything first, then forks one child per line that it
+reads: the line is a JSON object, the order, which the function gets; it returns the exit code. For each run the parent
+prints the child's process id and, once it has ended, its wait status.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ import structlog
 
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.errors import OutOfReach, Unusable
-from tests import postgres
+from tests.support import postgres
 
 Order = dict[str, Any]
 T = TypeVar("T")
 
-_REPOSITORY = Path(__file__).resolve().parents[1]
+_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class KillableRun:
@@ -68,7 +68,7 @@ async def killable(work: str) -> AsyncIterator[KillableRun]:
     """Runs of `work`, written `module:function`, for a `with` block; at its end nothing is left of them."""
     parent = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.killable", work),
+        *("-m", "tests.support.killable", work),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 NO_SETTINGS_HERE = Path("/")
 """Where the program is run: in the repository's folder may lie the user's own `.env`."""
 PROGRAM = (sys.executable, "-m", "kalshi_ingest")

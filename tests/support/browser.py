@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 
-from tests import postgres, processes, programs
-from tests.patience import COMES, ENDS
+from tests.support import postgres, processes, programs
+from tests.support.patience import COMES, ENDS
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 needs_browser = programs.needs(*NAMES)

@@ -72,7 +72,7 @@ SHUFFLED = (
 
 def child(url: str, folder: Path, layout: Layout) -> list[str]:
     """The command line of an export in a process of its own, which says `begun` before it begins."""
-    return [sys.executable, "-m", "tests.jobs.archives", url, str(folder), layout]
+    return [sys.executable, "-m", "tests.support.archives", url, str(folder), layout]
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from kalshi_ingest.weather.client import Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from kalshi_simulator.weather.server import WeatherUrls
-from tests.killable import Order
+from tests.support.killable import Order
 
 NOW = datetime(2025, 7, 20, 12, tzinfo=UTC)
 FIRST, LAST = date(2025, 7, 1), date(2025, 7, 6)

@@ -1,6 +1,6 @@
 """An asyncio event loop whose time jumps to the next timer, so that a test waits for minutes in no time.
 
-    from tests import virtual_clock
+    from tests.support import virtual_clock
     virtual_clock.run(scenario())
     virtual_clock.run(scenario(), late=lambda: 0.02)      # every timer fires 20 ms late
     virtual_clock.run(talk_over_real_sockets(), grace=0.01)

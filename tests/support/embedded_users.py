@@ -13,8 +13,8 @@ from pathlib import Path
 from kalshi_ingest.store.accounts import Account
 from kalshi_ingest.store.embedded import psql_path
 from kalshi_ingest.store.embedded_files import packaged_bin_dir
-from tests.patience import COMES
-from tests.postgres import postgres_processes
+from tests.support.patience import COMES
+from tests.support.postgres import postgres_processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAST = {"fsync": "off", "shared_buffers": "16MB"}
