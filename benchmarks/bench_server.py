@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import psutil
 
-from kalshi_ingest.store import embedded
+from kalshi_ingest.postgres.embedded import server as embedded
 
 _numbers = itertools.count(1)
 

@@ -11,7 +11,7 @@ from datetime import date
 
 import asyncpg
 
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 
 FIRST_DAY = date(2025, 1, 5)
 MARKETS_A_DAY = 36

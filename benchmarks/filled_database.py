@@ -7,7 +7,7 @@ import asyncpg
 from benchmarks.bench_server import Server, fetch_rows
 from benchmarks.filled import fill
 from benchmarks.report import tell
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 
 _NAME = "bench_filled"
 _EXISTS = "select from pg_database where datname = 'bench_filled'"

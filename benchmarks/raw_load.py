@@ -7,7 +7,7 @@ import time
 import asyncpg
 
 from benchmarks.children import given
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 
 
 async def main() -> None:

@@ -11,9 +11,9 @@ from benchmarks.bench_server import Server, database, fetch_rows
 from benchmarks.children import ran
 from benchmarks.report import Row, tell
 from kalshi_ingest.domain.cities import CITIES
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from kalshi_ingest.store.grid import GridRefreshed, refresh
-from kalshi_ingest.store.migrate import migrate, migrations_dir
 
 _DAYS, _QUICK_DAYS = 684, 40
 """2024-01-01 to 2025-11-14 is the full seed window."""

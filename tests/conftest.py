@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from kalshi_simulator import RowsWorld, Simulator, SyntheticWorld
 from tests.support import postgres
 from tests.support.backfills import Run

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kalshi_ingest.store.migrate import LOCK_KEY
+from kalshi_ingest.postgres.migrate import LOCK_KEY
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests.support import postgres, processes, warm
 from tests.support.patience import COMES, ENDS

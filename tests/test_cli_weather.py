@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from kalshi_ingest.store.migrate import LOCK_KEY
+from kalshi_ingest.postgres.migrate import LOCK_KEY
 from kalshi_simulator import Simulator
 from tests.support.backfills import fetch, log_statuses
 from tests.support.minute_runs import FIRST, KEY, weather_of

@@ -12,8 +12,8 @@ from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.schema import TRADES
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.coverage.examine import page_path
-from kalshi_ingest.store.accounts import Account
-from kalshi_ingest.store.embedded_files import open_private
+from kalshi_ingest.postgres.embedded.accounts import Account
+from kalshi_ingest.postgres.embedded.files import open_private
 
 
 def parquet(folder: Path) -> Path:

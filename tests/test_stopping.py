@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from kalshi_ingest.cli.signals import DOUBLED_SECONDS, Signals
-from kalshi_ingest.store import embedded
+from kalshi_ingest.postgres.embedded import server
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
 from tests.support import processes
 from tests.support.patience import ENDS
@@ -332,7 +332,7 @@ async def test_every_command_in_every_phase(phase: str, which: signal.Signals, p
 async def test_an_embedded_server_that_is_frozen(name: str, which: signal.Signals, place: Place, home: Path) -> None:
     """Every process of it is stopped, so that it neither answers nor ends."""
     settings = {key: value for key, value in place.settings.items() if key != "DATABASE_URL"} | {"DATA_DIR": str(home)}
-    hold = await asyncio.to_thread(embedded.acquire, home, options={"fsync": "off"})
+    hold = await asyncio.to_thread(server.acquire, home, options={"fsync": "off"})
     postmaster = psutil.Process(int((home / "postgresql-18" / "postmaster.pid").read_text().split()[0]))
     words = ["database", "url"] if name == "database url" else place.words(name)
     frozen: list[psutil.Process] = []
@@ -353,7 +353,7 @@ async def test_an_embedded_server_that_is_frozen(name: str, which: signal.Signal
     finally:
         for each in frozen:
             each.resume()
-        await asyncio.to_thread(embedded.release, hold)
+        await asyncio.to_thread(server.release, hold)
 
 
 @pytest.mark.long

@@ -14,9 +14,9 @@ from kalshi_ingest.errors import DatabaseAway, OutOfReach
 from kalshi_ingest.exit_codes import INTERRUPTED
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.jobs.session import Exchange
+from kalshi_ingest.postgres.address import with_schema
+from kalshi_ingest.postgres.embedded import server as embedded
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store import embedded
-from kalshi_ingest.store.address import with_schema
 
 _LEAVE_SECONDS = 1.5
 """How long a stop waits for the embedded server to end. It ends by itself; the next start waits for that."""

@@ -38,9 +38,9 @@ from kalshi_ingest.jobs.coverage.fix_plan import FixPlan, fix_plan
 from kalshi_ingest.jobs.coverage.report_json import as_json
 from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.jobs.session import migrated, opened, with_database
+from kalshi_ingest.postgres.rights import JUDGE
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.audit import Scope as AuditScope
-from kalshi_ingest.store.rights import JUDGE
 from kalshi_ingest.web.coverage_page import as_page
 
 T = TypeVar("T")

@@ -8,15 +8,15 @@ from kalshi_ingest.cli.common import database_url, say
 from kalshi_ingest.cli.options import COMMON, DATABASE, LOGS, command, option
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
-from kalshi_ingest.jobs.shell import psql as run_psql
+from kalshi_ingest.postgres.address import with_search_path
+from kalshi_ingest.postgres.embedded import server
+from kalshi_ingest.postgres.grants import Roles
+from kalshi_ingest.postgres.grants import grants as sql_of
+from kalshi_ingest.postgres.migrate import migrations_dir
+from kalshi_ingest.postgres.migrate import read as read_migrations
+from kalshi_ingest.postgres.psql import psql as run_psql
+from kalshi_ingest.postgres.relations import made_by
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store import embedded
-from kalshi_ingest.store.address import with_search_path
-from kalshi_ingest.store.grants import Roles
-from kalshi_ingest.store.grants import grants as sql_of
-from kalshi_ingest.store.migrate import migrations_dir
-from kalshi_ingest.store.migrate import read as read_migrations
-from kalshi_ingest.store.relations import made_by
 
 
 @command(*DATABASE, *LOGS)
@@ -39,7 +39,7 @@ def stop(settings: Settings) -> int:
     """`database stop`: the embedded server."""
     if settings.database_url is not None:
         raise Unusable("KALSHI_INGEST_DATABASE_URL names a database of yours: stop it the way you started it")
-    say("stopped" if embedded.stop(settings.data_dir) else "it was not running")
+    say("stopped" if server.stop(settings.data_dir) else "it was not running")
     return COMPLETE
 
 

@@ -11,7 +11,7 @@ from kalshi_ingest.cli.parse import parse
 from kalshi_ingest.cli.signals import handled
 from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
 from kalshi_ingest.exit_codes import FAULT, INTERRUPTED, OUT_OF_REACH, UNUSABLE
-from kalshi_ingest.store.sqlstate import translated
+from kalshi_ingest.postgres.sqlstate import translated
 
 _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """What the machine may lack, or be ill with, wherever a file is opened or written. All else about a file that the user

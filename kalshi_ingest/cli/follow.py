@@ -25,8 +25,8 @@ from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.jobs.minute_sources import Addresses
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.postgres.embedded.restart import start_again
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store.embedded_restart import start_again
 from kalshi_ingest.web.app import serving
 from kalshi_ingest.web.door import raise_file_limit
 

@@ -13,9 +13,9 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.jobs.load import load as read_archive
 from kalshi_ingest.jobs.session import migrated, with_database
+from kalshi_ingest.postgres.rights import FETCH
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.grid import refresh
-from kalshi_ingest.store.rights import FETCH
 
 
 @command(*DATABASE, *LOGS)

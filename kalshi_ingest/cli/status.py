@@ -12,8 +12,8 @@ from kalshi_ingest.exit_codes import COMPLETE
 from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.jobs.status import status as read_status
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

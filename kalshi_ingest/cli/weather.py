@@ -29,10 +29,10 @@ from kalshi_ingest.jobs.minutes_report import plan_text, report
 from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
 from kalshi_ingest.jobs.settlement_fetch import services
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.rights import LOOK, OBSERVE, Need
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
-from kalshi_ingest.store.rights import LOOK, OBSERVE, Need
 
 Work = Callable[[Database, asyncio.Event], Coroutine[Any, Any, int]]
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from kalshi_ingest.store.database import Database
-from kalshi_ingest.store.writer import Writer
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.writer import Writer
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import asyncpg
 
 from kalshi_ingest.errors import IngestError
 from kalshi_ingest.ingest.cancellation import run_until
-from kalshi_ingest.store import runs
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres import ingestion_log
+from kalshi_ingest.postgres.database import Database
 
 LOG_SECONDS = 2.0
 """For what a run that is stopped or has failed still writes into the ingestion log."""
@@ -22,7 +22,7 @@ LOG_SECONDS = 2.0
 class Entry:
     """What the log keeps of one series."""
 
-    counts: runs.SeriesCount = field(default_factory=runs.SeriesCount)
+    counts: ingestion_log.SeriesCount = field(default_factory=ingestion_log.SeriesCount)
     failed: Mapping[str, str] = field(default_factory=dict)
     """What failed → why."""
     warnings: Sequence[str] = ()
@@ -36,7 +36,7 @@ class RunLog:
     def __init__(
         self,
         database: Database,
-        run: runs.Run,
+        run: ingestion_log.Run,
         entries: Callable[[], Mapping[str, Entry]],
         clock: Callable[[], datetime],
     ) -> None:
@@ -52,12 +52,12 @@ class RunLog:
     async def begin(self) -> None:
         """Log the start, and correct what a killed run of the same series left behind. Twice is harmless."""
         tickers = list(self._entries())
-        await self._database.run(lambda connection: runs.begin(connection, self.run, tickers))
+        await self._database.run(lambda connection: ingestion_log.begin(connection, self.run, tickers))
 
     async def update(self) -> None:
         """Log the counts so far."""
         counts = {ticker: entry.counts for ticker, entry in self._entries().items()}
-        await self._database.run(lambda connection: runs.update(connection, self.run, counts, {}, None))
+        await self._database.run(lambda connection: ingestion_log.update(connection, self.run, counts, {}, None))
 
     async def keep(self, seconds: float) -> None:
         """Log the counts again and again, without an end."""
@@ -86,18 +86,20 @@ class RunLog:
     ) -> None:
         counts = {ticker: entry.counts for ticker, entry in entries.items()}
         outcome = {
-            ticker: runs.Outcome(status, reason, entry.failed, entry.warnings)
+            ticker: ingestion_log.Outcome(status, reason, entry.failed, entry.warnings)
             if status is not None
-            else runs.Outcome("partial" if entry.partial else "success", entry.partial, entry.failed, entry.warnings)
+            else ingestion_log.Outcome(
+                "partial" if entry.partial else "success", entry.partial, entry.failed, entry.warnings
+            )
             for ticker, entry in entries.items()
         }
-        await runs.update(connection, self.run, counts, outcome, now)
+        await ingestion_log.update(connection, self.run, counts, outcome, now)
 
 
 @asynccontextmanager
 async def run_log(
     database: Database,
-    run: runs.Run,
+    run: ingestion_log.Run,
     entries: Callable[[], Mapping[str, Entry]],
     clock: Callable[[], datetime],
     stop: asyncio.Event | None = None,

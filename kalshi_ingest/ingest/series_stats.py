@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from kalshi_ingest.exchange.client import Tally
-from kalshi_ingest.store.runs import SeriesCount
-from kalshi_ingest.store.writer import Written
+from kalshi_ingest.postgres.ingestion_log import SeriesCount
+from kalshi_ingest.postgres.writer import Written
 
 
 @dataclass(slots=True)

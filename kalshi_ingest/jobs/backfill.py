@@ -14,8 +14,8 @@ from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.jobs.walker import Border, Walker
-from kalshi_ingest.store import runs
-from kalshi_ingest.store.writer import Writer
+from kalshi_ingest.postgres import ingestion_log
+from kalshi_ingest.postgres.writer import Writer
 
 _LOG_SECONDS = 5.0
 _PAGES_AT_ONCE = 2
@@ -30,7 +30,7 @@ class Backfill:
         self.interrupted = False
         self._tools = tools
         self._dates = dates
-        self._run = runs.Run(uuid4(), command, asked_by(), tools.clock(), dates.start, dates.end)
+        self._run = ingestion_log.Run(uuid4(), command, asked_by(), tools.clock(), dates.start, dates.end)
 
     @property
     def run_id(self) -> UUID:

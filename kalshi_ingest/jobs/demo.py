@@ -26,8 +26,8 @@ from kalshi_ingest.jobs.settlement import Asked as Settlements
 from kalshi_ingest.jobs.settlement import SettlementJob
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import API_PATH
-from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.grid import refresh
 
 REQUESTS_PER_SECOND = 100.0

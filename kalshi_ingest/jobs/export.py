@@ -22,9 +22,9 @@ from kalshi_ingest.files import created
 from kalshi_ingest.jobs.copying import copied, in_thread
 from kalshi_ingest.jobs.labels import Labelled, labelled
 from kalshi_ingest.jobs.tables import table as text_table
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import reading
 from kalshi_ingest.store.city_facts import city_facts
-from kalshi_ingest.store.database import Database
 
 _AT_A_TIME = 4
 """Files that are published together: each waits for the disk or for the network."""

@@ -10,8 +10,8 @@ import orjson
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import evidence, history
-from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.history import SeriesRun
 
 NEWEST = 20

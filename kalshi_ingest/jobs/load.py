@@ -34,8 +34,8 @@ from kalshi_ingest.ingest.run_log import Entry, run_log
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.load_report import LoadResult, entries_of
 from kalshi_ingest.jobs.restarting import restarting
-from kalshi_ingest.store import runs
-from kalshi_ingest.store.database import LONG, Database
+from kalshi_ingest.postgres import ingestion_log
+from kalshi_ingest.postgres.database import LONG, Database
 from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city
 
 log = structlog.get_logger()
@@ -57,12 +57,16 @@ async def load(
     Raises `Unusable` when there is no archive, no city to load or none that could be loaded, `OutOfReach` when the
     database stays away.
     """
-    run = runs.Run(uuid4(), command, asked_by(), clock(), None, None)
+    run = ingestion_log.Run(uuid4(), command, asked_by(), clock(), None, None)
     return await restarting([database], lambda: _load(database, place, labels, run, clock))
 
 
 async def _load(
-    database: Database, place: Place, labels: Sequence[str] | None, run: runs.Run, clock: Callable[[], datetime]
+    database: Database,
+    place: Place,
+    labels: Sequence[str] | None,
+    run: ingestion_log.Run,
+    clock: Callable[[], datetime],
 ) -> LoadResult:
     checks = await asyncio.to_thread(_checks, place, labels, Origin(run.run_id, run.started_at, STATUSES))
     result = LoadResult()
@@ -177,7 +181,9 @@ async def _in_steps(steps: Steps) -> ArchivedCity:
     return city
 
 
-async def _write(database: Database, city: ArchivedCity, run: runs.Run, clock: Callable[[], datetime]) -> Loaded:
+async def _write(
+    database: Database, city: ArchivedCity, run: ingestion_log.Run, clock: Callable[[], datetime]
+) -> Loaded:
     await database.lock_series(city.series_tickers, then=f"load {city.label} when it has ended")
     small = (SERIES, EVENTS, MARKETS, CHECKPOINTS, LISTINGS)
     large = {table.name: table for table in (TRADES, CANDLES_1M, CANDLES_5M)}

@@ -17,8 +17,8 @@ from kalshi_ingest.ingest.run_log import Entry, run_log
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
 from kalshi_ingest.jobs.restarting import restarting
-from kalshi_ingest.store import runs
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres import ingestion_log
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store.minutes import Claim, claims, fail_days, write_days
 from kalshi_ingest.weather.visual_crossing import CrowdedError, QuotaSpentError
 
@@ -116,7 +116,7 @@ class MinuteRun:
         self._unreadable = 0
         """Pieces in a row that could not be read and were not divided."""
         asked = planned.asked
-        self._run = runs.Run(uuid4(), command, asked_by(), clock(), asked.start, asked.end)
+        self._run = ingestion_log.Run(uuid4(), command, asked_by(), clock(), asked.start, asked.end)
         self._names = {city: city.series_ticker for city in asked.cities}
 
     async def run(self) -> Progress:
@@ -236,7 +236,7 @@ class MinuteRun:
             first, reason = next(iter(failed.items()))
             partial = f"{len(failed)} failed; the first: {first}: {reason}"
         return {
-            name: Entry(runs.SeriesCount(requests=self.progress.requests[city]), failed, partial=partial)
+            name: Entry(ingestion_log.SeriesCount(requests=self.progress.requests[city]), failed, partial=partial)
             for city, name in self._names.items()
         }
 

@@ -12,7 +12,7 @@ from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN, HOURLY_LATE
 from kalshi_ingest.jobs.minute_sources import Source
 from kalshi_ingest.jobs.minutes import Plan, Progress, held_claims
 from kalshi_ingest.jobs.tables import table
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store.minutes import Claim
 
 _LISTED = 20

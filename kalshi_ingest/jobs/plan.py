@@ -17,8 +17,8 @@ from kalshi_ingest.jobs.list_rows import ListRows
 from kalshi_ingest.jobs.listed import Listed
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.store import catalog, checkpoints, listings
-from kalshi_ingest.store.writer import REFUSED
+from kalshi_ingest.postgres import catalog, checkpoints, listings
+from kalshi_ingest.postgres.writer import REFUSED
 
 _PORTION = 250
 

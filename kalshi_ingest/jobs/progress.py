@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from kalshi_ingest.ingest.series_stats import SeriesStats
-from kalshi_ingest.store.runs import SeriesCount
+from kalshi_ingest.postgres.ingestion_log import SeriesCount
 
 
 @dataclass(frozen=True, slots=True)

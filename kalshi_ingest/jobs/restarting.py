@@ -6,7 +6,7 @@ from typing import TypeVar
 import structlog
 
 from kalshi_ingest.errors import DatabaseWentBack
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 
 _TIMES = 5
 """How often a job begins again; an address behind which several servers take turns would keep it busy for ever."""

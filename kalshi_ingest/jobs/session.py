@@ -19,9 +19,9 @@ from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer, Traf
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import AGREEING, ServerClock
 from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.store import migrate
-from kalshi_ingest.store.database import PATIENCE, Database
-from kalshi_ingest.store.rights import FETCH, LOOK, Need
+from kalshi_ingest.postgres import migrate
+from kalshi_ingest.postgres.database import PATIENCE, Database
+from kalshi_ingest.postgres.rights import FETCH, LOOK, Need
 
 _FEWEST_WORKERS = 4
 _MOST_WORKERS = 96

@@ -23,8 +23,9 @@ from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
 from kalshi_ingest.jobs.settlement_plan import days_of, due
 from kalshi_ingest.jobs.settlement_report import SettlementReport, report_of
-from kalshi_ingest.store import runs, settlements
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres import ingestion_log
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.store import settlements
 from kalshi_ingest.weather.decoding import Answer
 
 log = structlog.get_logger()
@@ -60,7 +61,7 @@ class SettlementJob:
         self._asked = asked
         self._database = database
         self._clock = clock
-        self._run = runs.Run(uuid4(), asked.command, asked_by(), clock(), asked.start, asked.end)
+        self._run = ingestion_log.Run(uuid4(), asked.command, asked_by(), clock(), asked.start, asked.end)
         self._days = {city: days_of(city, asked.start, asked.end, self._run.started_at) for city in asked.cities}
         self._stations = [city.station.loc_id for city in asked.cities]
         self._series = [city.series_ticker for city in asked.cities]
@@ -156,7 +157,7 @@ class SettlementJob:
             partial = f"{len(failed)} requests failed; the first: {first}: {reason}"
         return {
             city.series_ticker: Entry(
-                runs.SeriesCount(requests=fetching.requests[city.key], retries=fetching.retries[city.key]),
+                ingestion_log.SeriesCount(requests=fetching.requests[city.key], retries=fetching.retries[city.key]),
                 failed,
                 self.unreadable,
                 partial,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from kalshi_ingest.jobs.feed import Feed
 from kalshi_ingest.jobs.progress import SeriesProgress
 from kalshi_ingest.jobs.shown import Shown
 from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.staging import Contradiction
-from kalshi_ingest.store.writer import Outdated, Writer
+from kalshi_ingest.postgres import checkpoints
+from kalshi_ingest.postgres.staging import Contradiction
+from kalshi_ingest.postgres.writer import Outdated, Writer
 
 _CUTOFF_SECONDS = 60.0
 _RELOADS = 3

@@ -10,8 +10,8 @@ from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.domain.plausible import market_moments
 from kalshi_ingest.domain.tickers import event_date_of
-from kalshi_ingest.store.checkpoints import PROVED
-from kalshi_ingest.store.spread import Forms, form
+from kalshi_ingest.postgres.checkpoints import PROVED
+from kalshi_ingest.postgres.citus import Forms, form
 
 # The order is that of a hash of seed and ticker, which no database's collation touches. Rounds go over the series:
 # in each, every series gives one market, from the historical and the live tier in turn, and neighbouring series

@@ -9,8 +9,8 @@ import asyncpg
 from kalshi_ingest.domain.candles import MINUTE_US, roll_up
 from kalshi_ingest.domain.evidence import Rows
 from kalshi_ingest.domain.model import Candle, to_datetime, to_microseconds
-from kalshi_ingest.store.checkpoints import stored_candles
-from kalshi_ingest.store.moments import EVER_US
+from kalshi_ingest.postgres.checkpoints import stored_candles
+from kalshi_ingest.postgres.moments import EVER_US
 
 _WALKED_AT = "select updated_at from checkpoints where ticker = $1 and state = 'open'"
 

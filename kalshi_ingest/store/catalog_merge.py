@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from kalshi_ingest.store.copy import emptying, staging
+from kalshi_ingest.postgres.pgcopy_rows import emptying, staging
 
 _KEYS = {
     "series": ("series_ticker",),

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from kalshi_ingest.domain.checkpoint import Checkpoint, Verdict
-from kalshi_ingest.store import checkpoints
+from kalshi_ingest.postgres import checkpoints
 
 _MARKETS = "select ticker, series_ticker, event_date from loaded_markets where ticker = any($1::text[])"
 

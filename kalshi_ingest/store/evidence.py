@@ -13,11 +13,11 @@ from kalshi_ingest.domain.cities import CITIES, city_of_series
 from kalshi_ingest.domain.evidence import Claim, Evidence, HeldEvent, HeldMarket, Listed, WeatherRows
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.errors import BadPayload, DatabaseAway, DatabaseFull
-from kalshi_ingest.store.database import LONG, PATIENCE, Database
+from kalshi_ingest.postgres.database import LONG, PATIENCE, Database
+from kalshi_ingest.postgres.ingestion_log import EXPECTED
+from kalshi_ingest.postgres.listings import NAMED
 from kalshi_ingest.store.evidence_rows import RowsCheck, unknown_tickers
 from kalshi_ingest.store.evidence_weather import read_weather
-from kalshi_ingest.store.listings import NAMED
-from kalshi_ingest.store.runs import EXPECTED
 
 _SERIES = f"""
 select asked.series_ticker, series.city

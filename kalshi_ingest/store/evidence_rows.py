@@ -9,9 +9,9 @@ from collections.abc import Collection
 import asyncpg
 
 from kalshi_ingest.domain.evidence import Rows
+from kalshi_ingest.postgres.candle_sql import counted
+from kalshi_ingest.postgres.citus import Forms, form
 from kalshi_ingest.store.candle_faults import rows_of
-from kalshi_ingest.store.candle_sql import counted
-from kalshi_ingest.store.spread import Forms, form
 
 _TICKERS_PER_QUERY = 50
 """Few enough that what a query makes stays in the processor's cache, enough that its start costs little."""

@@ -5,7 +5,7 @@ from time import monotonic
 
 import asyncpg
 
-from kalshi_ingest.store.database import LONG, Database
+from kalshi_ingest.postgres.database import LONG, Database
 
 # Default memory spills the join of six million minutes to disk in small pieces, which doubles its time.
 _ROOM = "set local work_mem = '128MB'; set local maintenance_work_mem = '128MB'"

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
-from kalshi_ingest.store.checkpoints import COLUMNS, PROVED, UPSERT
-from kalshi_ingest.store.copy import TRADE_COLUMNS, emptying, staging
-from kalshi_ingest.store.spread import Forms, form
+from kalshi_ingest.postgres.checkpoints import COLUMNS, PROVED, UPSERT
+from kalshi_ingest.postgres.citus import Forms, form
+from kalshi_ingest.postgres.pgcopy_rows import TRADE_COLUMNS, emptying, staging
 
 STAGED = "loaded_trades"
 

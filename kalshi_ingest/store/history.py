@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import orjson
 
-from kalshi_ingest.store.locks import LOCK_CLASS, lock_key
-from kalshi_ingest.store.runs import IS_EXPECTED
+from kalshi_ingest.postgres.ingestion_log import IS_EXPECTED
+from kalshi_ingest.postgres.locks import LOCK_CLASS, lock_key
 
 _RUNS = f"""
 select run_id::text, series_ticker, coalesce(series.city, series_ticker) as label, command, asked_by, status,

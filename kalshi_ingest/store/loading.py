@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 
 from kalshi_ingest.domain.candles import roll_up
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.postgres.checkpoints import stored_candles
+from kalshi_ingest.postgres.moments import EVER_US
+from kalshi_ingest.postgres.pgcopy_arrow import copy_rows, interleaved
+from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store import held
 from kalshi_ingest.store.catalog_merge import merge_rows, stage
-from kalshi_ingest.store.checkpoints import stored_candles
-from kalshi_ingest.store.columns import copy_rows, interleaved
 from kalshi_ingest.store.contradicted import Contradicted, doubt
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
-from kalshi_ingest.store.moments import EVER_US
 
 _BATCH_ROWS = 20_000
 _HIGHEST = {"trades": "select max(ticker) from trades", "candles": "select max(ticker) from candles"}

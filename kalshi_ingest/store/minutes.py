@@ -8,7 +8,7 @@ import asyncpg
 
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.minutes import DayMinutes, Observation, is_hourly
-from kalshi_ingest.store.copy import BOOLEANS, NULL, Numerics, copy_in, moment, row_start, text
+from kalshi_ingest.postgres.pgcopy_rows import BOOLEANS, NULL, Numerics, copy_in, moment, row_start, text
 
 _COLUMNS = (
     "loc_id",

@@ -8,7 +8,7 @@ from datetime import date
 import asyncpg
 
 from kalshi_ingest.errors import IngestError
-from kalshi_ingest.store.spread import Forms, form
+from kalshi_ingest.postgres.citus import Forms, form
 
 Take = Callable[[bytes], Awaitable[None]]
 """Gets whole CSV rows, some megabytes at a time: no header, NULL is an empty field, an empty text is ""."""

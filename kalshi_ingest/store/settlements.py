@@ -9,7 +9,7 @@ import asyncpg
 
 from kalshi_ingest.domain.cross_check import PaidMarket, SettledEvent
 from kalshi_ingest.domain.settlement import Observation, Reported, Settlement, Source, settle
-from kalshi_ingest.store.locks import lock_key
+from kalshi_ingest.postgres.locks import lock_key
 
 _LOCK_CLASS = 0x5758534F
 """First key of the advisory locks ("WXSO"); the second is `lock_key` of the station."""

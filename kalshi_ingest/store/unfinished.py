@@ -7,8 +7,8 @@ import asyncpg
 
 from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.model import to_microseconds
-from kalshi_ingest.store.checkpoints import PROVED
-from kalshi_ingest.store.runs import EXPECTED
+from kalshi_ingest.postgres.checkpoints import PROVED
+from kalshi_ingest.postgres.ingestion_log import EXPECTED
 
 _DATES = f"""
 select held.series_ticker,

@@ -8,9 +8,9 @@ import asyncpg
 import structlog
 
 from kalshi_ingest.errors import DatabaseUnusable
+from kalshi_ingest.postgres.connecting import FAILURES
+from kalshi_ingest.postgres.sqlstate import Kind, kind_of
 from kalshi_ingest.store import page
-from kalshi_ingest.store.connecting import FAILURES
-from kalshi_ingest.store.sqlstate import Kind, kind_of
 
 log = structlog.get_logger()
 

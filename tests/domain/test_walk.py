@@ -1,6 +1,6 @@
 """The walk: whatever the pages look like and wherever it stops, the tables end up with the tape and its candles.
 
-`Tables` does in memory what `store.writer` and `store.staging` do in PostgreSQL, `Exchange` serves a tape in two
+`Tables` does in memory what `postgres.writer` and `postgres.staging` do in PostgreSQL, `Exchange` serves a tape in two
 tiers, and `walked` is `jobs.walker` without its database.
 """
 

@@ -25,7 +25,7 @@ TRADING = unit(False, None)
 
 
 class ClosedTables(Tables):
-    """Tables that write only candles that ended, as `store.staging` does."""
+    """Tables that write only candles that ended, as `postgres.staging` does."""
 
     def write(self, step: Step) -> Checkpoint:
         self.checkpoint = self._fresh(step) if step.fresh else self._staged(step)

@@ -9,12 +9,12 @@ import pytest
 
 from kalshi_ingest.ingest import run_log as module
 from kalshi_ingest.ingest.run_log import Entry, RunLog, logged, run_log
-from kalshi_ingest.store import runs
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres import ingestion_log
+from kalshi_ingest.postgres.database import Database
 from tests.support.backfills import fetch
 
 NOW = datetime(2025, 7, 1, tzinfo=UTC)
-ENTRY = Entry(runs.SeriesCount(markets=1, trades=5, requests=2))
+ENTRY = Entry(ingestion_log.SeriesCount(markets=1, trades=5, requests=2))
 _LOG = "select status, error_message, trades_fetched, finished_at from ingestion_log"
 
 
@@ -28,7 +28,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def _logged(database: Database, url: str, entry: Entry, work: Callable[[RunLog], None]) -> tuple[object, ...]:
     """The row of a run that does `work`."""
-    run = runs.Run(uuid4(), "a test", "somebody", NOW, date(2025, 7, 1), date(2025, 7, 1))
+    run = ingestion_log.Run(uuid4(), "a test", "somebody", NOW, date(2025, 7, 1), date(2025, 7, 1))
     try:
         async with run_log(database, run, lambda: {"KXHIGHCHI": entry}, lambda: NOW) as log:
             assert [tuple(row) for row in await fetch(url, _LOG)] == [("running", None, 0, None)]
@@ -79,7 +79,7 @@ async def test_every_way_to_end(
 
 
 async def test_an_outcome_that_came_with_the_rows_stays(database: Database, database_url: str) -> None:
-    run = runs.Run(uuid4(), "a test", "somebody", NOW, None, None)
+    run = ingestion_log.Run(uuid4(), "a test", "somebody", NOW, None, None)
     async with run_log(database, run, lambda: {"KXHIGHCHI": Entry()}, lambda: NOW) as log:
         await database.run(lambda connection: log.end_with(connection, {"KXHIGHCHI": ENTRY}))
     assert [tuple(row) for row in await fetch(database_url, _LOG)] == [("success", None, 5, NOW)]

@@ -18,8 +18,8 @@ from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.tools import Tools
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store.audit import Scope
-from kalshi_ingest.store.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld, WorldConfig
 from tests.support.backfills import DOGGED, IMPATIENT, STEADY, Run, fetch, plain, trade_row, varied_world, world_of
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.status import status
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import RowsWorld, Simulator
 from tests.jobs.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
 from tests.support.archives import execute, exported, tree

@@ -14,8 +14,8 @@ from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.status import status
 from kalshi_ingest.jobs.summary import summary
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import evidence
-from kalshi_ingest.store.database import Database
 from kalshi_ingest.store.unfinished import first_dates
 from kalshi_simulator import Faults, RowsWorld, Simulator
 from tests.support.backfills import CHICAGO, IMPATIENT, Run, fetch, small_world

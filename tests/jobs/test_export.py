@@ -30,7 +30,7 @@ from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.jobs.export import export
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator
 from tests.support import postgres, processes
 from tests.support.archives import SHUFFLED, assert_whole, child, execute, exported, tree

@@ -7,8 +7,8 @@ import pytest
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs import history
-from kalshi_ingest.store.database import Database
-from kalshi_ingest.store.runs import Outcome
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.ingestion_log import Outcome
 from kalshi_simulator import Faults, Simulator
 from tests.support.backfills import IMPATIENT, Run, fetch, of_size, small_world
 

@@ -6,7 +6,7 @@ from random import Random
 import asyncpg
 import pytest
 
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from kalshi_simulator import Simulator
 from tests.support import postgres
 from tests.support.backfills import WORKERS, Run, assert_holds_all, fetch, varied_world

@@ -15,7 +15,7 @@ from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.status import Status, status
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator, SyntheticWorld
 from tests.support.backfills import Run, assert_holds_all, checkpoint_of, fetch, log_statuses, small_world
 

@@ -11,7 +11,7 @@ from kalshi_ingest.archive.place import Place
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.load import load
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator
 from tests.support import postgres
 from tests.support.archives import execute, exported, tree

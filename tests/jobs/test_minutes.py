@@ -19,8 +19,8 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
 from kalshi_ingest.jobs.minutes import Asked, plan
 from kalshi_ingest.jobs.minutes_report import plan_text
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import grid
-from kalshi_ingest.store.database import Database
 from kalshi_simulator.weather.server import WeatherUrls
 from tests.support.backfills import fetch, log_statuses
 from tests.support.minute_runs import CHICAGO, FIRST, KEY, LA, LAST, MIAMI, NOW, digest, fetched, source_at, weather_of

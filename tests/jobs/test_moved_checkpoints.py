@@ -9,7 +9,7 @@ from kalshi_ingest.domain.model import Unit
 from kalshi_ingest.domain.walk import Step
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange.api import Api, TradePage
-from kalshi_ingest.store.writer import Writer, Written
+from kalshi_ingest.postgres.writer import Writer, Written
 from kalshi_simulator import Simulator
 from tests.support import postgres
 from tests.support.backfills import Run, checkpoint_of, fetch, small_world, varied_world

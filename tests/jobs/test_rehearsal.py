@@ -11,7 +11,7 @@ from pyarrow import parquet as pq
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.jobs.export import export
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld
 from kalshi_simulator.archive_world import ArchiveWorld
 from tests.jobs.test_recorded_trades import recorded_world

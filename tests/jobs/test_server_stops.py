@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import OutOfReach
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from kalshi_simulator import Simulator
 from tests.support import postgres
 from tests.support.backfills import Run, assert_holds_all, varied_world

@@ -21,8 +21,8 @@ from kalshi_ingest.domain.minutes import VISUAL_CROSSING, minutes_of
 from kalshi_ingest.domain.minutes import Observation as Minute
 from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
+from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store import evidence, settlements
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store.evidence_rows import RowsCheck
 from kalshi_ingest.store.minutes import write_days
 from kalshi_ingest.store.settlements import Polled

@@ -9,7 +9,7 @@ import pytest
 
 from kalshi_ingest.domain.evidence import Evidence
 from kalshi_ingest.errors import DatabaseAway
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store.evidence import read
 from kalshi_simulator import Simulator
 from tests.support import postgres

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import grid
-from kalshi_ingest.store.database import Database
 from tests.support.backfills import fetch
 from tests.support.patience import COMES
 

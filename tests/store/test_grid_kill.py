@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import grid
-from kalshi_ingest.store.database import Database
 from tests.support.backfills import fetch
 
 START = datetime(2025, 7, 1, 6, tzinfo=UTC)
@@ -17,7 +17,7 @@ START = datetime(2025, 7, 1, 6, tzinfo=UTC)
 _REFRESH = """
 import asyncio, sys
 from kalshi_ingest.store import grid
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 async def main():
     database = Database(sys.argv[1])
     await database.open()

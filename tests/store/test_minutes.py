@@ -10,7 +10,7 @@ import pytest
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation, minutes_of
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store.minutes import write_days
 from tests.support.backfills import fetch
 

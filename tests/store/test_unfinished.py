@@ -12,8 +12,8 @@ from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Trade, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
-from kalshi_ingest.store import checkpoints
-from kalshi_ingest.store.copy import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
+from kalshi_ingest.postgres import checkpoints
+from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.store.unfinished import first_dates, unwritten_buckets
 from tests.support.candles import candles_of
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from kalshi_ingest.archive.manifest import Layout
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.jobs.export import ExportResult, export
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 
 
 async def exported(

@@ -18,7 +18,7 @@ from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import RowsWorld, SyntheticWorld, WorldConfig
 from kalshi_simulator.synthetic_entries import SyntheticMarket
 from tests.support.killable import Order

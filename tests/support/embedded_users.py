@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from kalshi_ingest.store.accounts import Account
-from kalshi_ingest.store.embedded import psql_path
-from kalshi_ingest.store.embedded_files import packaged_bin_dir
+from kalshi_ingest.postgres.embedded.accounts import Account
+from kalshi_ingest.postgres.embedded.files import packaged_bin_dir
+from kalshi_ingest.postgres.embedded.server import psql_path
 from tests.support.patience import COMES
 from tests.support.postgres import postgres_processes
 
@@ -22,7 +22,7 @@ FAST = {"fsync": "off", "shared_buffers": "16MB"}
 _USER = """
 import os, sys
 from pathlib import Path
-from kalshi_ingest.store import embedded
+from kalshi_ingest.postgres.embedded import server as embedded
 if len(sys.argv) > 2:
     os.setgroups([])
     os.setgid(int(sys.argv[3]))

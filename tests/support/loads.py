@@ -8,7 +8,7 @@ from pathlib import Path
 from kalshi_ingest.archive.place import Place
 from kalshi_ingest.jobs.load import load
 from kalshi_ingest.jobs.load_report import LoadResult
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from tests.support.backfills import fetch
 from tests.support.dumps import digests
 from tests.support.killable import Order

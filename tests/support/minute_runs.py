@@ -16,7 +16,7 @@ from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.minute_sources import Iem, Source, Timelines
 from kalshi_ingest.jobs.minutes import Asked, MinuteRun, plan
 from kalshi_ingest.jobs.minutes_report import MinutesReport, report
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.weather.asos import Asos
 from kalshi_ingest.weather.client import Service
 from kalshi_ingest.weather.visual_crossing import VisualCrossing

@@ -11,7 +11,7 @@ import psutil
 
 import kalshi_ingest.cli.follow as warm
 from kalshi_ingest import cli
-from kalshi_ingest.store import embedded
+from kalshi_ingest.postgres.embedded import server as embedded
 from tests.support import postgres
 from tests.support.killable import KillableRun, Order, killable
 

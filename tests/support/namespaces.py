@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_ingest.store import embedded
-from kalshi_ingest.store.accounts import Account, account_for
-from kalshi_ingest.store.embedded_cluster import Cluster
-from kalshi_ingest.store.embedded_files import reachable_bin_dir, socket_dir
+from kalshi_ingest.postgres.embedded import server
+from kalshi_ingest.postgres.embedded.accounts import Account, account_for
+from kalshi_ingest.postgres.embedded.cluster import Cluster
+from kalshi_ingest.postgres.embedded.files import reachable_bin_dir, socket_dir
 from tests.support import postgres
 
 SERVER, CLIENT, OTHER_CLIENT = "10.99.0.1", "10.99.0.2", "10.99.0.3"
@@ -82,9 +82,9 @@ def _server(namespace: str) -> Iterator[str]:
     with postgres.scratch_dir() as place:
         home = place / "data"
         # Held to the end, so that no other test session takes the folder for a leftover.
-        hold = embedded.acquire(home, options=postgres.FAST)
+        hold = server.acquire(home, options=postgres.FAST)
         url = postgres.with_database(hold.server.url, "postgres")
-        embedded.stop(home)
+        server.stop(home)
         cluster = Cluster(home, 18, account_for(home / "postgresql-18"))
         with (cluster.pgdata / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {SERVER}/24 trust\n")
@@ -98,7 +98,7 @@ def _server(namespace: str) -> Iterator[str]:
             yield url
         finally:
             _call(*_as(cluster.account), *words, "-m", "immediate", "stop")
-            embedded.release(hold)
+            server.release(hold)
 
 
 def _as(account: Account) -> Sequence[str]:

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.store import embedded
-from kalshi_ingest.store.embedded_files import packaged_bin_dir
+from kalshi_ingest.postgres.embedded import server as embedded
+from kalshi_ingest.postgres.embedded.files import packaged_bin_dir
 
 FAST = {
     "fsync": "off",

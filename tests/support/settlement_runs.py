@@ -9,7 +9,7 @@ from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.jobs.settlement_report import SettlementReport
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator.weather.server import WeatherUrls
 from tests.support.killable import Order
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import asyncpg
 
-from kalshi_ingest.store import embedded
-from kalshi_ingest.store.accounts import Account, account_for
-from kalshi_ingest.store.embedded_files import reachable_bin_dir
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.embedded import server as embedded
+from kalshi_ingest.postgres.embedded.accounts import Account, account_for
+from kalshi_ingest.postgres.embedded.files import reachable_bin_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from tests.support import postgres
 
 _VERSION = 18

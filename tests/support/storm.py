@@ -8,7 +8,7 @@ from typing import Self
 
 import asyncpg
 
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from kalshi_simulator import Faults, Simulator, SyntheticWorld
 from tests.support import postgres
 from tests.support.backfills import Run, assert_holds_all, log_statuses, varied_world

@@ -18,8 +18,8 @@ from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.ingest.series_stats import SeriesStats
 from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, ErrandState, FollowState, Phase
-from kalshi_ingest.store.database import Database
-from kalshi_ingest.store.writer import Writer
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.writer import Writer
 from kalshi_ingest.web.app import serving
 from tests.web.support import CHICAGO, MIAMI, following
 

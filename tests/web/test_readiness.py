@@ -12,7 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.store import embedded, page
+from kalshi_ingest.postgres.embedded import server as embedded
+from kalshi_ingest.store import page
 from kalshi_ingest.web import pulse
 from kalshi_ingest.web.app import serving
 from kalshi_ingest.web.pace import RecentPace

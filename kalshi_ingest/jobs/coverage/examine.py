@@ -10,7 +10,7 @@ from kalshi_ingest.domain.coverage.findings import Level, Remedy, Report
 from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.files import created
-from kalshi_ingest.store.database import LONG, Database
+from kalshi_ingest.postgres.database import LONG, Database
 from kalshi_ingest.store.evidence import read
 from kalshi_ingest.store.forgetting import forget
 

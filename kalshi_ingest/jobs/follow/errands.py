@@ -19,9 +19,9 @@ from kalshi_ingest.jobs.minutes import MinuteRun, plan
 from kalshi_ingest.jobs.session import with_database
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
 from kalshi_ingest.jobs.settlement_fetch import services
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.rights import OBSERVE
 from kalshi_ingest.store.grid import refresh
-from kalshi_ingest.store.rights import OBSERVE
 
 _USUAL = timedelta(days=10)
 """How far back an errand looks; once a day, and at the start, it looks back to the first day held."""

@@ -7,7 +7,7 @@ import structlog
 from kalshi_ingest.errors import IngestError
 from kalshi_ingest.jobs.follow.state import FollowState
 from kalshi_ingest.logs import redact
-from kalshi_ingest.store.sqlstate import is_of_database
+from kalshi_ingest.postgres.sqlstate import is_of_database
 
 MOST_IN_A_ROW = 10
 """Faults without progress in between that end the service: whatever starts it again may bring another version."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from kalshi_ingest.jobs.failures import together
 from kalshi_ingest.jobs.follow.state import FollowState
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 
 _INTERVAL = 2.0
 _LOOK = 0.05

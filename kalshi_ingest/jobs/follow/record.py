@@ -9,8 +9,8 @@ from kalshi_ingest.ingest.run_log import Entry, RunLog, logged
 from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
-from kalshi_ingest.store import runs
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres import ingestion_log
+from kalshi_ingest.postgres.database import Database
 
 
 class Record:
@@ -41,7 +41,7 @@ class Record:
         if run is None or run.started_at.date() != now.date():
             for ticker in self.progress:
                 self.progress[ticker] = _begun(self._state.series[ticker])
-            run = runs.Run(uuid4(), self._command, asked_by(), now, min(first, now.date()), now.date())
+            run = ingestion_log.Run(uuid4(), self._command, asked_by(), now, min(first, now.date()), now.date())
         self._log = RunLog(database, run, self._entries, clock)
         await self._log.begin()
 

@@ -27,8 +27,8 @@ from kalshi_ingest.jobs.follow.session import FollowSession
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.session import Exchange, migrated, opened
-from kalshi_ingest.store.database import Database
-from kalshi_ingest.store.sqlstate import is_of_database
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.sqlstate import is_of_database
 
 RETRY = RetryPolicy(attempts=4, first_delay=0.3, longest_delay=3.0, read_timeout=10.0, total_timeout=30.0)
 """Less patient than a backfill: an outage has to be seen soon, and what failed comes again by itself."""

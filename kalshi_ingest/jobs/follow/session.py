@@ -26,9 +26,10 @@ from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
 from kalshi_ingest.jobs.session import Session
 from kalshi_ingest.jobs.walker import Border, Walker
-from kalshi_ingest.store import checkpoints, unfinished
-from kalshi_ingest.store.database import Database
-from kalshi_ingest.store.writer import Writer
+from kalshi_ingest.postgres import checkpoints
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.writer import Writer
+from kalshi_ingest.store import unfinished
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from kalshi_ingest.http.pacing import Pacer, Traffic
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.ingest.series_stats import SeriesStats
 from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.store.writer import Writer
+from kalshi_ingest.postgres.writer import Writer
 
 STALE_SECONDS = 15.0
 """Data that is vouched for up to a moment longer ago than this is stale, unless the user states another bound."""

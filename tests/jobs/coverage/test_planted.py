@@ -12,7 +12,7 @@ from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level, Report
 from kalshi_ingest.jobs.coverage.examine import examine, forget_distrusted
 from kalshi_ingest.jobs.coverage.fix_plan import fix_plan
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import RowsWorld, Simulator
 from kalshi_simulator.synthetic import SyntheticWorld
 from tests.support.backfills import Run, small_world

@@ -5,7 +5,7 @@ from datetime import date
 
 import asyncpg
 
-from kalshi_ingest.store.migrate import migrate, migrations_dir
+from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from kalshi_simulator import Simulator, SyntheticWorld
 from tests.jobs.follow.living import Course
 from tests.support.backfills import Run

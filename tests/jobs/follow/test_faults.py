@@ -21,7 +21,7 @@ from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.service import FollowService
 from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.jobs.walker import Border, Walker
-from kalshi_ingest.store.writer import Writer
+from kalshi_ingest.postgres.writer import Writer
 from kalshi_simulator import Limits
 from tests.jobs.follow.following import QUICK, TICKER, TICKERS, Following, LivingWorld, after, following, serving
 from tests.jobs.follow.test_errands import weather_of

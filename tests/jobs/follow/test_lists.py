@@ -21,7 +21,7 @@ from kalshi_ingest.jobs.follow.state import Phase
 from kalshi_ingest.jobs.plan import Dates, SeriesPlan
 from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.store.database import Database
+from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator, SyntheticWorld
 from tests.jobs.follow.following import (
     QUICK,

@@ -13,7 +13,7 @@ import pytest
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.state import Phase
-from kalshi_ingest.store.embedded_restart import start_again
+from kalshi_ingest.postgres.embedded.restart import start_again
 from tests.jobs.follow.following import QUICK, TICKER, LivingWorld, after, following, serving
 from tests.jobs.follow.test_faults import Breaking
 from tests.support.backfills import assert_holds_all, trade_row
@@ -116,6 +116,6 @@ async def test_a_fault_at_starting_it_is_not_an_outage(
 
 def _is_restart(process: psutil.Process) -> bool:
     try:
-        return "kalshi_ingest.store.embedded_restart" in process.cmdline()
+        return "kalshi_ingest.postgres.embedded.restart" in process.cmdline()
     except psutil.NoSuchProcess:
         return False

@@ -1,0 +1,1 @@
+"""PostgreSQL: connection, migrations, COPY, staging, the one writer, checkpoints."""

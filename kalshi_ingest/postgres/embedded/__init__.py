@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL server, for users who have no database."""
