@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import pytest
 
-from kalshi_ingest.archive.schema import TABLES
+from kalshi_ingest.parquet.schema import TABLES
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.support import postgres
 from tests.support.archives import assert_whole, execute, tree

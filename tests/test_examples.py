@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from kalshi_ingest.archive.manifest import Layout
+from kalshi_ingest.parquet.manifest import Layout
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.support import postgres
 from tests.support.archives import exported

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_ingest.archive.manifest import FileEntry
-from kalshi_ingest.archive.schema import ArchiveTable
-from kalshi_ingest.archive.writing import FileWriter
+from kalshi_ingest.parquet.manifest import FileEntry
+from kalshi_ingest.parquet.schema import ArchiveTable
+from kalshi_ingest.parquet.writing import FileWriter
 
 Aside = Callable[[str], Path]
 """Path below the archive's root → the local path to write that file to."""

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_ingest.archive.checks import Column, Rule, above_zero, check, check_present, moment, one_of, uuid
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.predecessor_rows import Origin, Rows, read_rows
 from kalshi_ingest.archive.reading import ROWS, ArchivedCity, Steps, opened
-from kalshi_ingest.archive.schema import FORMAT, MANIFEST, TRADES, ArchiveTable
 from kalshi_ingest.domain.cities import City, find_city
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.schema import FORMAT, MANIFEST, TRADES, ArchiveTable
+from kalshi_ingest.parquet.storage import Place
 
 _COLUMNS = ("market_ticker", "created_time", "trade_id", "yes_price", "count", "taker_side")
 _NUMBERS = ("yes_price", "count")

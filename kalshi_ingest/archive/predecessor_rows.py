@@ -12,14 +12,14 @@ import orjson
 import pyarrow as pa
 
 from kalshi_ingest.archive.checks import refuse
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.reading import opened
-from kalshi_ingest.archive.schema import CHECKPOINTS, EVENTS, MARKETS, SERIES
 from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.strikes import BinRow, Strike, resolve
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import BadPayload, Unusable
+from kalshi_ingest.parquet.schema import CHECKPOINTS, EVENTS, MARKETS, SERIES
+from kalshi_ingest.parquet.storage import Place
 
 T = TypeVar("T")
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from kalshi_ingest.archive.bounded import BoundedFile
 from kalshi_ingest.archive.candle_proof import CandleProof
 from kalshi_ingest.archive.checks import Order, check, check_present, refuse
-from kalshi_ingest.archive.manifest import CityEntry, FileEntry
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.rules import Known, rules_of
-from kalshi_ingest.archive.schema import (
+from kalshi_ingest.domain.checkpoint import State
+from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.bounded_reading import BoundedFile
+from kalshi_ingest.parquet.manifest import CityEntry, FileEntry
+from kalshi_ingest.parquet.schema import (
     CANDLES_1M,
     CANDLES_5M,
     CHECKPOINTS,
@@ -28,9 +30,7 @@ from kalshi_ingest.archive.schema import (
     TRADES,
     ArchiveTable,
 )
-from kalshi_ingest.domain.checkpoint import State
-from kalshi_ingest.domain.cities import CITIES
-from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.storage import Place
 
 ROWS = 16_384
 """Rows in memory at a time."""

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from kalshi_ingest.archive import checks
 from kalshi_ingest.archive.checks import Column, Rule
-from kalshi_ingest.archive.schema import ArchiveTable
 from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.tickers import parse_event_ticker
+from kalshi_ingest.parquet.schema import ArchiveTable
 
 _MINUTE_US = 60_000_000
 _STATUSES = ("unopened", "open", "paused", "closed", "settled")

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from kalshi_ingest.archive.manifest import FileEntry
 from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.city_facts import NEVER_FETCHED, CityFacts, Gap, Traded, Unproved
+from kalshi_ingest.parquet.manifest import FileEntry
 
 _LISTED = 100
 _UNPROVED = (State.OPEN, State.WALKING, State.FAILED, NEVER_FETCHED)

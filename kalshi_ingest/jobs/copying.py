@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from kalshi_ingest.archive.copied import CsvParser
 from kalshi_ingest.archive.layouts import TableWriter
-from kalshi_ingest.archive.manifest import FileEntry
-from kalshi_ingest.archive.place import Place
+from kalshi_ingest.parquet.manifest import FileEntry
+from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.store import reading
 
 T = TypeVar("T")

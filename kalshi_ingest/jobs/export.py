@@ -12,16 +12,16 @@ import structlog
 
 from kalshi_ingest.archive.copied import UnfitRow
 from kalshi_ingest.archive.layouts import CityFile, SeriesFiles, TableWriter, is_of_series, series_folder
-from kalshi_ingest.archive.manifest import CityEntry, FileEntry, Layout, Manifest, read_manifest
-from kalshi_ingest.archive.place import Place
-from kalshi_ingest.archive.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
 from kalshi_ingest.archive.summary import summary_report
-from kalshi_ingest.archive.writing import described
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.files import created
 from kalshi_ingest.jobs.copying import copied, in_thread
 from kalshi_ingest.jobs.labels import Labelled, labelled
 from kalshi_ingest.jobs.tables import table as text_table
+from kalshi_ingest.parquet.manifest import CityEntry, FileEntry, Layout, Manifest, read_manifest
+from kalshi_ingest.parquet.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
+from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.writing import described
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import reading
 from kalshi_ingest.store.city_facts import city_facts

@@ -10,13 +10,19 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
-from kalshi_ingest.archive.manifest import Manifest, read_manifest
-from kalshi_ingest.archive.memory import give_back
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.predecessor import predecessor_city, predecessor_folders
 from kalshi_ingest.archive.predecessor_rows import Origin
 from kalshi_ingest.archive.reading import ArchivedCity, Steps, checked_city
-from kalshi_ingest.archive.schema import (
+from kalshi_ingest.domain.cities import find_city
+from kalshi_ingest.errors import Unusable
+from kalshi_ingest.exchange.parse_markets import STATUSES
+from kalshi_ingest.ingest.run_log import Entry, run_log
+from kalshi_ingest.jobs.asking import asked_by
+from kalshi_ingest.jobs.load_report import LoadResult, entries_of
+from kalshi_ingest.jobs.restarting import restarting
+from kalshi_ingest.parquet.manifest import Manifest, read_manifest
+from kalshi_ingest.parquet.memory import give_back
+from kalshi_ingest.parquet.schema import (
     CANDLES_1M,
     CANDLES_5M,
     CHECKPOINTS,
@@ -27,13 +33,7 @@ from kalshi_ingest.archive.schema import (
     SERIES,
     TRADES,
 )
-from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.errors import Unusable
-from kalshi_ingest.exchange.parse_markets import STATUSES
-from kalshi_ingest.ingest.run_log import Entry, run_log
-from kalshi_ingest.jobs.asking import asked_by
-from kalshi_ingest.jobs.load_report import LoadResult, entries_of
-from kalshi_ingest.jobs.restarting import restarting
+from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import LONG, Database
 from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city

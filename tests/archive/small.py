@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kalshi_ingest.archive.manifest import CityEntry, FileEntry, Manifest
-from kalshi_ingest.archive.schema import MANIFEST, TABLES
+from kalshi_ingest.parquet.manifest import CityEntry, FileEntry, Manifest
+from kalshi_ingest.parquet.schema import MANIFEST, TABLES
 
 Tables = dict[str, list[dict[str, Any]]]
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from kalshi_ingest.archive.candle_proof import CandleProof
-from kalshi_ingest.archive.schema import CANDLES_1M, CANDLES_5M, TRADES
 from kalshi_ingest.domain.candles import MINUTE_US, fold
 from kalshi_ingest.domain.model import Trade, to_datetime
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.schema import CANDLES_1M, CANDLES_5M, TRADES
 
 _START_US = int(datetime(2025, 11, 14, 15, tzinfo=UTC).timestamp()) * 1_000_000
 Rows = list[dict[str, Any]]

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kalshi_ingest.archive.manifest import read_manifest
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.archive.reading import ArchivedCity, checked_city
-from kalshi_ingest.archive.schema import CHECKPOINTS, TABLES, TRADES
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.manifest import read_manifest
+from kalshi_ingest.parquet.schema import CHECKPOINTS, TABLES, TRADES
+from kalshi_ingest.parquet.storage import Place
 from tests.archive import small
 
 D = Decimal

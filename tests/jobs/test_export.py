@@ -23,13 +23,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from kalshi_ingest import files
-from kalshi_ingest.archive.manifest import Layout
-from kalshi_ingest.archive.place import Place
-from kalshi_ingest.archive.schema import TABLES
 from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.jobs.export import export
 from kalshi_ingest.jobs.plan import Dates
 from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.parquet.manifest import Layout
+from kalshi_ingest.parquet.schema import TABLES
+from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator
 from tests.support import postgres, processes
@@ -244,7 +244,7 @@ async def test_a_full_disk_leaves_nothing_half_written(
         return Path("/dev/full").open("w+b") if path.name.startswith(".trades") else files.created(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr("kalshi_ingest.archive.writing.files", SimpleNamespace(created=on_a_full_disk))
+        patched.setattr("kalshi_ingest.parquet.writing.files", SimpleNamespace(created=on_a_full_disk))
         with pytest.raises(OutOfReach, match="no room left"):
             await exported(filled, tmp_path)
     assert tree(tmp_path) == before

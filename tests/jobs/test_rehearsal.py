@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.jobs.export import export
 from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld
 from kalshi_simulator.archive_world import ArchiveWorld

@@ -8,9 +8,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from kalshi_ingest.archive.schema import CHECKPOINTS
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Tier, Trade, to_datetime
+from kalshi_ingest.parquet.schema import CHECKPOINTS
 from kalshi_ingest.postgres import checkpoints
 from kalshi_ingest.postgres.pgcopy_rows import TRADE_COLUMNS, Encoder, copy_in
 from tests.support.candles import candles_of

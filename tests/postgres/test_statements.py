@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from kalshi_ingest.archive.schema import TABLES
+from kalshi_ingest.parquet.schema import TABLES
 from kalshi_ingest.postgres import catalog, pgcopy_rows
 from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from kalshi_ingest.store import catalog_merge, reading

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet as pq
 
-from kalshi_ingest.archive import schema
+from kalshi_ingest.parquet import schema
 from kalshi_simulator import SyntheticWorld
 from kalshi_simulator.synthetic_entries import SyntheticEvent, SyntheticMarket
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.jobs.load import load
 from kalshi_ingest.jobs.load_report import LoadResult
+from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database
 from tests.support.backfills import fetch
 from tests.support.dumps import digests

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_ingest.archive.manifest import CityEntry, FileEntry, Manifest, read_manifest
-from kalshi_ingest.archive.place import Place
-from kalshi_ingest.archive.schema import MANIFEST
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.manifest import CityEntry, FileEntry, Manifest, read_manifest
+from kalshi_ingest.parquet.schema import MANIFEST
+from kalshi_ingest.parquet.storage import Place
 
 CHICAGO = CityEntry(
     ("KXHIGHCHI",),

@@ -10,8 +10,8 @@ import pytest
 from pyarrow import fs
 
 from kalshi_ingest.archive.layouts import is_of_series
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.parquet.storage import Place
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kalshi_ingest import files
-from kalshi_ingest.archive.manifest import FileEntry
+from kalshi_ingest.parquet.manifest import FileEntry
 
 _ROWS_PER_GROUP = 100_000
 _WIDE_ROWS_PER_GROUP = 5_000

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from kalshi_ingest.archive.place import Place
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.storage import Place
 from tests.http.test_proxies import no_proxy
 from tests.support.forward_proxy import proxying
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import orjson
 
-from kalshi_ingest.archive.place import Place
-from kalshi_ingest.archive.schema import FORMAT, MANIFEST, VERSION
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.schema import FORMAT, MANIFEST, VERSION
+from kalshi_ingest.parquet.storage import Place
 
 Layout = Literal["cities", "dataset"]
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from kalshi_ingest import files
-from kalshi_ingest.archive import object_storage
 from kalshi_ingest.errors import IngestError, OutOfReach, Unusable
+from kalshi_ingest.parquet import object_storage
 
 PARTIAL = ".partial"
 """Ends the name of a file that is still being written; a leftover of a killed run is overwritten by the next."""

@@ -11,9 +11,9 @@ import pytest
 
 from kalshi_ingest.archive.copied import CsvParser
 from kalshi_ingest.archive.layouts import CityFile, SeriesFiles
-from kalshi_ingest.archive.schema import EVENTS, MARKETS, TRADES
-from kalshi_ingest.archive.writing import FileWriter
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.schema import EVENTS, MARKETS, TRADES
+from kalshi_ingest.parquet.writing import FileWriter
 
 SCHEMA = TRADES.schema({"yes_price": "Dollars."})
 ID = "00000000-0000-4000-8000-{:012d}"

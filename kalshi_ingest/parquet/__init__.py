@@ -1,0 +1,1 @@
+"""The archive's files: schema, manifest, storage (local or object storage), writing, reading in bounded memory."""
