@@ -7,10 +7,10 @@ from benchmarks.children import UNCAPPED, given, timed
 from kalshi_ingest import logs
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.ingest.resources import Exchange, opened
 from kalshi_ingest.jobs.backfill import Backfill
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.jobs.session import Exchange, opened
 
 
 async def main() -> None:

@@ -19,11 +19,11 @@ from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import DatabaseAway, Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.ingest.cancellation import run_until
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.ingest.resources import Exchange, opened
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.display import Display
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.jobs.session import Exchange, opened
 from kalshi_ingest.jobs.summary import is_complete, summary
 from kalshi_ingest.settings import Settings
 

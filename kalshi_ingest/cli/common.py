@@ -13,7 +13,7 @@ from kalshi_ingest.cli.signals import current, stop_on_signals
 from kalshi_ingest.errors import DatabaseAway, OutOfReach
 from kalshi_ingest.exit_codes import INTERRUPTED
 from kalshi_ingest.ingest.cancellation import run_until
-from kalshi_ingest.jobs.session import Exchange
+from kalshi_ingest.ingest.resources import Exchange
 from kalshi_ingest.postgres.address import with_schema
 from kalshi_ingest.postgres.embedded import server as embedded
 from kalshi_ingest.settings import Settings

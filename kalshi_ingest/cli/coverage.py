@@ -24,6 +24,7 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND
 from kalshi_ingest.ingest.cancellation import run_until
+from kalshi_ingest.ingest.resources import migrated, opened, with_database
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.coverage.examine import (
@@ -37,7 +38,6 @@ from kalshi_ingest.jobs.coverage.examine import (
 from kalshi_ingest.jobs.coverage.fix_plan import FixPlan, fix_plan
 from kalshi_ingest.jobs.coverage.report_json import as_json
 from kalshi_ingest.jobs.coverage.report_text import as_text
-from kalshi_ingest.jobs.session import migrated, opened, with_database
 from kalshi_ingest.postgres.rights import JUDGE
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.store.audit import Scope as AuditScope

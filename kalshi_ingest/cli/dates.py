@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.session import Exchange, time_at
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.resources import Exchange, time_at
 
 FORMS = "YYYY-MM-DD, today, yesterday, 30d (days ago) or YYYY-MM (a whole month)"
 _DAYS_AGO = re.compile(r"(\d{1,5})d", re.ASCII)

@@ -5,7 +5,7 @@ import asyncio
 from kalshi_ingest.cli.common import database_url, interruptible, say
 from kalshi_ingest.cli.options import DATABASE, LOGS, command
 from kalshi_ingest.exit_codes import COMPLETE
-from kalshi_ingest.jobs.session import migrated
+from kalshi_ingest.ingest.resources import migrated
 from kalshi_ingest.settings import Settings
 
 

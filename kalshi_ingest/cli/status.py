@@ -9,8 +9,8 @@ from kalshi_ingest.cli.options import DATABASE, FLAT, LOGS, command, option
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
+from kalshi_ingest.ingest.resources import migrated, with_database
 from kalshi_ingest.jobs import history
-from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.jobs.status import status as read_status
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import Settings

@@ -22,11 +22,11 @@ from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.http.client import learn_time
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.ingest.cancellation import run_until
+from kalshi_ingest.ingest.resources import migrated, with_database
 from kalshi_ingest.jobs.minute_sources import Addresses, Iem, opened_source
 from kalshi_ingest.jobs.minutes import Asked as Wanted
 from kalshi_ingest.jobs.minutes import MinuteRun, plan
 from kalshi_ingest.jobs.minutes_report import plan_text, report
-from kalshi_ingest.jobs.session import migrated, with_database
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.postgres.database import Database

@@ -11,9 +11,9 @@ from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.model import Tier
 from kalshi_ingest.errors import Permanent, Rejected, Transient
 from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.jobs.audit_report import Audited, AuditReport
-from kalshi_ingest.jobs.failures import together
-from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.store import audit as store
 from kalshi_ingest.store.audit import Sampled, Scope
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from kalshi_ingest.ingest.cancellation import run_until, wind_down
+from kalshi_ingest.ingest.discovery import Dates, SeriesPlan
+from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.invoker import asked_by
+from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
+from kalshi_ingest.ingest.restarting import restarting
+from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.ingest.run_log import Entry, RunLog, run_log
-from kalshi_ingest.jobs.asking import asked_by
-from kalshi_ingest.jobs.failures import together
-from kalshi_ingest.jobs.feed import Feed
-from kalshi_ingest.jobs.plan import Dates, SeriesPlan
-from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
-from kalshi_ingest.jobs.restarting import restarting
-from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.jobs.walker import Border, Walker
+from kalshi_ingest.ingest.task_queue import Feed
+from kalshi_ingest.ingest.worker import Border, Walker
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.writer import Writer
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from kalshi_ingest import terminal
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.jobs.progress import SeriesProgress
+from kalshi_ingest.ingest.progress import SeriesProgress
 
 _LIVE_SECONDS = 0.25
 _LOG_SECONDS = 10.0

@@ -17,7 +17,6 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.files import created
 from kalshi_ingest.jobs.copying import copied, in_thread
 from kalshi_ingest.jobs.labels import Labelled, labelled
-from kalshi_ingest.jobs.tables import table as text_table
 from kalshi_ingest.parquet.manifest import CityEntry, FileEntry, Layout, Manifest, read_manifest
 from kalshi_ingest.parquet.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
 from kalshi_ingest.parquet.storage import Place
@@ -25,6 +24,7 @@ from kalshi_ingest.parquet.writing import described
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import reading
 from kalshi_ingest.store.city_facts import city_facts
+from kalshi_ingest.text_table import table as text_table
 
 _AT_A_TIME = 4
 """Files that are published together: each waits for the disk or for the network."""

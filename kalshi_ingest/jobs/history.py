@@ -9,10 +9,10 @@ import asyncpg
 import orjson
 
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import evidence, history
 from kalshi_ingest.store.history import SeriesRun
+from kalshi_ingest.text_table import table
 
 NEWEST = 20
 _HEADER = ("series", "status", "markets", "trades", "1m", "5m", "requests", "retries", "seconds")

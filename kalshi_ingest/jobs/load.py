@@ -16,10 +16,10 @@ from kalshi_ingest.archive.reading import ArchivedCity, Steps, checked_city
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
+from kalshi_ingest.ingest.invoker import asked_by
+from kalshi_ingest.ingest.restarting import restarting
 from kalshi_ingest.ingest.run_log import Entry, run_log
-from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.load_report import LoadResult, entries_of
-from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.parquet.manifest import Manifest, read_manifest
 from kalshi_ingest.parquet.memory import give_back
 from kalshi_ingest.parquet.schema import (

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.ingest.run_log import Entry
-from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.postgres.ingestion_log import SeriesCount
 from kalshi_ingest.store.contradicted import Contradicted
 from kalshi_ingest.store.loading import Loaded
+from kalshi_ingest.text_table import table
 
 _NAMED = 20
 """Contradicted markets of a city that are shown; `status --run` and `coverage` name the others."""

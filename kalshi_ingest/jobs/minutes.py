@@ -13,10 +13,10 @@ from kalshi_ingest.domain.calendar import climate_day_of, event_dates
 from kalshi_ingest.domain.cities import City, active_city
 from kalshi_ingest.domain.minutes import is_late
 from kalshi_ingest.errors import BadPayload, OutOfReach, Permanent, Unusable
+from kalshi_ingest.ingest.invoker import asked_by
+from kalshi_ingest.ingest.restarting import restarting
 from kalshi_ingest.ingest.run_log import Entry, run_log
-from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
-from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store.minutes import Claim, claims, fail_days, write_days

@@ -11,9 +11,9 @@ from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN, HOURLY_LATE
 from kalshi_ingest.jobs.minute_sources import Source
 from kalshi_ingest.jobs.minutes import Plan, Progress, held_claims
-from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store.minutes import Claim
+from kalshi_ingest.text_table import table
 
 _LISTED = 20
 

@@ -16,10 +16,10 @@ import structlog
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Reported, Source
 from kalshi_ingest.ingest.cancellation import run_until
+from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.invoker import asked_by
+from kalshi_ingest.ingest.restarting import restarting
 from kalshi_ingest.ingest.run_log import Entry, run_log
-from kalshi_ingest.jobs.asking import asked_by
-from kalshi_ingest.jobs.failures import together
-from kalshi_ingest.jobs.restarting import restarting
 from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
 from kalshi_ingest.jobs.settlement_plan import days_of, due
 from kalshi_ingest.jobs.settlement_report import SettlementReport, report_of

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import asyncpg
 import orjson
 
-from kalshi_ingest.jobs.tables import table
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store import history, queries
+from kalshi_ingest.text_table import table
 
 _LISTED = 20
 _BLEMISHES = frozenset({"inexact", "open", "partly", "failed", "never"})

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from kalshi_ingest.domain.checkpoint import Verdict
-from kalshi_ingest.jobs.progress import SeriesProgress
-from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.ingest.progress import SeriesProgress
+from kalshi_ingest.text_table import table
 
 _LISTED = 20
 _HEADER = (

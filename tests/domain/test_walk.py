@@ -1,7 +1,7 @@
 """The walk: whatever the pages look like and wherever it stops, the tables end up with the tape and its candles.
 
 `Tables` does in memory what `postgres.writer` and `postgres.staging` do in PostgreSQL, `Exchange` serves a tape in two
-tiers, and `walked` is `jobs.walker` without its database.
+tiers, and `walked` is `ingest.worker` without its database.
 """
 
 from collections.abc import Callable, Sequence
@@ -138,7 +138,7 @@ class Mishap:
 
 
 def walked(tables: Tables, exchange: Exchange, market: Unit, mishap: Mishap | None = None) -> None:
-    """One run over one market, as `jobs.walker` does it, with what must be true after every step."""
+    """One run over one market, as `ingest.worker` does it, with what must be true after every step."""
 
     def tiers() -> tuple[Tier, ...]:
         return tiers_of(market, Cutoff(markets=exchange.cutoff, trades=exchange.cutoff))

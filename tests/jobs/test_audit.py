@@ -14,10 +14,10 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
+from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.jobs.audit import audit
 from kalshi_ingest.jobs.audit_report import AuditReport
-from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.store.audit import Scope
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld, WorldConfig

@@ -11,7 +11,7 @@ from kalshi_ingest.errors import ServerFailed
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
-from kalshi_ingest.jobs import walker
+from kalshi_ingest.ingest import worker
 from kalshi_simulator import Limits, Simulator, SyntheticWorld
 from tests.support.backfills import Run, assert_holds_all, fetch, varied_world
 from tests.support.clean import Clean
@@ -57,7 +57,7 @@ async def test_it_moves_during_the_walks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if asked_anew:
-        monkeypatch.setattr(walker, "_CUTOFF_SECONDS", 0.002)
+        monkeypatch.setattr(worker, "_CUTOFF_SECONDS", 0.002)
     world = _world(_FIRST, trades)
 
     def move(route: str, _: str | None) -> None:
@@ -97,7 +97,7 @@ async def test_it_moves_between_two_runs(
 
 async def test_nobody_waits_for_a_cutoff_that_does_not_come(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only that endpoint is ill, through all its retries: the walks take both tiers, and everything is there."""
-    monkeypatch.setattr(walker, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "_FIRST_SECONDS", 0.05)
     world = varied_world(cutoff=_LAST)
     asked, answered = asyncio.Event(), asyncio.Event()
 
@@ -128,10 +128,10 @@ async def test_a_cutoff_that_is_known_is_used_while_it_is_asked_for_again(monkey
             await asyncio.Event().wait()
         return known
 
-    monkeypatch.setattr(walker, "_CUTOFF_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "_CUTOFF_SECONDS", 0.0)
     monkeypatch.setattr(Api, "cutoff", stalling)
     async with aiohttp.ClientSession() as session:
-        border = walker.Border(Api(Client(session, "http://127.0.0.1:9", Pacer(100))))
+        border = worker.Border(Api(Client(session, "http://127.0.0.1:9", Pacer(100))))
         running = asyncio.create_task(border.run())
         while asked < 3:
             await asyncio.sleep(0)

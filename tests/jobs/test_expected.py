@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.backfill import Backfill
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.jobs.status import status
 from kalshi_ingest.jobs.summary import summary
 from kalshi_ingest.postgres.database import Database

@@ -24,9 +24,9 @@ import pytest
 
 from kalshi_ingest import files
 from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.jobs.export import export
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.parquet.manifest import Layout
 from kalshi_ingest.parquet.schema import TABLES
 from kalshi_ingest.parquet.storage import Place

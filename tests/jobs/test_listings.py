@@ -7,8 +7,8 @@ import pytest
 
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import OutOfReach
-from kalshi_ingest.jobs.listed import Listed
-from kalshi_ingest.jobs.plan import Dates
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.listing_counts import Listed
 from kalshi_simulator import Faults, Simulator
 from tests.support.backfills import IMPATIENT, Run, fetch, small_world
 

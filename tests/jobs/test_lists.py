@@ -12,8 +12,8 @@ from kalshi_ingest.domain.plausible import cleaned
 from kalshi_ingest.errors import Rejected
 from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.exchange.client import Tally
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.jobs.status import Status, status
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator, SyntheticWorld

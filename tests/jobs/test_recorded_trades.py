@@ -8,7 +8,7 @@ from typing import Any
 from kalshi_ingest.domain.model import Trade, to_datetime
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.exchange.parse_trades import TradeParser
-from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_simulator import RowsWorld, Simulator
 from tests.support import recorded
 from tests.support.backfills import Run, assert_holds_all, fetch, small_world

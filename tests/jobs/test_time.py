@@ -14,8 +14,8 @@ from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.server_clock import AGREEING
+from kalshi_ingest.ingest.resources import Exchange, learn_time, time_at
 from kalshi_ingest.jobs.follow.rhythm import passed
-from kalshi_ingest.jobs.session import Exchange, learn_time, time_at
 from tests.exchange.serving import Reply, Script, serving
 
 _OPEN = b'{"exchange_active": true, "trading_active": true}'

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_simulator import Limits, Simulator
 from tests.support import postgres
 from tests.support.backfills import CHICAGO, WORKERS, Run, fetch, log_statuses, pages_of_all, varied_world

@@ -17,10 +17,10 @@ import pytest
 from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.domain.coverage.findings import Level
 from kalshi_ingest.http.retry import RetryPolicy
+from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
 from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.coverage.examine import examine
-from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.store.audit import Scope as AuditScope
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.jobs.test_audit import audited

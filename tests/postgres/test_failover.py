@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
-from kalshi_ingest.jobs.session import migrated, with_database
+from kalshi_ingest.ingest.resources import migrated, with_database
 from kalshi_ingest.postgres.database import Database
 from tests.postgres.test_sessions import opened
 from tests.support import postgres

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import DatabaseUnusable
-from kalshi_ingest.jobs.session import migrated, with_database
+from kalshi_ingest.ingest.resources import migrated, with_database
 from kalshi_ingest.postgres.rights import FETCH, JUDGE, OBSERVE, Need
 from tests.support import postgres, tour
 from tests.support.backfills import fetch

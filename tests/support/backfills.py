@@ -14,10 +14,10 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.jobs.backfill import Backfill
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import RowsWorld, SyntheticWorld, WorldConfig
 from kalshi_simulator.synthetic_entries import SyntheticMarket

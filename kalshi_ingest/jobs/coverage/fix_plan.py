@@ -10,8 +10,8 @@ from kalshi_ingest.domain.coverage.findings import Judged, Remedy, Report
 from kalshi_ingest.domain.coverage.remedies import work_left
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.exchange.api import EVENTS_PER_PAGE, FIRST_MARKETS, MARKETS_PER_PAGE
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.jobs.summary import duration
 
 _FETCHED = (Remedy.FETCH, Remedy.REFETCH)

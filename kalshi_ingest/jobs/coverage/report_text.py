@@ -30,7 +30,7 @@ from kalshi_ingest.jobs.coverage.words import (
     proofs,
     scope_line,
 )
-from kalshi_ingest.jobs.tables import table
+from kalshi_ingest.text_table import table
 
 _WIDTH = 100
 _HOLES_SHOWN = 20

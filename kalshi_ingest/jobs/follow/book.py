@@ -12,8 +12,8 @@ import structlog
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
 from kalshi_ingest.domain.model import Pulse
 from kalshi_ingest.exchange.api import TradePage
+from kalshi_ingest.ingest.page_age import GUARD_US
 from kalshi_ingest.jobs.follow.tracked import Tracked
-from kalshi_ingest.jobs.shown import GUARD_US
 
 log = structlog.get_logger()
 

@@ -10,13 +10,13 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.model import to_microseconds
+from kalshi_ingest.ingest.resources import with_database
 from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.rhythm import Rhythm, passed
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState
 from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
 from kalshi_ingest.jobs.minutes import Asked as AskedMinutes
 from kalshi_ingest.jobs.minutes import MinuteRun, plan
-from kalshi_ingest.jobs.session import with_database
 from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
 from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.postgres.database import Database

@@ -10,14 +10,14 @@ import structlog
 
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.ingest.discovery import Dates, SeriesPlan
+from kalshi_ingest.ingest.progress import SeriesProgress
+from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.worker import Border
 from kalshi_ingest.jobs.follow.book import Book
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.rhythm import Rhythm, passed
 from kalshi_ingest.jobs.follow.state import FollowState
-from kalshi_ingest.jobs.plan import Dates, SeriesPlan
-from kalshi_ingest.jobs.progress import SeriesProgress
-from kalshi_ingest.jobs.tools import Tools
-from kalshi_ingest.jobs.walker import Border
 from kalshi_ingest.store import unfinished
 
 _AHEAD = timedelta(days=30)

@@ -9,11 +9,11 @@ from kalshi_ingest.errors import OutOfReach, Permanent, Transient
 from kalshi_ingest.exchange.api import PULSES_PER_REQUEST
 from kalshi_ingest.exchange.channel_messages import Changed, Event, Gap, Traded, Watched
 from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.jobs.follow.book import Book
 from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
-from kalshi_ingest.jobs.tools import Tools
 
 _SHORTEST = 0.05
 _COMPLAINT_SECONDS = 60.0

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 
-from kalshi_ingest.jobs.failures import together
+from kalshi_ingest.ingest.failures import together
 from kalshi_ingest.jobs.follow.state import FollowState
 from kalshi_ingest.postgres.database import Database
 

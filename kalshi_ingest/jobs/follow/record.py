@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from uuid import UUID, uuid4
 
+from kalshi_ingest.ingest.invoker import asked_by
+from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
 from kalshi_ingest.ingest.run_log import Entry, RunLog, logged
-from kalshi_ingest.jobs.asking import asked_by
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
-from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import Database
 

@@ -17,7 +17,9 @@ from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.client import new_session
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.cancellation import run_until
-from kalshi_ingest.jobs.failures import together
+from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.ingest.resources import Exchange, migrated, opened
 from kalshi_ingest.jobs.follow.errands import Errands, Weather
 from kalshi_ingest.jobs.follow.faults import MOST_IN_A_ROW, Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.proof import prove_held
@@ -25,8 +27,6 @@ from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.session import FollowSession
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
-from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.jobs.session import Exchange, migrated, opened
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.sqlstate import is_of_database
 

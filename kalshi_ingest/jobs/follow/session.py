@@ -14,7 +14,9 @@ from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.exchange.channel import Channel, ChannelStats, channel_url
 from kalshi_ingest.ingest.cancellation import wind_down
-from kalshi_ingest.jobs.failures import together
+from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.resources import Session
+from kalshi_ingest.ingest.worker import Border, Walker
 from kalshi_ingest.jobs.follow.book import Book, Order
 from kalshi_ingest.jobs.follow.errands import Errands
 from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
@@ -24,8 +26,6 @@ from kalshi_ingest.jobs.follow.proof import prove_held
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.state import FollowState, Phase
-from kalshi_ingest.jobs.session import Session
-from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.postgres import checkpoints
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.writer import Writer

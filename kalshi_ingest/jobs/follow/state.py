@@ -10,8 +10,8 @@ from kalshi_ingest.clocks import steady
 from kalshi_ingest.exchange.channel import ChannelStats
 from kalshi_ingest.http.pacing import Pacer, Traffic
 from kalshi_ingest.http.server_clock import ServerClock
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.ingest.series_stats import SeriesStats
-from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.postgres.writer import Writer
 
 STALE_SECONDS = 15.0

@@ -13,12 +13,12 @@ from typing import Any, cast
 
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.http.retry import RetryPolicy
+from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.ingest.resources import Exchange
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.service import Asked, FollowService, Revive
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
-from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.jobs.session import Exchange
 from kalshi_simulator import RowsWorld, SimulatedClock, Simulator, SyntheticWorld, WorldConfig
 from tests.support.backfills import CHICAGO, fetch, small_world
 from tests.support.patience import COMES, ENDS

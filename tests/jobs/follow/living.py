@@ -13,8 +13,8 @@ import asyncpg
 
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.domain.cities import city_of_series
-from kalshi_ingest.jobs.plan import Dates
-from kalshi_ingest.jobs.progress import Wanted
+from kalshi_ingest.ingest.discovery import Dates
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_simulator import Limits, Maintenance, Simulator, SyntheticWorld, WorldConfig
 from kalshi_simulator.faults import Faults
 from tests.support.backfills import fetch

@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.ingest.resources import Exchange
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.service import Asked, FollowService
 from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
-from kalshi_ingest.jobs.progress import Wanted
-from kalshi_ingest.jobs.session import Exchange
 from kalshi_ingest.web.app import serving
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.support.backfills import fetch

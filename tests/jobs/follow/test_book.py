@@ -13,8 +13,8 @@ from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
 from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.exchange.api import TradePage
+from kalshi_ingest.ingest.page_age import GUARD_US
 from kalshi_ingest.jobs.follow.book import Book, Order
-from kalshi_ingest.jobs.shown import GUARD_US
 from tests.support.patience import COMES
 
 SERIES = "KXHIGHCHI"

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.channel_messages import Event
 from kalshi_ingest.ingest.run_log import RunLog
+from kalshi_ingest.ingest.worker import Border, Walker
 from kalshi_ingest.jobs.follow import service as service_module
 from kalshi_ingest.jobs.follow.errands import Errands
 from kalshi_ingest.jobs.follow.faults import is_fault
@@ -20,7 +21,6 @@ from kalshi_ingest.jobs.follow.lists import Lists
 from kalshi_ingest.jobs.follow.poller import Poller
 from kalshi_ingest.jobs.follow.service import FollowService
 from kalshi_ingest.jobs.follow.state import Phase
-from kalshi_ingest.jobs.walker import Border, Walker
 from kalshi_ingest.postgres.writer import Writer
 from kalshi_simulator import Limits
 from tests.jobs.follow.following import QUICK, TICKER, TICKERS, Following, LivingWorld, after, following, serving

@@ -16,11 +16,11 @@ from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.ingest.discovery import Dates, SeriesPlan
+from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
+from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.state import Phase
-from kalshi_ingest.jobs.plan import Dates, SeriesPlan
-from kalshi_ingest.jobs.progress import SeriesProgress, Wanted
-from kalshi_ingest.jobs.tools import Tools
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator, SyntheticWorld
 from tests.jobs.follow.following import (

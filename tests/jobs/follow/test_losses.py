@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.jobs.follow.state import Phase
-from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.web.pace import RecentPace
 from kalshi_ingest.web.pulse import watch
 from kalshi_simulator import Faults, Maintenance

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
-from kalshi_ingest.jobs.progress import Wanted
 from kalshi_ingest.postgres.database import Database
 from tests.jobs.follow.following import TICKER, TICKERS, LivingWorld, after, following, serving
 from tests.support.backfills import CHICAGO, fetch, trade_row

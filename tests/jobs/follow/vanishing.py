@@ -18,10 +18,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from kalshi_ingest.clocks import steady
+from kalshi_ingest.ingest.resources import Exchange, migrated
 from kalshi_ingest.jobs.follow.rhythm import Rhythm
 from kalshi_ingest.jobs.follow.service import Asked, FollowService
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
-from kalshi_ingest.jobs.session import Exchange, migrated
 from kalshi_ingest.web.app import serving as endpoints
 from tests.jobs.follow.following import TICKER, Following, LivingWorld, after, serving
 from tests.support.backfills import CHICAGO, Run, trade_row

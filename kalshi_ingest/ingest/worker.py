@@ -16,10 +16,10 @@ from kalshi_ingest.domain.model import Cutoff, Tier, Unit, tiers_of, to_datetime
 from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
-from kalshi_ingest.jobs.feed import Feed
-from kalshi_ingest.jobs.progress import SeriesProgress
-from kalshi_ingest.jobs.shown import Shown
-from kalshi_ingest.jobs.tools import Tools
+from kalshi_ingest.ingest.page_age import Shown
+from kalshi_ingest.ingest.progress import SeriesProgress
+from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.task_queue import Feed
 from kalshi_ingest.postgres import checkpoints
 from kalshi_ingest.postgres.staging import Contradiction
 from kalshi_ingest.postgres.writer import Outdated, Writer

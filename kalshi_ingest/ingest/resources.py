@@ -18,7 +18,7 @@ from kalshi_ingest.http.client import HttpSession, new_session
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer, Traffic
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import AGREEING, ServerClock
-from kalshi_ingest.jobs.tools import Tools
+from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.postgres import migrate
 from kalshi_ingest.postgres.database import PATIENCE, Database
 from kalshi_ingest.postgres.rights import FETCH, LOOK, Need

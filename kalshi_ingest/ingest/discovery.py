@@ -13,10 +13,10 @@ from kalshi_ingest.domain import strikes
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task, Verdict
 from kalshi_ingest.domain.model import Event, Market, Tier, Unit
 from kalshi_ingest.errors import Permanent, Rejected, Transient, Unusable
-from kalshi_ingest.jobs.list_rows import ListRows
-from kalshi_ingest.jobs.listed import Listed
-from kalshi_ingest.jobs.progress import SeriesProgress
-from kalshi_ingest.jobs.tools import Tools
+from kalshi_ingest.ingest.listing_counts import Listed
+from kalshi_ingest.ingest.listing_rows import ListRows
+from kalshi_ingest.ingest.progress import SeriesProgress
+from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.postgres import catalog, checkpoints, listings
 from kalshi_ingest.postgres.writer import REFUSED
 

@@ -10,9 +10,9 @@ from kalshi_ingest.domain.plausible import cleaned, is_event_date
 from kalshi_ingest.domain.tickers import check_market_ticker, event_date_of, parse_event_ticker
 from kalshi_ingest.errors import BadPayload, Permanent, Transient
 from kalshi_ingest.exchange import parse_markets as parse
-from kalshi_ingest.jobs.listed import Listed
-from kalshi_ingest.jobs.progress import SeriesProgress
-from kalshi_ingest.jobs.tools import Tools
+from kalshi_ingest.ingest.listing_counts import Listed
+from kalshi_ingest.ingest.progress import SeriesProgress
+from kalshi_ingest.ingest.run_context import Tools
 
 
 class ListRows:
