@@ -13,7 +13,7 @@ from benchmarks.report import Row, tell
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.migrate import migrate, migrations_dir
-from kalshi_ingest.store.grid import GridRefreshed, refresh
+from kalshi_ingest.weather.grid.queries import GridRefreshed, refresh
 
 _DAYS, _QUICK_DAYS = 684, 40
 """2024-01-01 to 2025-11-14 is the full seed window."""

@@ -24,9 +24,9 @@ from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.jobs.follow.errands import Weather
 from kalshi_ingest.jobs.follow.service import Asked, FollowService
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
-from kalshi_ingest.jobs.minute_sources import Addresses
 from kalshi_ingest.postgres.embedded.restart import start_again
 from kalshi_ingest.settings import Settings
+from kalshi_ingest.weather.minutes.sources import Addresses
 from kalshi_ingest.web.app import serving
 from kalshi_ingest.web.door import raise_file_limit
 

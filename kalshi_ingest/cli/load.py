@@ -15,7 +15,7 @@ from kalshi_ingest.parquet.memory import use_system_memory
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.rights import FETCH
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store.grid import refresh
+from kalshi_ingest.weather.grid.queries import refresh
 
 
 @command(*DATABASE, *LOGS)

@@ -23,16 +23,16 @@ from kalshi_ingest.http.client import learn_time
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.resources import migrated, with_database
-from kalshi_ingest.jobs.minute_sources import Addresses, Iem, opened_source
-from kalshi_ingest.jobs.minutes import Asked as Wanted
-from kalshi_ingest.jobs.minutes import MinuteRun, plan
-from kalshi_ingest.jobs.minutes_report import plan_text, report
-from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
-from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.rights import LOOK, OBSERVE, Need
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store.grid import refresh
+from kalshi_ingest.weather.grid.queries import refresh
+from kalshi_ingest.weather.minutes.job import Asked as Wanted
+from kalshi_ingest.weather.minutes.job import MinuteRun, plan
+from kalshi_ingest.weather.minutes.report import plan_text, report
+from kalshi_ingest.weather.minutes.sources import Addresses, Iem, opened_source
+from kalshi_ingest.weather.settlement.fetch import services
+from kalshi_ingest.weather.settlement.job import Asked, SettlementJob, first_day
 
 Work = Callable[[Database, asyncio.Event], Coroutine[Any, Any, int]]
 

@@ -18,17 +18,17 @@ from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.ingest.resources import Exchange, with_database
 from kalshi_ingest.jobs.coverage.examine import examine
 from kalshi_ingest.jobs.coverage.report_text import as_text
-from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
-from kalshi_ingest.jobs.minutes import Asked as Minutes
-from kalshi_ingest.jobs.minutes import MinuteRun, plan
-from kalshi_ingest.jobs.minutes_report import report
-from kalshi_ingest.jobs.settlement import Asked as Settlements
-from kalshi_ingest.jobs.settlement import SettlementJob
-from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import API_PATH
-from kalshi_ingest.store.grid import refresh
 from kalshi_ingest.text_table import table
+from kalshi_ingest.weather.grid.queries import refresh
+from kalshi_ingest.weather.minutes.job import Asked as Minutes
+from kalshi_ingest.weather.minutes.job import MinuteRun, plan
+from kalshi_ingest.weather.minutes.report import report
+from kalshi_ingest.weather.minutes.sources import Addresses, opened_source
+from kalshi_ingest.weather.settlement.fetch import services
+from kalshi_ingest.weather.settlement.job import Asked as Settlements
+from kalshi_ingest.weather.settlement.job import SettlementJob
 
 REQUESTS_PER_SECOND = 100.0
 """What the simulated exchange allows: five times a basic account, so that the demo ends within a minute."""

@@ -7,8 +7,8 @@ import asyncpg
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.evidence import MinuteDay, WeatherRows
-from kalshi_ingest.store.minutes import claims
-from kalshi_ingest.store.settlements import settled_events, settlements
+from kalshi_ingest.weather.minutes.queries import claims
+from kalshi_ingest.weather.settlement.queries import settled_events, settlements
 
 _EXISTS = "select to_regclass('wx.settlement') is not null and to_regclass('wx.minute_day') is not null"
 

@@ -32,8 +32,8 @@ from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.weather.client import Service
-from kalshi_ingest.weather.visual_crossing import VisualCrossing
+from kalshi_ingest.weather.sources.client import Service
+from kalshi_ingest.weather.sources.visual_crossing import VisualCrossing
 from tests.exchange.channel_stage import KEY_ID
 from tests.exchange.serving import GRACE, PREFIX, Handler, Reply, Script, asking, serving
 from tests.support import virtual_clock

@@ -23,7 +23,7 @@ from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.proxies import proxy_for
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock
-from kalshi_ingest.weather import client as weather
+from kalshi_ingest.weather.sources import client as weather
 from tests.exchange.serving import PREFIX
 from tests.http.test_obstacles import certificate, identity
 from tests.support.forward_proxy import proxying

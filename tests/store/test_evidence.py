@@ -22,10 +22,11 @@ from kalshi_ingest.domain.minutes import Observation as Minute
 from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
-from kalshi_ingest.store import evidence, settlements
+from kalshi_ingest.store import evidence
 from kalshi_ingest.store.evidence_rows import RowsCheck
-from kalshi_ingest.store.minutes import write_days
-from kalshi_ingest.store.settlements import Polled
+from kalshi_ingest.weather.minutes.queries import write_days
+from kalshi_ingest.weather.settlement import queries
+from kalshi_ingest.weather.settlement.queries import Polled
 from kalshi_simulator import Simulator
 from tests.jobs.test_recorded_trades import recorded_world
 from tests.support import recorded
@@ -297,7 +298,7 @@ async def keep_settlement(connection: asyncpg.Connection, loc_id: str, day: date
     full = issued > datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=32)
     told = Observation(loc_id, day, Source.CLI, product, None, issued, LATER, full, Decimal(tmax))
     async with connection.transaction():
-        await settlements.store(
+        await queries.store(
             connection, [Reported(told, '"text"')], Polled(loc_id, Source.CLI, LATER, {day: None}), LATER
         )
 

@@ -13,13 +13,13 @@ import asyncpg
 from kalshi_ingest.domain.cities import City, find_city
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.retry import RetryPolicy
-from kalshi_ingest.jobs.minute_sources import Iem, Source, Timelines
-from kalshi_ingest.jobs.minutes import Asked, MinuteRun, plan
-from kalshi_ingest.jobs.minutes_report import MinutesReport, report
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.weather.asos import Asos
-from kalshi_ingest.weather.client import Service
-from kalshi_ingest.weather.visual_crossing import VisualCrossing
+from kalshi_ingest.weather.minutes.job import Asked, MinuteRun, plan
+from kalshi_ingest.weather.minutes.report import MinutesReport, report
+from kalshi_ingest.weather.minutes.sources import Iem, Source, Timelines
+from kalshi_ingest.weather.sources.asos import Asos
+from kalshi_ingest.weather.sources.client import Service
+from kalshi_ingest.weather.sources.visual_crossing import VisualCrossing
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from kalshi_simulator.weather.server import WeatherUrls
 from tests.support.killable import Order

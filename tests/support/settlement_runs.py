@@ -6,10 +6,10 @@ from datetime import date, datetime
 
 from kalshi_ingest.domain.cities import CITIES, City, find_city
 from kalshi_ingest.http.retry import RetryPolicy
-from kalshi_ingest.jobs.settlement import Asked, SettlementJob
-from kalshi_ingest.jobs.settlement_fetch import services
-from kalshi_ingest.jobs.settlement_report import SettlementReport
 from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.weather.settlement.fetch import services
+from kalshi_ingest.weather.settlement.job import Asked, SettlementJob
+from kalshi_ingest.weather.settlement.report import SettlementReport
 from kalshi_simulator.weather.server import WeatherUrls
 from tests.support.killable import Order
 

@@ -14,14 +14,14 @@ from kalshi_ingest.ingest.resources import with_database
 from kalshi_ingest.jobs.follow.faults import Faults, in_words, is_fault
 from kalshi_ingest.jobs.follow.rhythm import Rhythm, passed
 from kalshi_ingest.jobs.follow.state import ErrandState, FollowState
-from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
-from kalshi_ingest.jobs.minutes import Asked as AskedMinutes
-from kalshi_ingest.jobs.minutes import MinuteRun, plan
-from kalshi_ingest.jobs.settlement import Asked, SettlementJob, first_day
-from kalshi_ingest.jobs.settlement_fetch import services
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.rights import OBSERVE
-from kalshi_ingest.store.grid import refresh
+from kalshi_ingest.weather.grid.queries import refresh
+from kalshi_ingest.weather.minutes.job import Asked as AskedMinutes
+from kalshi_ingest.weather.minutes.job import MinuteRun, plan
+from kalshi_ingest.weather.minutes.sources import Addresses, opened_source
+from kalshi_ingest.weather.settlement.fetch import services
+from kalshi_ingest.weather.settlement.job import Asked, SettlementJob, first_day
 
 _USUAL = timedelta(days=10)
 """How far back an errand looks; once a day, and at the start, it looks back to the first day held."""

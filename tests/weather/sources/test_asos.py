@@ -12,8 +12,8 @@ from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.minutes import IEM_ONE_MINUTE, IEM_REPORTS, Observation, relative_humidity
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.http.address import address_of
-from kalshi_ingest.weather.asos import Asos
-from kalshi_ingest.weather.client import Refused, Service
+from kalshi_ingest.weather.sources.asos import Asos
+from kalshi_ingest.weather.sources.client import Refused, Service
 from tests.support.minute_runs import FIRST, QUICK, weather_of
 
 CHICAGO, MIAMI = find_city("chicago").station, find_city("miami").station

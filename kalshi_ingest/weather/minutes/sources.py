@@ -20,9 +20,9 @@ from kalshi_ingest.domain.minutes import (
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import new_session
-from kalshi_ingest.weather.asos import REQUESTS_PER_SECOND, Asos
-from kalshi_ingest.weather.client import Service
-from kalshi_ingest.weather.visual_crossing import KEY_SETTING, MOST_AT_ONCE, RECORDS_A_DAY, VisualCrossing
+from kalshi_ingest.weather.sources.asos import REQUESTS_PER_SECOND, Asos
+from kalshi_ingest.weather.sources.client import Service
+from kalshi_ingest.weather.sources.visual_crossing import KEY_SETTING, MOST_AT_ONCE, RECORDS_A_DAY, VisualCrossing
 
 _IEM_DAYS = 62
 """A request for six stations is then about 6 MB, and a run that is killed loses less than two months of fetching."""

@@ -16,8 +16,8 @@ from kalshi_ingest.errors import BadPayload, Permanent, Unusable
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import HttpSession
 from kalshi_ingest.http.retry import RetryPolicy
-from kalshi_ingest.weather.client import PATIENCE, Refused, Service
-from kalshi_ingest.weather.readings import Quantity
+from kalshi_ingest.weather.sources.client import PATIENCE, Refused, Service
+from kalshi_ingest.weather.sources.readings import Quantity
 
 KEY_SETTING = "KALSHI_INGEST_VISUAL_CROSSING_KEY"
 

@@ -14,7 +14,7 @@ from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.plausible import LARGEST_ROW, SLACK
 from kalshi_ingest.domain.settlement import Reported
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.weather.client import first_words
+from kalshi_ingest.weather.sources.client import first_words
 
 _LOWEST, _HIGHEST = -80, 150
 _NUMBER = re.compile(r"-?\d{1,3}(?:\.\d0*)?", re.ASCII)

@@ -20,8 +20,8 @@ from kalshi_ingest.domain.cli_report import finality, outline, parse_cli
 from kalshi_ingest.domain.plausible import LONGEST_TEXT
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.weather.client import Service, first_words
-from kalshi_ingest.weather.decoding import (
+from kalshi_ingest.weather.sources.client import Service, first_words
+from kalshi_ingest.weather.sources.decoding import (
     Answer,
     Unreadable,
     check_issued,

@@ -13,10 +13,10 @@ from kalshi_ingest.errors import OutOfReach, Permanent, Unusable
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import new_session
 from kalshi_ingest.http.retry import RetryPolicy
-from kalshi_ingest.jobs.settlement_plan import CityYear, by_year, cheaper_by_day
-from kalshi_ingest.weather import iem, ncei
-from kalshi_ingest.weather.client import PATIENCE, Service
-from kalshi_ingest.weather.decoding import Answer
+from kalshi_ingest.weather.settlement.plan import CityYear, by_year, cheaper_by_day
+from kalshi_ingest.weather.sources import iem, ncei
+from kalshi_ingest.weather.sources.client import PATIENCE, Service
+from kalshi_ingest.weather.sources.decoding import Answer
 
 _TEXTS_WITHIN = {Source.CLI: timedelta(days=3), Source.CF6: timedelta(days=7)}
 """How long after a climate day its texts are looked for; later corrections show in IEM's rows."""

@@ -16,11 +16,11 @@ from aiohttp import web
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import CITIES, find_city
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.minute_sources import Addresses, opened_source
-from kalshi_ingest.jobs.minutes import Asked, plan
-from kalshi_ingest.jobs.minutes_report import plan_text
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import grid
+from kalshi_ingest.weather.grid import queries
+from kalshi_ingest.weather.minutes.job import Asked, plan
+from kalshi_ingest.weather.minutes.report import plan_text
+from kalshi_ingest.weather.minutes.sources import Addresses, opened_source
 from kalshi_simulator.weather.server import WeatherUrls
 from tests.support.backfills import fetch, log_statuses
 from tests.support.minute_runs import CHICAGO, FIRST, KEY, LA, LAST, MIAMI, NOW, digest, fetched, source_at, weather_of
@@ -417,7 +417,7 @@ async def test_every_column_reaches_the_grid(database_url: str) -> None:
     database = Database(database_url)
     await database.open()
     try:
-        refreshed = await grid.refresh(database)
+        refreshed = await queries.refresh(database)
     finally:
         await database.close()
     assert refreshed.rows == 287 * 5 + 1

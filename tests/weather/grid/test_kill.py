@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import grid
+from kalshi_ingest.weather.grid import queries
 from tests.support.backfills import fetch
 
 START = datetime(2025, 7, 1, 6, tzinfo=UTC)
 
 _REFRESH = """
 import asyncio, sys
-from kalshi_ingest.store import grid
+from kalshi_ingest.weather.grid import queries as grid
 from kalshi_ingest.postgres.database import Database
 async def main():
     database = Database(sys.argv[1])
@@ -44,7 +44,7 @@ async def test_a_killed_refresh_leaves_the_old_grid_or_the_new_one(kills: int, d
     await database.open()
     slots = 288
     await fetch(database_url, _OBSERVE, START, slots)
-    took = (await grid.refresh(database)).seconds
+    took = (await queries.refresh(database)).seconds
     killed = 0
     try:
         while killed < kills:
@@ -53,7 +53,7 @@ async def test_a_killed_refresh_leaves_the_old_grid_or_the_new_one(kills: int, d
             await fetch(database_url, _OBSERVE, START, slots)
             killed += await _killed_after(database_url, chance.uniform(0, took))
             left = (await fetch(database_url, _DIGEST))[0]
-            took = max(0.05, (await grid.refresh(database)).seconds)
+            took = max(0.05, (await queries.refresh(database)).seconds)
             renewed = (await fetch(database_url, _DIGEST))[0]
             assert left in (before, renewed)
             assert renewed[0] > before[0]

@@ -7,8 +7,8 @@ from typing import Any
 from kalshi_ingest.domain.cities import City, Station
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.weather.client import Service, first_words
-from kalshi_ingest.weather.decoding import Answer, Unreadable, day_of, json_of, kept, temperature
+from kalshi_ingest.weather.sources.client import Service, first_words
+from kalshi_ingest.weather.sources.decoding import Answer, Unreadable, day_of, json_of, kept, temperature
 
 NAME = "NCEI"
 REQUESTS_PER_SECOND = 1.0

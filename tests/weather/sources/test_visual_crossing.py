@@ -14,8 +14,8 @@ from aiohttp import web
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation
 from kalshi_ingest.errors import BadPayload, Unusable
-from kalshi_ingest.weather.client import Refused
-from kalshi_ingest.weather.visual_crossing import CrowdedError, QuotaSpentError, VisualCrossing
+from kalshi_ingest.weather.sources.client import Refused
+from kalshi_ingest.weather.sources.visual_crossing import CrowdedError, QuotaSpentError, VisualCrossing
 from tests.support.minute_runs import FIRST, KEY, QUICK, weather_of
 
 CHICAGO = find_city("chicago").station

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from kalshi_ingest.domain.calendar import climate_day_of, climate_day_utc, event_dates
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Source
-from kalshi_ingest.store.settlements import Poll
+from kalshi_ingest.weather.settlement.queries import Poll
 
 POLL_AGAIN: Mapping[Source, timedelta] = {
     Source.CLI: timedelta(days=7),

@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from kalshi_ingest.errors import BadPayload, OutOfReach
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import new_session
-from kalshi_ingest.weather import client
-from kalshi_ingest.weather.client import PATIENCE, Refused, Service
+from kalshi_ingest.weather.sources import client
+from kalshi_ingest.weather.sources.client import PATIENCE, Refused, Service
 from tests.exchange.serving import GRACE, Handler, Reply, Script, serving
 from tests.support import virtual_clock
 

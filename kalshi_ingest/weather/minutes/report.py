@@ -9,11 +9,11 @@ from typing import Any
 from kalshi_ingest.domain.calendar import SLOTS_A_DAY
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.minutes import FILLED_TOO_OFTEN, HOURLY_LATE
-from kalshi_ingest.jobs.minute_sources import Source
-from kalshi_ingest.jobs.minutes import Plan, Progress, held_claims
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store.minutes import Claim
 from kalshi_ingest.text_table import table
+from kalshi_ingest.weather.minutes.job import Plan, Progress, held_claims
+from kalshi_ingest.weather.minutes.queries import Claim
+from kalshi_ingest.weather.minutes.sources import Source
 
 _LISTED = 20
 

@@ -12,9 +12,9 @@ import pytest
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.http.address import address_of
-from kalshi_ingest.weather import iem, ncei
-from kalshi_ingest.weather.client import Service
-from kalshi_ingest.weather.decoding import Answer
+from kalshi_ingest.weather.sources import iem, ncei
+from kalshi_ingest.weather.sources.client import Service
+from kalshi_ingest.weather.sources.decoding import Answer
 from tests.exchange.serving import Reply, Script, serving
 
 CHICAGO, MIAMI = find_city("chicago"), find_city("miami")

@@ -16,11 +16,11 @@ from kalshi_ingest.errors import BadPayload, OutOfReach, Permanent, Unusable
 from kalshi_ingest.ingest.invoker import asked_by
 from kalshi_ingest.ingest.restarting import restarting
 from kalshi_ingest.ingest.run_log import Entry, run_log
-from kalshi_ingest.jobs.minute_sources import Fetched, Lacking, Piece, Source
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store.minutes import Claim, claims, fail_days, write_days
-from kalshi_ingest.weather.visual_crossing import CrowdedError, QuotaSpentError
+from kalshi_ingest.weather.minutes.queries import Claim, claims, fail_days, write_days
+from kalshi_ingest.weather.minutes.sources import Fetched, Lacking, Piece, Source
+from kalshi_ingest.weather.sources.visual_crossing import CrowdedError, QuotaSpentError
 
 _TIMES_OUT_OF_REACH = 2
 """Pieces in a row that a service may fail to answer before the run ends."""

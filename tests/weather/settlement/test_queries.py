@@ -7,8 +7,8 @@ from decimal import Decimal
 import asyncpg
 
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
-from kalshi_ingest.store import settlements
-from kalshi_ingest.store.settlements import Polled
+from kalshi_ingest.weather.settlement import queries
+from kalshi_ingest.weather.settlement.queries import Polled
 
 DAY = date(2025, 5, 7)
 END = datetime(2025, 5, 8, 6, tzinfo=UTC)
@@ -32,7 +32,7 @@ async def keep(url: str, *reports: Reported, now: datetime = NOW) -> asyncpg.Rec
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
-            await settlements.store(connection, reports, polled(now=now), now)
+            await queries.store(connection, reports, polled(now=now), now)
         (row,) = await connection.fetch("select * from wx.settlement")
         return row
     finally:
@@ -49,7 +49,7 @@ async def test_the_same_again_changes_nothing(database_url: str) -> None:
     try:
         rows = await connection.fetch("select retrieved_at, raw from wx.settlement_obs")
         assert [tuple(row) for row in rows] == [(NOW, '"text"')]
-        polls = await settlements.polls(connection, ["KMDW"], DAY, DAY + timedelta(days=1))
+        polls = await queries.polls(connection, ["KMDW"], DAY, DAY + timedelta(days=1))
     finally:
         await connection.close()
     assert {(day, poll.state, poll.polled_at) for (_, day, _), poll in polls.items()} == {
@@ -77,11 +77,11 @@ async def test_two_writers_do_not_settle_from_halves(database_url: str) -> None:
     try:
         first = one.transaction()
         await first.start()
-        await settlements.store(one, [report(85, 3)], polled(), NOW)
+        await queries.store(one, [report(85, 3)], polled(), NOW)
 
         async def second() -> None:
             async with two.transaction():
-                await settlements.store(two, [report(90)], polled(), NOW)
+                await queries.store(two, [report(90)], polled(), NOW)
 
         waiting = asyncio.create_task(second())
         done, _ = await asyncio.wait([waiting], timeout=0.2)
@@ -99,15 +99,15 @@ async def test_a_failed_poll_says_why_and_only_a_final_ends_the_preliminary(data
     connection = await asyncpg.connect(database_url)
     try:
         async with connection.transaction():
-            await settlements.store(connection, [], polled(Source.GHCND, "NCEI is out of reach"), NOW)
-            await settlements.store(connection, [report(80, -8)], polled(), NOW)
+            await queries.store(connection, [], polled(Source.GHCND, "NCEI is out of reach"), NOW)
+            await queries.store(connection, [report(80, -8)], polled(), NOW)
         rows = await connection.fetch("select distinct state, error from wx.settlement_poll where source = 'GHCND'")
         assert [tuple(row) for row in rows] == [("failed", "NCEI is out of reach")]
-        before = await settlements.settlements(connection, ["KMDW"], DAY, DAY)
+        before = await queries.settlements(connection, ["KMDW"], DAY, DAY)
         assert [each.is_preliminary for each in before.values()] == [True]
         async with connection.transaction():
-            await settlements.store(connection, [report(81)], polled(), NOW)
-        held = await settlements.settlements(connection, ["KMDW"], DAY, DAY)
+            await queries.store(connection, [report(81)], polled(), NOW)
+        held = await queries.settlements(connection, ["KMDW"], DAY, DAY)
         assert [each.is_preliminary for each in held.values()] == [False]
     finally:
         await connection.close()

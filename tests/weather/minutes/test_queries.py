@@ -11,7 +11,7 @@ from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation, minutes_of
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store.minutes import write_days
+from kalshi_ingest.weather.minutes.queries import write_days
 from tests.support.backfills import fetch
 
 CHICAGO = find_city("chicago")

@@ -10,7 +10,7 @@ import pytest
 
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import grid
+from kalshi_ingest.weather.grid import queries
 from tests.support.backfills import fetch
 from tests.support.patience import COMES
 
@@ -50,7 +50,7 @@ async def shown(url: str, view: str = "minute_obs_1m") -> dict[datetime, tuple[o
 async def test_the_last_observation_is_carried_and_ends_the_grid(database: Database, database_url: str) -> None:
     last = NOON + 7 * MINUTE
     await observe(database_url, {NOON: 80, last: 81})
-    refreshed = await grid.refresh(database)
+    refreshed = await queries.refresh(database)
     carried = {NOON + n * MINUTE: (80, NOON, 60 * n, n >= 5) for n in range(7)}
     assert await shown(database_url) == carried | {last: (81, last, 0, False)}
     assert (refreshed.rows, refreshed.concurrently) == (8, False)
@@ -61,7 +61,7 @@ async def test_the_last_observation_is_carried_and_ends_the_grid(database: Datab
 async def test_an_outage_of_three_days_is_empty_after_thirty_minutes(database: Database, database_url: str) -> None:
     again = NOON + timedelta(days=3)
     await observe(database_url, {NOON: 80, again: 60})
-    await grid.refresh(database)
+    await queries.refresh(database)
     minutes = await shown(database_url)
     assert len(minutes) == 3 * 1440 + 1
     assert minutes[NOON + 30 * MINUTE] == (80, NOON, 1800, True)
@@ -77,7 +77,7 @@ async def test_a_filled_slot_does_not_make_an_observation_younger(database: Data
     again = NOON + 120 * MINUTE
     await observe(database_url, {NOON: 80, again: 60})
     await observe(database_url, {NOON + n * MINUTE: 80 for n in range(5, 120, 5)}, ffilled=True)
-    await grid.refresh(database)
+    await queries.refresh(database)
     minutes = await shown(database_url)
     assert minutes[NOON + 7 * MINUTE] == (80, NOON, 420, True)
     assert minutes[NOON + 30 * MINUTE] == (80, NOON, 1800, True)
@@ -88,7 +88,7 @@ async def test_observations_off_the_minute_are_not_lost(database: Database, data
     """Each shows from the next whole minute on, the latest of a minute wins, and none shows before its time."""
     first, second, third = NOON + 20 * SECOND, NOON + 130 * SECOND, NOON + 170 * SECOND
     await observe(database_url, {first: 80, second: 81, third: 82, NOON + 4 * MINUTE + 59 * SECOND: 83})
-    await grid.refresh(database)
+    await queries.refresh(database)
     assert await shown(database_url) == {
         NOON + 1 * MINUTE: (80, first, 40, False),
         NOON + 2 * MINUTE: (80, first, 100, False),
@@ -99,7 +99,7 @@ async def test_observations_off_the_minute_are_not_lost(database: Database, data
 
 async def test_the_age_limit_holds_off_the_minute(database: Database, database_url: str) -> None:
     await observe(database_url, {NOON + SECOND: 80, NOON + 40 * MINUTE: 81})
-    await grid.refresh(database)
+    await queries.refresh(database)
     minutes = await shown(database_url)
     assert minutes[NOON + 30 * MINUTE] == (80, NOON + SECOND, 1799, True)
     assert minutes[NOON + 31 * MINUTE] == (None, None, None, None)
@@ -107,21 +107,21 @@ async def test_the_age_limit_holds_off_the_minute(database: Database, database_u
 
 async def test_a_row_without_a_temperature_hides_none(database: Database, database_url: str) -> None:
     await observe(database_url, {NOON: 80, NOON + 5 * MINUTE: None, NOON + 10 * MINUTE: 82})
-    await grid.refresh(database)
+    await queries.refresh(database)
     assert (await shown(database_url))[NOON + 6 * MINUTE] == (80, NOON, 360, True)
 
 
 async def test_readers_go_on_while_the_grid_is_refreshed(database: Database, database_url: str) -> None:
     """A reader inside a transaction would stop an ordinary refresh, and an ordinary refresh would stop a reader."""
     await observe(database_url, {NOON: 80, NOON + 5 * MINUTE: 81})
-    await grid.refresh(database)
+    await queries.refresh(database)
     await observe(database_url, {NOON + 10 * MINUTE: 82})
     reader = await asyncpg.connect(database_url)
     try:
         async with reader.transaction(isolation="repeatable_read"):
             assert await reader.fetchval("select count(*) from wx.minute_obs_1m") == 6
             async with asyncio.timeout(COMES):
-                refreshed = await grid.refresh(database)
+                refreshed = await queries.refresh(database)
             assert await reader.fetchval("select count(*) from wx.minute_obs_1m") == 6
         assert await reader.fetchval("select count(*) from wx.minute_obs_1m") == 11
     finally:
@@ -133,11 +133,11 @@ async def test_new_observations_show_live_without_a_refresh(database: Database, 
     """The live view is what the stored grid becomes with the next refresh: nothing doubled at the seam."""
     await observe(database_url, {NOON: 80, NOON + 5 * MINUTE + 30 * SECOND: 81})
     assert await shown(database_url, "minute_obs_1m_live") != {}
-    await grid.refresh(database)
+    await queries.refresh(database)
     await observe(database_url, {NOON + 12 * MINUTE: 82, NOON + 60 * MINUTE: 83, NOON + 61 * MINUTE: 84})
     live = await shown(database_url, "minute_obs_1m_live")
     assert max(await shown(database_url)) == NOON + 5 * MINUTE
-    await grid.refresh(database)
+    await queries.refresh(database)
     assert live == await shown(database_url) == await shown(database_url, "minute_obs_1m_live")
     assert (min(live), max(live)) == (NOON, NOON + 61 * MINUTE)
 

@@ -16,8 +16,8 @@ from kalshi_ingest.domain.cities import Station
 from kalshi_ingest.domain.minutes import IEM_ONE_MINUTE, IEM_REPORTS, Observation, relative_humidity
 from kalshi_ingest.domain.plausible import SLACK
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.weather.client import Service
-from kalshi_ingest.weather.readings import Quantity
+from kalshi_ingest.weather.sources.client import Service
+from kalshi_ingest.weather.sources.readings import Quantity
 
 REQUESTS_PER_SECOND = 0.9
 """IEM allows one a second from one address (since 2026-04-21); a tenth is left for what hurries on the way."""

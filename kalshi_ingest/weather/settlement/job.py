@@ -20,13 +20,13 @@ from kalshi_ingest.ingest.failures import together
 from kalshi_ingest.ingest.invoker import asked_by
 from kalshi_ingest.ingest.restarting import restarting
 from kalshi_ingest.ingest.run_log import Entry, run_log
-from kalshi_ingest.jobs.settlement_fetch import Batch, Fetching, Services
-from kalshi_ingest.jobs.settlement_plan import days_of, due
-from kalshi_ingest.jobs.settlement_report import SettlementReport, report_of
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import settlements
-from kalshi_ingest.weather.decoding import Answer
+from kalshi_ingest.weather.settlement import queries
+from kalshi_ingest.weather.settlement.fetch import Batch, Fetching, Services
+from kalshi_ingest.weather.settlement.plan import days_of, due
+from kalshi_ingest.weather.settlement.report import SettlementReport, report_of
+from kalshi_ingest.weather.sources.decoding import Answer
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ class Asked:
 async def first_day(database: Database, cities: Sequence[City], now: datetime) -> date:
     """Where to begin when the user does not say: the first event date held of these cities, else a week ago."""
     series = [city.series_ticker for city in cities]
-    return await database.run(settlements.first_event_date, series) or (now - timedelta(days=7)).date()
+    return await database.run(queries.first_event_date, series) or (now - timedelta(days=7)).date()
 
 
 class SettlementJob:
@@ -92,7 +92,7 @@ class SettlementJob:
     async def _work(self) -> bool:
         """True once everything was asked for."""
         polls = await self._database.run(
-            lambda connection: settlements.polls(connection, self._stations, self._asked.start, self._asked.end)
+            lambda connection: queries.polls(connection, self._stations, self._asked.start, self._asked.end)
         )
         reports, forms, form_texts, summaries = (
             {city: due(city, days, source, {} if self._asked.again else polls) for city, days in self._days.items()}
@@ -121,8 +121,8 @@ class SettlementJob:
         garbled = self._garbled(answers, reported, batch.days)
         errors |= {day: failure or line for day, line in garbled.items() if day in wanted}
         now = self._clock()
-        polled = settlements.Polled(batch.city.station.loc_id, batch.source, now, errors)
-        await self._database.run(lambda connection: settlements.store(connection, reported, polled, now))
+        polled = queries.Polled(batch.city.station.loc_id, batch.source, now, errors)
+        await self._database.run(lambda connection: queries.store(connection, reported, polled, now))
         log.info("settlements", city=batch.city.key, source=str(batch.source), days=len(wanted), rows=len(reported))
 
     def _garbled(
@@ -143,8 +143,8 @@ class SettlementJob:
         asked = self._asked
         return report_of(
             self._days,
-            await settlements.settlements(connection, self._stations, asked.start, asked.end),
-            await settlements.settled_events(connection, self._series, asked.start, asked.end),
+            await queries.settlements(connection, self._stations, asked.start, asked.end),
+            await queries.settled_events(connection, self._series, asked.start, asked.end),
             self._run.started_at,
             failed=self.fetching.failed,
             unreadable=self.unreadable,

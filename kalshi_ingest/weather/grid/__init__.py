@@ -1,0 +1,1 @@
+"""`weather grid`: one row per station and minute."""

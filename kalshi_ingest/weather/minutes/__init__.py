@@ -1,0 +1,1 @@
+"""`weather minutes`: observations by the minute, climate day by climate day."""

@@ -1,0 +1,1 @@
+"""`weather settlement`: the official daily maxima."""

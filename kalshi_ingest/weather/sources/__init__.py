@@ -1,0 +1,1 @@
+"""The weather services, one module each, and what they share."""
