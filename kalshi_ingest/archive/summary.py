@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from kalshi_ingest.archive.city_facts import NEVER_FETCHED, CityFacts, Gap, Traded, Unproved
 from kalshi_ingest.domain.checkpoint import State, Verdict
-from kalshi_ingest.domain.city_facts import NEVER_FETCHED, CityFacts, Gap, Traded, Unproved
 from kalshi_ingest.parquet.manifest import FileEntry
 
 _LISTED = 100

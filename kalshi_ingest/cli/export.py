@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated
 
+from kalshi_ingest.archive.export import export as write_archive
 from kalshi_ingest.cli.common import database_url, interruptible, say
 from kalshi_ingest.cli.options import DATABASE, LOGS, command, names, option
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.ingest.resources import migrated, with_database
-from kalshi_ingest.jobs.export import export as write_archive
 from kalshi_ingest.parquet.manifest import Layout
 from kalshi_ingest.parquet.memory import use_system_memory
 from kalshi_ingest.parquet.storage import Place

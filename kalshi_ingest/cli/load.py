@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
+from kalshi_ingest.archive.load import load as read_archive
 from kalshi_ingest.cli.common import database_url, interruptible, say
 from kalshi_ingest.cli.export import label
 from kalshi_ingest.cli.options import DATABASE, LOGS, command, command_line, names, option
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.ingest.resources import migrated, with_database
-from kalshi_ingest.jobs.load import load as read_archive
 from kalshi_ingest.parquet.memory import use_system_memory
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.rights import FETCH

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kalshi_ingest.archive.predecessor import predecessor_folders
-from kalshi_ingest.archive.predecessor_rows import Origin, read_rows
-from kalshi_ingest.archive.reading import checked_city
+from kalshi_ingest.archive.predecessor.files import predecessor_folders
+from kalshi_ingest.archive.predecessor.rows import Origin, read_rows
+from kalshi_ingest.archive.verification import checked_city
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.manifest import read_manifest

@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from benchmarks.filled import fill
+from kalshi_ingest.archive.queries import merge, reading
+from kalshi_ingest.archive.queries.city_facts import city_facts
 from kalshi_ingest.domain.evidence import Evidence
 from kalshi_ingest.postgres.citus import Forms, form, is_spread
-from kalshi_ingest.store import audit, held, page, reading
-from kalshi_ingest.store.city_facts import city_facts
+from kalshi_ingest.store import audit, page
 from kalshi_ingest.store.evidence import read
 from tests.postgres.test_statements import every_statement
 from tests.support import postgres
@@ -170,8 +171,8 @@ async def _answers(url: str) -> list[object]:
     connection = await asyncpg.connect(url)
     try:
         tickers = await reading.held_tickers(connection, series)
-        names = [held.ticker for held in tickers]
-        days = [held.event_date for held in tickers]
+        names = [merge.ticker for merge in tickers]
+        days = [merge.event_date for merge in tickers]
         copies: list[bytes] = []
 
         async def take(rows: bytes) -> None:
@@ -205,8 +206,8 @@ async def _loaded(connection: asyncpg.Connection, everything: bool) -> object:
             "insert into loaded_markets (ticker) values ('KXHIGHNY-30JAN01-T1'), ('KXHIGHAUS-26MAY01-T99')"
         )
         await connection.execute("delete from checkpoints where hashtext(ticker) % 3 = 0")
-        known = await held.known_tickers(connection, everything=everything)
-        settled = await held.settle_checkpoints(connection, known, [], counted=everything)
+        known = await merge.known_tickers(connection, everything=everything)
+        settled = await merge.settle_checkpoints(connection, known, [], counted=everything)
         return known, settled, await connection.fetch("select * from checkpoints order by ticker")
     finally:
         await undone.rollback()

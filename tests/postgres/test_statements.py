@@ -2,10 +2,10 @@
 
 import asyncpg
 
+from kalshi_ingest.archive.queries import merge_catalog, reading
 from kalshi_ingest.parquet.schema import TABLES
 from kalshi_ingest.postgres import catalog, pgcopy_rows
 from kalshi_ingest.postgres.migrate import migrate, migrations_dir
-from kalshi_ingest.store import catalog_merge, reading
 from tests.support import postgres, statements
 
 _LOADED = {
@@ -28,8 +28,8 @@ MADE: dict[str, list[object]] = {
         catalog.merging("events", catalog.EVENT_COLUMNS, "staged_events"),
         catalog.merging("markets", catalog.MARKET_COLUMNS, "staged_markets"),
     ],
-    "kalshi_ingest.store.catalog_merge.merging": [
-        catalog_merge.merging(table, columns) for table, columns in _LOADED.items()
+    "kalshi_ingest.archive.queries.merge_catalog.merging": [
+        merge_catalog.merging(table, columns) for table, columns in _LOADED.items()
     ],
     "kalshi_ingest.postgres.pgcopy_rows.staging": [
         pgcopy_rows.staging("markets", ["ticker", "series_ticker"], "staged_here")
@@ -38,10 +38,10 @@ MADE: dict[str, list[object]] = {
         pgcopy_rows.emptying("staged_events"),
         pgcopy_rows.emptying("loaded_series"),
     ],
-    "kalshi_ingest.store.reading.of_series": [
+    "kalshi_ingest.archive.queries.reading.of_series": [
         reading.of_series(reading.Rows("markets", ["ticker", "title"], ["ticker"], by_date=True))
     ],
-    "kalshi_ingest.store.reading.of_tickers": [reading.of_tickers(rows) for rows in _READ],
+    "kalshi_ingest.archive.queries.reading.of_tickers": [reading.of_tickers(rows) for rows in _READ],
     "kalshi_ingest.postgres.candle_sql.counted": [],  # the constant evidence_rows._ROWS is made of it
     "kalshi_ingest.postgres.grants.grants": [],  # a script: test_grants.py runs it
     # With the name of a schema in them: every migration of every test runs them, and test_own_schema.py with another.
@@ -126,7 +126,7 @@ def test_a_statement_is_found_wherever_it_stands() -> None:
     for name in (
         "kalshi_ingest.postgres.staging._CLEAR[1]",
         "kalshi_ingest.postgres.citus._IS_SPREAD",
-        "kalshi_ingest.store.loading._HIGHEST[trades]",
+        "kalshi_ingest.archive.queries.load._HIGHEST[trades]",
         "kalshi_ingest.store.evidence_rows._ROWS.spread",
     ):
         assert name in found

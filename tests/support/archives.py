@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 import pyarrow.parquet as pq
 
-from kalshi_ingest.jobs.export import ExportResult, export
+from kalshi_ingest.archive.export import ExportResult, export
 from kalshi_ingest.parquet.manifest import Layout
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kalshi_ingest.jobs.load import load
-from kalshi_ingest.jobs.load_report import LoadResult
+from kalshi_ingest.archive.load import load
+from kalshi_ingest.archive.load_report import LoadResult
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database
 from tests.support.backfills import fetch

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from kalshi_ingest.archive.queries.contradicted import Contradicted
+from kalshi_ingest.archive.queries.load import Loaded
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.ingest.run_log import Entry
 from kalshi_ingest.postgres.ingestion_log import SeriesCount
-from kalshi_ingest.store.contradicted import Contradicted
-from kalshi_ingest.store.loading import Loaded
 from kalshi_ingest.text_table import table
 
 _NAMED = 20

@@ -10,16 +10,17 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
-from kalshi_ingest.archive.predecessor import predecessor_city, predecessor_folders
-from kalshi_ingest.archive.predecessor_rows import Origin
-from kalshi_ingest.archive.reading import ArchivedCity, Steps, checked_city
+from kalshi_ingest.archive.load_report import LoadResult, entries_of
+from kalshi_ingest.archive.predecessor.files import predecessor_city, predecessor_folders
+from kalshi_ingest.archive.predecessor.rows import Origin
+from kalshi_ingest.archive.queries.load import CityRows, Loaded, Table, load_city
+from kalshi_ingest.archive.verification import ArchivedCity, Steps, checked_city
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
 from kalshi_ingest.ingest.invoker import asked_by
 from kalshi_ingest.ingest.restarting import restarting
 from kalshi_ingest.ingest.run_log import Entry, run_log
-from kalshi_ingest.jobs.load_report import LoadResult, entries_of
 from kalshi_ingest.parquet.manifest import Manifest, read_manifest
 from kalshi_ingest.parquet.memory import give_back
 from kalshi_ingest.parquet.schema import (
@@ -36,7 +37,6 @@ from kalshi_ingest.parquet.schema import (
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import LONG, Database
-from kalshi_ingest.store.loading import CityRows, Loaded, Table, load_city
 
 log = structlog.get_logger()
 

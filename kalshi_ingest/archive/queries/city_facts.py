@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import asyncpg
 
+from kalshi_ingest.archive.city_facts import NEVER_FETCHED, CandleSpan, CityFacts, Gap, Traded, Unproved
 from kalshi_ingest.domain.checkpoint import State
-from kalshi_ingest.domain.city_facts import NEVER_FETCHED, CandleSpan, CityFacts, Gap, Traded, Unproved
 from kalshi_ingest.postgres.citus import Forms, form
 
 _MOST_TRADED = 10

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
+from kalshi_ingest.archive.export import export
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.export import export
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld

@@ -6,11 +6,11 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from kalshi_ingest.archive.copied import CsvParser
+from kalshi_ingest.archive.csv_parser import CsvParser
 from kalshi_ingest.archive.layouts import TableWriter
+from kalshi_ingest.archive.queries import reading
 from kalshi_ingest.parquet.manifest import FileEntry
 from kalshi_ingest.parquet.storage import Place
-from kalshi_ingest.store import reading
 
 T = TypeVar("T")
 

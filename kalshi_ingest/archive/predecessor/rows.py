@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 
 from kalshi_ingest.archive.checks import refuse
-from kalshi_ingest.archive.reading import opened
+from kalshi_ingest.archive.verification import opened
 from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.strikes import BinRow, Strike, resolve

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kalshi_ingest.archive.reading import ArchivedCity, checked_city
+from kalshi_ingest.archive.verification import ArchivedCity, checked_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.manifest import read_manifest
 from kalshi_ingest.parquet.schema import CHECKPOINTS, TABLES, TRADES
@@ -191,7 +191,7 @@ def test_a_row_that_breaks_a_rule(tmp_path: Path, change: Change, said: str) -> 
 
 
 def test_order_holds_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kalshi_ingest.archive.reading.ROWS", 1)
+    monkeypatch.setattr("kalshi_ingest.archive.verification.ROWS", 1)
     _checked(small.write(tmp_path, small.sound()))
     tables = small.sound()
     tables["trades"][2], tables["trades"][3] = tables["trades"][3], tables["trades"][2]

@@ -10,20 +10,20 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from kalshi_ingest.archive.copied import UnfitRow
+from kalshi_ingest.archive.copy_out import copied, in_thread
+from kalshi_ingest.archive.csv_parser import UnfitRow
 from kalshi_ingest.archive.layouts import CityFile, SeriesFiles, TableWriter, is_of_series, series_folder
+from kalshi_ingest.archive.partitions import Labelled, labelled
+from kalshi_ingest.archive.queries import reading
+from kalshi_ingest.archive.queries.city_facts import city_facts
 from kalshi_ingest.archive.summary import summary_report
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.files import created
-from kalshi_ingest.jobs.copying import copied, in_thread
-from kalshi_ingest.jobs.labels import Labelled, labelled
 from kalshi_ingest.parquet.manifest import CityEntry, FileEntry, Layout, Manifest, read_manifest
 from kalshi_ingest.parquet.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.parquet.writing import described
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import reading
-from kalshi_ingest.store.city_facts import city_facts
 from kalshi_ingest.text_table import table as text_table
 
 _AT_A_TIME = 4

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kalshi_ingest.archive.load import load
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.load import load
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator

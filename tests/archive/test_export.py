@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from kalshi_ingest import files
+from kalshi_ingest.archive.export import export
 from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.export import export
 from kalshi_ingest.parquet.manifest import Layout
 from kalshi_ingest.parquet.schema import TABLES
 from kalshi_ingest.parquet.storage import Place
@@ -270,7 +270,7 @@ async def test_a_row_without_a_place_in_the_archive_takes_its_city_only(
     before = tree(tmp_path)
     await execute(filled, damage)
     for chunk in (1_000, 2_000_000):
-        monkeypatch.setattr("kalshi_ingest.store.reading._CHUNK", chunk)
+        monkeypatch.setattr("kalshi_ingest.archive.queries.reading._CHUNK", chunk)
         result = await exported(filled, tmp_path, layout=layout, labels=every)
         assert {city.label for city in result.cities} == {"nyc", "miami"}
         assert list(result.failed) == ["chicago"]

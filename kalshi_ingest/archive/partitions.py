@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kalshi_ingest.archive.queries.reading import HeldSeries
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.manifest import require_name
-from kalshi_ingest.store.reading import HeldSeries
 
 
 @dataclass(frozen=True, slots=True)

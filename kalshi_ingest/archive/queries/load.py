@@ -16,15 +16,15 @@ import asyncpg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_ingest.archive.queries import merge
+from kalshi_ingest.archive.queries.contradicted import Contradicted, doubt
+from kalshi_ingest.archive.queries.merge_catalog import merge_rows, stage
 from kalshi_ingest.domain.candles import roll_up
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.postgres.checkpoints import stored_candles
 from kalshi_ingest.postgres.moments import EVER_US
 from kalshi_ingest.postgres.pgcopy_arrow import copy_rows, interleaved
 from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
-from kalshi_ingest.store import held
-from kalshi_ingest.store.catalog_merge import merge_rows, stage
-from kalshi_ingest.store.contradicted import Contradicted, doubt
 
 _BATCH_ROWS = 20_000
 _HIGHEST = {"trades": "select max(ticker) from trades", "candles": "select max(ticker) from candles"}
@@ -80,12 +80,12 @@ async def load_city(connection: asyncpg.Connection, city: CityRows, run_id: UUID
             loaded.markets += added if name == "markets" else 0
         checkpoints = city.tables["checkpoints"]
         await stage(connection, "checkpoints", checkpoints.columns, checkpoints.rows())
-        known = await held.known_tickers(connection, everything=not city.proved)
+        known = await merge.known_tickers(connection, everything=not city.proved)
         sink = _Sink(connection, city, known, loaded)
         await sink.copy_fresh()
         added_to, contradicted = await sink.merge_held()
         agreed = known - contradicted.keys()
-        loaded.proved, remade = await held.settle_checkpoints(connection, agreed, added_to, counted=not city.proved)
+        loaded.proved, remade = await merge.settle_checkpoints(connection, agreed, added_to, counted=not city.proved)
         await sink.remake_candles(remade)
         loaded.contradicted = await doubt(connection, contradicted, run_id, now) if contradicted else []
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
@@ -105,7 +105,7 @@ class _Sink:
 
     async def copy_fresh(self) -> None:
         """The markets of which nothing is held: their trades and candles straight in."""
-        if not self._city.proved or len(self._known) == await held.archived_markets(self._connection):
+        if not self._city.proved or len(self._known) == await merge.archived_markets(self._connection):
             return
         self._loaded.trades += await self._copy_file("trades", "trades", known=False)
         self._loaded.candles_1m += await self._copy_file("candles_1m", "candles", known=False)
@@ -115,9 +115,9 @@ class _Sink:
         """The other markets' trades, through staging: the tickers that got some, and `held.merge_staged`'s others."""
         if not len(self._known):
             return [], {}
-        await held.create_staging(self._connection)
-        await self._copy_file("trades", held.STAGED, known=True)
-        added, contradicted = await held.merge_staged(self._connection)
+        await merge.create_staging(self._connection)
+        await self._copy_file("trades", merge.STAGED, known=True)
+        added, contradicted = await merge.merge_staged(self._connection)
         self._loaded.trades += sum(added.values())
         return list(added), contradicted
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_ingest.archive.checks import Column, Rule, above_zero, check, check_present, moment, one_of, uuid
-from kalshi_ingest.archive.predecessor_rows import Origin, Rows, read_rows
-from kalshi_ingest.archive.reading import ROWS, ArchivedCity, Steps, opened
+from kalshi_ingest.archive.predecessor.rows import Origin, Rows, read_rows
+from kalshi_ingest.archive.verification import ROWS, ArchivedCity, Steps, opened
 from kalshi_ingest.domain.cities import City, find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.schema import FORMAT, MANIFEST, TRADES, ArchiveTable

@@ -1,0 +1,1 @@
+"""Archives of the predecessor, read as if they were today's."""
