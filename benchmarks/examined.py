@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import asyncpg
 
 from benchmarks.children import given, megabytes
-from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.jobs.coverage.examine import examine
-from kalshi_ingest.jobs.coverage.report_text import as_text
+from kalshi_ingest.coverage.job import examine
+from kalshi_ingest.coverage.report_text import as_text
+from kalshi_ingest.coverage.rules.cases import Scope
 
 _ROUNDS = 3
 _YARDSTICK = "select ticker, count(*), sum(count) from trades group by ticker"

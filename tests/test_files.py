@@ -8,8 +8,8 @@ import pytest
 
 from kalshi_ingest import files
 from kalshi_ingest.archive.layouts import CityFile
+from kalshi_ingest.coverage.job import page_path
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.coverage.examine import page_path
 from kalshi_ingest.parquet.schema import TRADES
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.embedded.accounts import Account

@@ -17,30 +17,23 @@ from kalshi_ingest.cli.dates import end_of, start_of
 from kalshi_ingest.cli.options import DATABASE, EXCHANGE, FLAT, LOGS, command, names, option
 from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
+from kalshi_ingest.coverage.candle_audit import audit
+from kalshi_ingest.coverage.candle_audit_report import AuditReport
+from kalshi_ingest.coverage.fix_plan import FixPlan, fix_plan
+from kalshi_ingest.coverage.job import examine, forget_distrusted, nothing_to_judge, page_path, series_in, write_page
+from kalshi_ingest.coverage.queries.candle_audit import Scope as AuditScope
+from kalshi_ingest.coverage.report_json import as_json
+from kalshi_ingest.coverage.report_text import as_text
+from kalshi_ingest.coverage.rules.cases import Scope
+from kalshi_ingest.coverage.rules.findings import Report
 from kalshi_ingest.domain.cities import city_of_series, find_city
-from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.domain.coverage.findings import Report
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.resources import migrated, opened, with_database
-from kalshi_ingest.jobs.audit import audit
-from kalshi_ingest.jobs.audit_report import AuditReport
-from kalshi_ingest.jobs.coverage.examine import (
-    examine,
-    forget_distrusted,
-    nothing_to_judge,
-    page_path,
-    series_in,
-    write_page,
-)
-from kalshi_ingest.jobs.coverage.fix_plan import FixPlan, fix_plan
-from kalshi_ingest.jobs.coverage.report_json import as_json
-from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.postgres.rights import JUDGE
 from kalshi_ingest.settings import Settings
-from kalshi_ingest.store.audit import Scope as AuditScope
 from kalshi_ingest.web.coverage_page import as_page
 
 T = TypeVar("T")

@@ -9,15 +9,15 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from kalshi_ingest import children, terminal
+from kalshi_ingest.coverage.job import examine
+from kalshi_ingest.coverage.report_text import as_text
+from kalshi_ingest.coverage.rules.cases import Scope
 from kalshi_ingest.domain.cities import CITIES
-from kalshi_ingest.domain.coverage.cases import Scope
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.ingest.resources import Exchange, with_database
-from kalshi_ingest.jobs.coverage.examine import examine
-from kalshi_ingest.jobs.coverage.report_text import as_text
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import API_PATH
 from kalshi_ingest.text_table import table

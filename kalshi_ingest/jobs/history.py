@@ -8,9 +8,10 @@ from datetime import date, datetime
 import asyncpg
 import orjson
 
+from kalshi_ingest.coverage.queries import evidence
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import evidence, history
+from kalshi_ingest.store import history
 from kalshi_ingest.store.history import SeriesRun
 from kalshi_ingest.text_table import table
 

@@ -10,11 +10,11 @@ from decimal import Decimal
 
 import asyncpg
 
-from kalshi_ingest.domain.evidence import Evidence
+from kalshi_ingest.coverage.queries.evidence import catalog, expected_dates
+from kalshi_ingest.coverage.rules.evidence import Evidence
 from kalshi_ingest.postgres.candle_sql import SIDE
 from kalshi_ingest.postgres.citus import Forms, form
 from kalshi_ingest.postgres.connecting import READING, UNLIMITED, open_session
-from kalshi_ingest.store.evidence import catalog, expected_dates
 
 _STATEMENT_SECONDS = 5
 

@@ -3,10 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kalshi_ingest.domain.coverage.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
-from kalshi_ingest.domain.coverage.remedies import work_left
-from kalshi_ingest.domain.words import counted
-from kalshi_ingest.jobs.coverage.report_tables import (
+from kalshi_ingest.coverage.report_tables import (
     COUNTS,
     MINUTES,
     SETTLEMENTS,
@@ -17,15 +14,10 @@ from kalshi_ingest.jobs.coverage.report_tables import (
     settlement_rows,
     trade_cells,
 )
-from kalshi_ingest.jobs.coverage.words import (
-    KINDS,
-    STATES,
-    about_weather,
-    by_kind,
-    headline,
-    proofs,
-    scope_line,
-)
+from kalshi_ingest.coverage.rules.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
+from kalshi_ingest.coverage.rules.remedies import work_left
+from kalshi_ingest.coverage.wording import KINDS, STATES, about_weather, by_kind, headline, proofs, scope_line
+from kalshi_ingest.domain.words import counted
 from kalshi_ingest.web.days import MARKS, Year, years
 from kalshi_ingest.web.templating import Templates
 from kalshi_ingest.web.words import capital

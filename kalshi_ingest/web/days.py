@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from kalshi_ingest.domain.coverage.findings import DayState
+from kalshi_ingest.coverage.rules.findings import DayState
 from kalshi_ingest.web.judged import JudgedDay
 from kalshi_ingest.web.words import weekday
 

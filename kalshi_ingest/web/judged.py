@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+from kalshi_ingest.coverage.rules.cases import Scope
+from kalshi_ingest.coverage.rules.evidence import Evidence, rows_as_claimed
+from kalshi_ingest.coverage.rules.findings import DayState, Finding, Level
+from kalshi_ingest.coverage.rules.judge import expected_range, judge
 from kalshi_ingest.domain.checkpoint import State
-from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.domain.coverage.findings import DayState, Finding, Level
-from kalshi_ingest.domain.coverage.judge import expected_range, judge
-from kalshi_ingest.domain.evidence import Evidence, rows_as_claimed
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.web.words import shortened
 

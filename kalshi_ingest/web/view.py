@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
+from kalshi_ingest.coverage.rules.evidence import Evidence
 from kalshi_ingest.domain.calendar import climate_day_of
 from kalshi_ingest.domain.cities import city_of_series
-from kalshi_ingest.domain.evidence import Evidence
 from kalshi_ingest.jobs.follow.state import FollowState
 from kalshi_ingest.store import page
 from kalshi_ingest.store.page import HeldBin, HeldCandle

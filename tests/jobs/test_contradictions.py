@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.jobs.coverage.examine import examine
+from kalshi_ingest.coverage.job import examine
+from kalshi_ingest.coverage.rules.cases import Scope
 from kalshi_ingest.jobs.status import status
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import RowsWorld, Simulator

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from kalshi_ingest.coverage.queries import evidence
 from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
@@ -15,7 +16,6 @@ from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.jobs.status import status
 from kalshi_ingest.jobs.summary import summary
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import evidence
 from kalshi_ingest.store.unfinished import first_dates
 from kalshi_simulator import Faults, RowsWorld, Simulator
 from tests.support.backfills import CHICAGO, IMPATIENT, Run, fetch, small_world

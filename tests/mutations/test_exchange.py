@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.domain.coverage.findings import Level
+from kalshi_ingest.coverage.candle_audit_report import AuditReport
+from kalshi_ingest.coverage.job import examine
+from kalshi_ingest.coverage.queries.candle_audit import Scope as AuditScope
+from kalshi_ingest.coverage.rules.cases import Scope
+from kalshi_ingest.coverage.rules.findings import Level
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
-from kalshi_ingest.jobs.audit_report import AuditReport
 from kalshi_ingest.jobs.backfill import Backfill
-from kalshi_ingest.jobs.coverage.examine import examine
-from kalshi_ingest.store.audit import Scope as AuditScope
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
-from tests.jobs.test_audit import audited
+from tests.coverage.test_candle_audit import audited
 from tests.mutations.lies import FIELDS, Liar, Lie
 from tests.mutations.values import ALL, MISSING, NO_JSON, endless
 from tests.support import postgres

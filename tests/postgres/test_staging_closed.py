@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from kalshi_ingest.coverage.queries.candle_faults import rows_of
 from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Verdict
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
@@ -15,7 +16,6 @@ from kalshi_ingest.domain.walk import BUCKET_US, Step, closing
 from kalshi_ingest.postgres import checkpoints
 from kalshi_ingest.postgres.pgcopy_rows import Encoder
 from kalshi_ingest.postgres.staging import Merged, merge_step
-from kalshi_ingest.store.candle_faults import rows_of
 
 TICKER = "KXHIGHCHI-25JUL01-B80.5"
 START = to_microseconds(datetime(2025, 6, 30, 16, tzinfo=UTC))

@@ -127,7 +127,7 @@ def test_a_statement_is_found_wherever_it_stands() -> None:
         "kalshi_ingest.postgres.staging._CLEAR[1]",
         "kalshi_ingest.postgres.citus._IS_SPREAD",
         "kalshi_ingest.archive.queries.load._HIGHEST[trades]",
-        "kalshi_ingest.store.evidence_rows._ROWS.spread",
+        "kalshi_ingest.coverage.queries.rows._ROWS.spread",
     ):
         assert name in found
     assert (found["kalshi_ingest.postgres.checkpoints.of_tickers"] or "").endswith("where ticker = any($1::text[])")

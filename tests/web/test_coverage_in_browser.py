@@ -3,10 +3,10 @@
 from datetime import date
 from pathlib import Path
 
-from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.domain.coverage.judge import judge
+from kalshi_ingest.coverage.rules.cases import Scope
+from kalshi_ingest.coverage.rules.judge import judge
 from kalshi_ingest.web.coverage_page import as_page
-from tests.domain.coverage.holdings import CITIES, DAY, LOSER, NOW, SCOPE, clean
+from tests.coverage.holdings import CITIES, DAY, LOSER, NOW, SCOPE, clean
 from tests.support.browser import LOOKS, browser, needs_browser
 
 pytestmark = needs_browser

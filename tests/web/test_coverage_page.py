@@ -4,12 +4,12 @@ import subprocess
 import sys
 from datetime import date
 
+from kalshi_ingest.coverage.rules.findings import DayState
+from kalshi_ingest.coverage.rules.judge import judge
 from kalshi_ingest.domain.checkpoint import State
-from kalshi_ingest.domain.coverage.findings import DayState
-from kalshi_ingest.domain.coverage.judge import judge
 from kalshi_ingest.web.coverage_page import as_page
 from kalshi_ingest.web.days import MARKS
-from tests.domain.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, SCOPE, Held, clean
+from tests.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, SCOPE, Held, clean
 from tests.support.pages import Page
 
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kalshi_ingest.coverage.rules.cases import Scope
+from kalshi_ingest.coverage.rules.evidence import Listed
+from kalshi_ingest.coverage.rules.findings import DayState, Level, Report
+from kalshi_ingest.coverage.rules.judge import judge
 from kalshi_ingest.domain.checkpoint import State
-from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.domain.coverage.findings import DayState, Level, Report
-from kalshi_ingest.domain.coverage.judge import judge
-from kalshi_ingest.domain.evidence import Listed
 from kalshi_ingest.web.days import FUTURE, MARKS, OUTSIDE, mark_of
 from kalshi_ingest.web.judged import Days, JudgedDay, judged_days
-from tests.domain.coverage import test_judge
-from tests.domain.coverage.holdings import CHICAGO, DAY, LOSER, NOW, START, TODAY, Held, clean
+from tests.coverage import test_judge
+from tests.coverage.holdings import CHICAGO, DAY, LOSER, NOW, START, TODAY, Held, clean
 
 ONE = timedelta(days=1)
 WINDOW = (START - 10 * ONE, TODAY + 14 * ONE)

@@ -7,9 +7,9 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from kalshi_ingest.domain.coverage.cases import Scope
-from kalshi_ingest.domain.coverage.findings import DayState
-from kalshi_ingest.jobs.coverage.examine import examine
+from kalshi_ingest.coverage.job import examine
+from kalshi_ingest.coverage.rules.cases import Scope
+from kalshi_ingest.coverage.rules.findings import DayState
 from kalshi_ingest.store import page
 from kalshi_ingest.web.link import Link
 from kalshi_ingest.web.view import Choice, held

@@ -1,0 +1,1 @@
+"""What the rules judge, read from the tables."""
