@@ -10,10 +10,10 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
 from kalshi_ingest.ingest.resources import migrated, with_database
-from kalshi_ingest.jobs import history
-from kalshi_ingest.jobs.status import status as read_status
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import Settings
+from kalshi_ingest.status import run_history
+from kalshi_ingest.status.held import status as read_status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +59,12 @@ def status(settings: Settings, *, asked: Annotated[Asked, FLAT] = _DEFAULT) -> i
 
 async def _told(database: Database, asked: Asked) -> str:
     if asked.forget is not None:
-        return await history.forget_run(database, asked.forget, utc_now())
+        return await run_history.forget_run(database, asked.forget, utc_now())
     if asked.run is not None:
-        told = await history.one_run(database, asked.run)
-        return history.as_json(told) if asked.json else history.run_text(told)
+        told = await run_history.one_run(database, asked.run)
+        return run_history.as_json(told) if asked.json else run_history.run_text(told)
     if asked.runs:
-        runs = await history.newest_runs(database)
-        return history.as_json(runs) if asked.json else history.runs_text(runs)
+        runs = await run_history.newest_runs(database)
+        return run_history.as_json(runs) if asked.json else run_history.runs_text(runs)
     found = await read_status(database)
     return found.as_json() if asked.json else found.as_text()

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from kalshi_ingest.coverage.job import examine
 from kalshi_ingest.coverage.rules.cases import Scope
-from kalshi_ingest.jobs.status import status
 from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.status.held import status
 from kalshi_simulator import RowsWorld, Simulator
 from tests.jobs.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
 from tests.support.archives import execute, exported, tree

@@ -11,11 +11,11 @@ from kalshi_ingest.coverage.queries import evidence
 from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.backfill import Backfill
-from kalshi_ingest.jobs.status import status
 from kalshi_ingest.jobs.summary import summary
 from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.status import run_history
+from kalshi_ingest.status.held import status
 from kalshi_ingest.store.unfinished import first_dates
 from kalshi_simulator import Faults, RowsWorld, Simulator
 from tests.support.backfills import CHICAGO, IMPATIENT, Run, fetch, small_world
@@ -93,7 +93,7 @@ async def test_a_run_that_could_not_list_stays_expected_until_it_is_forgotten(
             await Run(ill.url, database_url, dates=MISTAKEN, retry=IMPATIENT)()
     assert await expected(database) == (MISTAKEN.start, HELD[1])
     assert await begins(database) == {"KXHIGHCHI": MISTAKEN.start}
-    said = await history.forget_run(database, await newest(database_url), NOW)
+    said = await run_history.forget_run(database, await newest(database_url), NOW)
     assert "It asked for event dates 2024-11-01 to 2024-11-14 of chicago." in said
     assert said.endswith("`coverage` expects event dates 2025-07-01 to 2025-07-01.")
     assert await expected(database) == HELD
@@ -130,15 +130,15 @@ async def test_forgetting_changes_no_more_than_what_is_expected(
 ) -> None:
     await backfill(exchange, database_url, Dates(date(2025, 6, 28), HELD[1]))
     rows = await fetch(database_url, "select * from checkpoints order by ticker")
-    said = await history.forget_run(database, await newest(database_url), NOW)
+    said = await run_history.forget_run(database, await newest(database_url), NOW)
     assert said.endswith("`coverage` expects event dates 2025-07-01 to 2025-07-01."), "what is held stays expected"
     assert await fetch(database_url, "select * from checkpoints order by ticker") == rows
-    again = await history.forget_run(database, await newest(database_url), NOW.replace(year=2026))
+    again = await run_history.forget_run(database, await newest(database_url), NOW.replace(year=2026))
     assert "was forgotten already, on 2025-07-20 00:00:00 UTC" in again
     assert again.endswith("as before: other runs asked for them, or they are held.")
-    shown = history.runs_text(await history.newest_runs(database))
+    shown = run_history.runs_text(await run_history.newest_runs(database))
     assert "success, forgotten" in shown
-    whole = history.run_text(await history.one_run(database, await newest(database_url)))
+    whole = run_history.run_text(await run_history.one_run(database, await newest(database_url)))
     assert "forgotten  2025-07-20 00:00:00 UTC: coverage does not expect these dates because of it" in whole
 
 
@@ -147,7 +147,7 @@ async def test_a_run_that_asked_for_no_dates_is_forgotten_without_any(database_u
     connection = await asyncpg.connect(database_url)
     await connection.execute(_LOGGED, UUID(int=1), "load --input here", "KXHIGHCHI", "success", NOW)
     await connection.close()
-    said = await history.forget_run(database, await newest(database_url), NOW)
+    said = await run_history.forget_run(database, await newest(database_url), NOW)
     assert said.startswith("Run 00000000 is forgotten: load --input here\n  Everything that it stored stays")
     assert "None" not in said
 
@@ -176,7 +176,7 @@ async def test_a_run_that_cannot_be_forgotten(prefix: str, reason: str, database
     try:
         await other.lock_series(["KXHIGHMIA"])
         with pytest.raises(Unusable, match=reason):
-            await history.forget_run(database, prefix, NOW)
+            await run_history.forget_run(database, prefix, NOW)
     finally:
         await other.close()
     assert await fetch(database_url, "select * from ingestion_log where forgotten_at is not null") == []

@@ -14,8 +14,8 @@ from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.status import Status, status
 from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.status.held import Status, status
 from kalshi_simulator import Simulator, SyntheticWorld
 from tests.support.backfills import Run, assert_holds_all, checkpoint_of, fetch, log_statuses, small_world
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs import history
 from kalshi_ingest.jobs.follow.record import Record
 from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.status import run_history
 from tests.jobs.follow.following import TICKER, TICKERS, LivingWorld, after, following, serving
 from tests.support.backfills import CHICAGO, fetch, trade_row
 from tests.support.patience import COMES, ENDS
@@ -230,7 +230,7 @@ async def test_a_market_that_is_walked_again_and_again_counts_once(database_url:
     opened = Database(database_url)
     await opened.open()
     try:
-        told = (await history.newest_runs(opened))[0]
+        told = (await run_history.newest_runs(opened))[0]
     finally:
         await opened.close()
     assert told.markets_fetched == len(TICKERS)

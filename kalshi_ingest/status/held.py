@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import history, queries
+from kalshi_ingest.status.queries import held, past_runs
 from kalshi_ingest.text_table import table
 
 _LISTED = 20
@@ -19,8 +19,8 @@ _BLEMISHES = frozenset({"inexact", "open", "partly", "failed", "never"})
 class Status:
     """What the database says about itself."""
 
-    holdings: Sequence[queries.Holding]
-    runs: Mapping[str, history.SeriesRun]
+    holdings: Sequence[held.Holding]
+    runs: Mapping[str, past_runs.SeriesRun]
     failures: Sequence[tuple[str, str]]
 
     def as_json(self) -> str:
@@ -91,7 +91,7 @@ async def status(database: Database) -> Status:
 
 async def _read(connection: asyncpg.Connection) -> Status:
     return Status(
-        await queries.holdings(connection),
-        await history.latest_of_each(connection),
-        await queries.failures(connection, _LISTED),
+        await held.holdings(connection),
+        await past_runs.latest_of_each(connection),
+        await held.failures(connection, _LISTED),
     )

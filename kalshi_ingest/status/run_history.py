@@ -11,8 +11,8 @@ import orjson
 from kalshi_ingest.coverage.queries import evidence
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.store import history
-from kalshi_ingest.store.history import SeriesRun
+from kalshi_ingest.status.queries import past_runs
+from kalshi_ingest.status.queries.past_runs import SeriesRun
 from kalshi_ingest.text_table import table
 
 NEWEST = 20
@@ -21,12 +21,12 @@ _HEADER = ("series", "status", "markets", "trades", "1m", "5m", "requests", "ret
 
 async def newest_runs(database: Database) -> list[SeriesRun]:
     """The newest runs, with all their series."""
-    return await database.run(history.newest, NEWEST)
+    return await database.run(past_runs.newest, NEWEST)
 
 
 async def one_run(database: Database, prefix: str) -> list[SeriesRun]:
     """The run whose id begins with `prefix`. Raises `Unusable` when there is none, or more than one."""
-    return _only(await database.run(history.named, prefix), prefix)
+    return _only(await database.run(past_runs.named, prefix), prefix)
 
 
 async def forget_run(database: Database, prefix: str, now: datetime) -> str:
@@ -36,14 +36,14 @@ async def forget_run(database: Database, prefix: str, now: datetime) -> str:
     """
 
     async def work(connection: asyncpg.Connection) -> str:
-        run = _only(await history.named(connection, prefix), prefix)
+        run = _only(await past_runs.named(connection, prefix), prefix)
         first = run[0]
         if first.of_weather:
             raise Unusable(f"run {first.run_id[:8]} fetched weather: coverage expects no event date because of it")
         if any(each.status == "running" for each in run):
             raise Unusable(f"run {first.run_id[:8]} is still at work: stop it before it is forgotten")
         before = await evidence.expected_dates(connection)
-        await history.forget(connection, first.run_id, now)
+        await past_runs.forget(connection, first.run_id, now)
         return _forgotten(run, before, await evidence.expected_dates(connection))
 
     return await database.run(work)

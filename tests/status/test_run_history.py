@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs import history
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.ingestion_log import Outcome
+from kalshi_ingest.status import run_history
 from kalshi_simulator import Faults, Simulator
 from tests.support.backfills import IMPATIENT, Run, fetch, of_size, small_world
 
@@ -21,19 +21,19 @@ async def test_a_run_tells_what_failed_and_why(database_url: str) -> None:
     database = Database(database_url)
     await database.open()
     try:
-        run = await history.one_run(database, str(job.run_id)[:10])
-        text = history.run_text(run)
+        run = await run_history.one_run(database, str(job.run_id)[:10])
+        text = run_history.run_text(run)
         assert f"run {job.run_id}" in text
         assert "command    backfill in a test" in text
         assert f"asked by   {getpass.getuser()}@" in text
         assert "partial" in text
         assert f"  {target}: " in text
-        told = orjson.loads(history.as_json(run))[0]
+        told = orjson.loads(run_history.as_json(run))[0]
         assert list(told["details"]["failed"]) == [target]
         assert told["details"]["failed_count"] == 1
         assert told["trades_fetched"] == job.progress["KXHIGHCHI"].stats.trades
         with pytest.raises(Unusable, match="no run's id begins with"):
-            await history.one_run(database, "nothing")
+            await run_history.one_run(database, "nothing")
     finally:
         await database.close()
 
@@ -45,7 +45,7 @@ async def test_the_newest_runs_a_line_each_and_a_killed_one_is_not_called_runnin
     database = Database(database_url)
     await database.open()
     try:
-        lines = history.runs_text(await history.newest_runs(database)).splitlines()
+        lines = run_history.runs_text(await run_history.newest_runs(database)).splitlines()
     finally:
         await database.close()
     assert [line[:8] for line in lines[2:4]] == [str(second.run_id)[:8], str(first.run_id)[:8]]

@@ -1,0 +1,1 @@
+"""`status`: what is held, what past runs did."""
