@@ -5,12 +5,12 @@ from datetime import date
 
 from benchmarks.children import UNCAPPED, given, timed
 from kalshi_ingest import logs
+from kalshi_ingest.backfill.job import Backfill
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.ingest.resources import Exchange, opened
-from kalshi_ingest.jobs.backfill import Backfill
 
 
 async def main() -> None:

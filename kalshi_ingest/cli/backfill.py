@@ -10,6 +10,9 @@ from typing import Annotated, TextIO
 
 import structlog
 
+from kalshi_ingest.backfill.job import Backfill
+from kalshi_ingest.backfill.live_display import Display
+from kalshi_ingest.backfill.summary import is_complete, summary
 from kalshi_ingest.cli.common import database_url, exchange_of, say
 from kalshi_ingest.cli.dates import FORMS, dates_of
 from kalshi_ingest.cli.options import DATABASE, EXCHANGE, LOGS, command, command_line, names, option
@@ -22,9 +25,6 @@ from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.ingest.resources import Exchange, opened
-from kalshi_ingest.jobs.backfill import Backfill
-from kalshi_ingest.jobs.display import Display
-from kalshi_ingest.jobs.summary import is_complete, summary
 from kalshi_ingest.settings import Settings
 
 _GRACE_SECONDS = 6.0

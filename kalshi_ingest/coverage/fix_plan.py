@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from kalshi_ingest.backfill.summary import duration
 from kalshi_ingest.coverage.rules.days import USUAL_BINS
 from kalshi_ingest.coverage.rules.findings import Judged, Remedy, Report
 from kalshi_ingest.coverage.rules.remedies import work_left
@@ -12,7 +13,6 @@ from kalshi_ingest.domain.words import counted
 from kalshi_ingest.exchange.api import EVENTS_PER_PAGE, FIRST_MARKETS, MARKETS_PER_PAGE
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.summary import duration
 
 _FETCHED = (Remedy.FETCH, Remedy.REFETCH)
 _SHOWN, _LOGGED = 20, 100

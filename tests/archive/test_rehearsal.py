@@ -14,7 +14,7 @@ from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld
 from kalshi_simulator.archive_world import ArchiveWorld
-from tests.jobs.test_recorded_trades import recorded_world
+from tests.backfill.test_recorded_trades import recorded_world
 from tests.support import postgres, recorded
 from tests.support.backfills import CHICAGO, DOGGED, Run, varied_world
 from tests.support.dumps import PROOF, digests

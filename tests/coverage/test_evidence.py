@@ -28,7 +28,7 @@ from kalshi_ingest.weather.minutes.queries import write_days
 from kalshi_ingest.weather.settlement import queries
 from kalshi_ingest.weather.settlement.queries import Polled
 from kalshi_simulator import Simulator
-from tests.jobs.test_recorded_trades import recorded_world
+from tests.backfill.test_recorded_trades import recorded_world
 from tests.support import recorded
 from tests.support.backfills import Run, fetch
 from tests.support.candles import candles_of

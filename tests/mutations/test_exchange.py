@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from kalshi_ingest.backfill.job import Backfill
 from kalshi_ingest.coverage.candle_audit_report import AuditReport
 from kalshi_ingest.coverage.job import examine
 from kalshi_ingest.coverage.queries.candle_audit import Scope as AuditScope
@@ -21,7 +22,6 @@ from kalshi_ingest.coverage.rules.cases import Scope
 from kalshi_ingest.coverage.rules.findings import Level
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
-from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.coverage.test_candle_audit import audited
 from tests.mutations.lies import FIELDS, Liar, Lie

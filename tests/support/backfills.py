@@ -10,6 +10,7 @@ from uuid import UUID
 import aiohttp
 import asyncpg
 
+from kalshi_ingest.backfill.job import Backfill
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
@@ -17,7 +18,6 @@ from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.ingest.run_context import Tools
-from kalshi_ingest.jobs.backfill import Backfill
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import RowsWorld, SyntheticWorld, WorldConfig
 from kalshi_simulator.synthetic_entries import SyntheticMarket

@@ -7,12 +7,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from kalshi_ingest.backfill.job import Backfill
+from kalshi_ingest.backfill.summary import summary
 from kalshi_ingest.coverage.queries import evidence
 from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.backfill import Backfill
-from kalshi_ingest.jobs.summary import summary
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.status import run_history
 from kalshi_ingest.status.held import status

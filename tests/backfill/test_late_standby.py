@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from kalshi_ingest.backfill.summary import is_complete
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.jobs.follow.state import Phase
-from kalshi_ingest.jobs.summary import is_complete
 from kalshi_ingest.web.pace import RecentPace
 from kalshi_ingest.web.pulse import watch
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig

@@ -10,12 +10,12 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from kalshi_ingest.backfill.live_display import Display
 from kalshi_ingest.errors import IngestError
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
-from kalshi_ingest.jobs.display import Display
 from kalshi_simulator import Simulator
 from tests.support.backfills import small_world
 from tests.support.patience import COMES
