@@ -18,8 +18,8 @@ from benchmarks.bench_server import Server
 from benchmarks.report import Row, tell
 from kalshi_simulator import Simulator, SyntheticWorld
 from kalshi_simulator.config import CITIES_OF_THE_PRODUCT
-from tests.jobs.follow.living import Course, ExchangeTime, Life, exchange_of
-from tests.jobs.follow.same import backfill, difference, rows_held, same
+from tests.follow.living import Course, ExchangeTime, Life, exchange_of
+from tests.follow.same import backfill, difference, rows_held, same
 from tests.support.backfills import assert_holds_all
 from tests.support.mortals import database_server, service
 

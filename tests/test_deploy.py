@@ -17,8 +17,8 @@ from prometheus_client import Metric
 
 from kalshi_ingest import cli
 from kalshi_ingest.exchange.channel import ChannelStats
+from kalshi_ingest.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.settings import PREFIX, Settings
 from kalshi_ingest.web.metrics import registry_of
 

@@ -18,12 +18,12 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
+from kalshi_ingest.follow.periodic_jobs import Weather
+from kalshi_ingest.follow.service import Asked, FollowService
+from kalshi_ingest.follow.state import FollowState, SeriesState
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.follow.errands import Weather
-from kalshi_ingest.jobs.follow.service import Asked, FollowService
-from kalshi_ingest.jobs.follow.state import FollowState, SeriesState
 from kalshi_ingest.postgres.embedded.restart import start_again
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.weather.minutes.sources import Addresses

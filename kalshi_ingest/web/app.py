@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.follow.state import FollowState
 from kalshi_ingest.web.door import Door
 from kalshi_ingest.web.link import Away, Link
 from kalshi_ingest.web.metrics import registry_of

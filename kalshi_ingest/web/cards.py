@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from itertools import groupby
 
 from kalshi_ingest.domain.words import counted
-from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
+from kalshi_ingest.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.store.page import HeldBin
 from kalshi_ingest.web.days import Cell, weeks
 from kalshi_ingest.web.view import Held, View, today_of, zone_of

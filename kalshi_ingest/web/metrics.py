@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from kalshi_ingest.domain.checkpoint import Verdict
-from kalshi_ingest.jobs.follow.state import LAG_BOUNDS, FollowState, Lag, Phase, SeriesState
+from kalshi_ingest.follow.state import LAG_BOUNDS, FollowState, Lag, Phase, SeriesState
 
 _PREFIX = "kalshi_ingest_"
 _LOSSES = ("exchange", "database", "series")

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.follow.state import FollowState
 from kalshi_ingest.store import page
 from kalshi_ingest.web.link import Away, Link
 from kalshi_ingest.web.pace import RecentPace

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kalshi_ingest.domain.words import counted
-from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase
+from kalshi_ingest.follow.state import ErrandState, FollowState, Phase
 from kalshi_ingest.web.cards import card
 from kalshi_ingest.web.chosen import market_section
 from kalshi_ingest.web.days import FUTURE, MARKS, OUTSIDE

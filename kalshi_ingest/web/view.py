@@ -11,7 +11,7 @@ import asyncpg
 from kalshi_ingest.coverage.rules.evidence import Evidence
 from kalshi_ingest.domain.calendar import climate_day_of
 from kalshi_ingest.domain.cities import city_of_series
-from kalshi_ingest.jobs.follow.state import FollowState
+from kalshi_ingest.follow.state import FollowState
 from kalshi_ingest.store import page
 from kalshi_ingest.store.page import HeldBin, HeldCandle
 from kalshi_ingest.web.judged import Days, judged_days

@@ -15,7 +15,7 @@ from kalshi_ingest.coverage.rules.cases import Scope
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.status.held import status
 from kalshi_simulator import RowsWorld, Simulator
-from tests.jobs.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
+from tests.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
 from tests.support.archives import execute, exported, tree
 from tests.support.backfills import Run, checkpoint_of, fetch, of_size, small_world, trade_row, world_of
 from tests.support.clean import Clean

@@ -11,12 +11,12 @@ from kalshi_ingest.backfill.job import Backfill
 from kalshi_ingest.backfill.summary import summary
 from kalshi_ingest.coverage.queries import evidence
 from kalshi_ingest.errors import OutOfReach, Unusable
+from kalshi_ingest.follow.queries import first_dates
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.status import run_history
 from kalshi_ingest.status.held import status
-from kalshi_ingest.store.unfinished import first_dates
 from kalshi_simulator import Faults, RowsWorld, Simulator
 from tests.support.backfills import CHICAGO, IMPATIENT, Run, fetch, small_world
 

@@ -32,7 +32,7 @@ class ClosedTables(Tables):
         return self.checkpoint
 
     def unwritten(self) -> frozenset[int]:
-        """Buckets that hold trades and have no five-minute candle, as `store.unfinished` finds them."""
+        """Buckets that hold trades and have no five-minute candle, as `follow.queries` finds them."""
         return frozenset({key[0] // BUCKET_US * BUCKET_US for key in self.trades} - self.fives.keys())
 
     def _staged(self, step: Step) -> Checkpoint:

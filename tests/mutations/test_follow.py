@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tests.jobs.follow.following import TICKERS, LivingWorld, after, following, serving
+from tests.follow.following import TICKERS, LivingWorld, after, following, serving
 from tests.mutations.lies import FIELDS, Liar, Lie
 from tests.mutations.values import endless
 from tests.support.backfills import assert_holds_all, trade_row

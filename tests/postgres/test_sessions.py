@@ -15,7 +15,7 @@ import pytest
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
 from kalshi_ingest.postgres.connecting import LOCK_SECONDS
 from kalshi_ingest.postgres.database import Database
-from tests.jobs.follow.test_black_hole import wire_to
+from tests.follow.test_black_hole import wire_to
 from tests.support import postgres
 
 _LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")

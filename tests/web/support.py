@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
 from kalshi_ingest.clocks import steady
+from kalshi_ingest.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.follow.state import FollowState, Phase, SeriesState
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.support.backfills import Run
 

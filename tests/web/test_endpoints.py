@@ -11,7 +11,7 @@ import pytest
 
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.jobs.follow.state import DATABASE_SECONDS, Phase
+from kalshi_ingest.follow.state import DATABASE_SECONDS, Phase
 from kalshi_ingest.web.app import serving
 from tests.support.backfills import fetch
 from tests.support.patience import ENDS

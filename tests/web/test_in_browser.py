@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import asyncpg
 import pytest
 
-from kalshi_ingest.jobs.follow.state import ErrandState
+from kalshi_ingest.follow.state import ErrandState
 from kalshi_ingest.web.app import serving
 from tests.support.backfills import fetch
 from tests.support.browser import DESKTOP, LOOKS, browser, needs_browser

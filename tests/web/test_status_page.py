@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.clocks import steady
+from kalshi_ingest.follow.state import ErrandState, FollowState, Phase
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.follow.state import ErrandState, FollowState, Phase
 from kalshi_ingest.web.app import serving
 from tests.support.backfills import fetch
 from tests.support.pages import Page

@@ -1,0 +1,70 @@
+"""Exceptions that nobody foresaw: logged with their traceback, counted, and survived."""
+
+from collections import Counter
+
+import structlog
+
+from kalshi_ingest.errors import IngestError
+from kalshi_ingest.follow.state import FollowState
+from kalshi_ingest.logs import redact
+from kalshi_ingest.postgres.sqlstate import is_of_database
+
+MOST_IN_A_ROW = 10
+"""Faults without progress in between that end the service: whatever starts it again may bring another version."""
+_MOST_OF_A_MARKET = 2
+"""Faults at the same market after which it fails alone: one market must not end the service."""
+
+log = structlog.get_logger()
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether `error` is a mistake of this program, and neither the exchange's, the database's nor the user's."""
+    return isinstance(error, Exception) and not isinstance(error, IngestError) and not is_of_database(error)
+
+
+def in_words(error: BaseException) -> str:
+    """For the user: who is to blame, and what it was, without a secret."""
+    said = str(error).strip().splitlines()[:1]
+    return redact(": ".join(["a fault of the program itself", type(error).__name__, *said]))
+
+
+class Faults:
+    """Keeps count of them for as long as the process lives."""
+
+    def __init__(self, state: FollowState) -> None:
+        self._state = state
+        self._in_a_row = 0
+        self._of_market: Counter[str] = Counter()
+        self._alone: set[str] = set()
+        """Markets that failed alone since a walk of any market succeeded."""
+
+    def note(self, where: str, error: BaseException) -> None:
+        """Log one and count it."""
+        self._state.faults += 1
+        log.error("program_fault", where=where, reason=in_words(error), exc_info=error)
+
+    def another(self) -> int:
+        """Count one that ended a session: how many there were in a row."""
+        self._in_a_row += 1
+        return self._in_a_row
+
+    def progressed(self) -> None:
+        """A session worked for a while: what comes now begins another row."""
+        self._in_a_row = 0
+
+    def of_market(self, ticker: str, error: Exception) -> bool:
+        """Whether this market fails alone; else the error concerns the whole session, and names the market."""
+        if not is_fault(error):
+            return False
+        self._of_market[ticker] += 1
+        if self._of_market[ticker] <= _MOST_OF_A_MARKET or len(self._alone | {ticker}) >= MOST_IN_A_ROW:
+            error.add_note(f"at work on {ticker}")
+            return False
+        self._alone.add(ticker)
+        self.note(ticker, error)
+        return True
+
+    def no_more(self, ticker: str) -> None:
+        """A walk of this market succeeded."""
+        self._of_market.pop(ticker, None)
+        self._alone.clear()

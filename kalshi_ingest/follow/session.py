@@ -1,0 +1,238 @@
+"""The service from one loss to the next: workers, lists, polling and log at once, until told to stop or something is
+lost. Whatever happens, the next session goes on from the checkpoints, as after a kill."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+import structlog
+
+from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
+from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
+from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
+from kalshi_ingest.exchange.api import TradePage
+from kalshi_ingest.exchange.channel import Channel, ChannelStats, channel_url
+from kalshi_ingest.follow import queries
+from kalshi_ingest.follow.daily_run import Record
+from kalshi_ingest.follow.durability_check import prove_held
+from kalshi_ingest.follow.faults import Faults, in_words, is_fault
+from kalshi_ingest.follow.intervals import Rhythm
+from kalshi_ingest.follow.listing_poller import Lists
+from kalshi_ingest.follow.periodic_jobs import Errands
+from kalshi_ingest.follow.scheduler import Book, Order
+from kalshi_ingest.follow.state import FollowState, Phase
+from kalshi_ingest.follow.volume_poller import Poller
+from kalshi_ingest.ingest.cancellation import wind_down
+from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.resources import Session
+from kalshi_ingest.ingest.worker import Border, Walker
+from kalshi_ingest.postgres import checkpoints
+from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.writer import Writer
+
+log = structlog.get_logger()
+
+
+class FollowSession:
+    """Everything between opening exchange and database and losing one of them."""
+
+    def __init__(
+        self,
+        session: Session,
+        record: Record,
+        state: FollowState,
+        rhythm: Rhythm,
+        faults: Faults,
+        *,
+        proved_usable: bool,
+    ) -> None:
+        """`proved_usable`: everything asked for was there once, so that a series that is denied is no error."""
+        self._strict = not proved_usable
+        self._session = session
+        self._client = session.client
+        # The exchange's own time decides what has ended: this machine's clock may be wrong or jump.
+        self._tools = replace(session.tools, clock=session.client.clock)
+        self._record = record
+        self._state = state
+        self._rhythm = rhythm
+        self._faults = faults
+
+    async def run(
+        self, start: date | None, stop: asyncio.Event, errands: Errands | None, *, on_first_round: Callable[[], None]
+    ) -> None:
+        """Follow until `stop`; then what is under way is committed. `start`: begin there, not with what is unfinished.
+
+        `on_first_round` is called once the lists of every series were read.
+
+        Raises `Unusable` when another run works on one of the series or a series is unknown; `OutOfReach` when the
+        exchange or the database stays away.
+        """
+        tools, tickers = self._tools, list(self._state.series)
+        await tools.writing.lock_series(tickers)
+        for database in (tools.writing, tools.planning):
+            await database.fence()
+        self._state.vouch_for_nothing()  # between two sessions nobody held the database to what it has stored
+        self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
+        if not await tools.api.is_trading():  # and the exchange's time is known from here on
+            raise OutOfReach("the exchange is closed for maintenance")
+        unwritten, cross_check = await self._unwritten(tickers), self._rhythm.cross_check
+        book = Book(self._state.clock, self._now_us, unwritten, lambda: self._tools.api.cache_seconds, cross_check)
+        await self._record.begin(tools.planning, tools.clock, start or await self._first_date(tickers))
+        error: str | None = None
+        try:
+            await self._follow(book, start, stop, errands, on_first_round)
+        except BaseException as failure:
+            error = str(failure) if isinstance(failure, IngestError) else type(failure).__name__
+            raise
+        finally:
+            await self._record.close(error)
+
+    async def _follow(
+        self,
+        book: Book,
+        start: date | None,
+        stop: asyncio.Event,
+        errands: Errands | None,
+        on_first_round: Callable[[], None],
+    ) -> None:
+        tools, rhythm = self._tools, self._rhythm
+
+        def page(task: Task, page: TradePage, closed_us: int | None) -> None:
+            book.page(task, page, closed_us)
+            self._measure(task, page.trades)
+
+        writer = Writer(tools.writing, lambda: self._record.run_id, tools.clock, queued=tools.workers + 1)
+        self._state.pacer, self._state.writer = self._client.pacer, writer
+        border = Border(tools.api)
+        walker = Walker(tools, writer, border, self._record.progress, page)
+        lists = Lists(tools, book, border, self._record, self._state, rhythm)
+        poller = Poller(tools, book, lists, self._state, rhythm)
+        async with together() as group:
+            writing = group.create_task(writer.run())
+            jobs = [group.create_task(self._work(book, walker)) for _ in range(tools.workers)]
+            jobs.append(group.create_task(border.run()))
+            jobs.append(group.create_task(lists.run(start, strict=self._strict)))
+            jobs.append(group.create_task(poller.run()))
+            jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
+            jobs.append(group.create_task(self._summarize()))
+            jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
+            jobs.append(group.create_task(self._watch_database()))
+            jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
+            if (signer := self._session.signer) is not None:
+                url, sign = channel_url(self._client.base_url), signer.at(self._client.clock)
+                self._state.channel = stats = self._state.channel or ChannelStats()
+                channel = Channel(self._session.http, url, sign, poller.hear, stats=stats)
+                jobs.append(group.create_task(self._listen(channel, book)))
+            if errands is not None:
+                jobs.append(group.create_task(errands.run(tools.clock, stop)))
+            await stop.wait()
+            self._state.phase = Phase.STOPPING
+            await wind_down(group, jobs, writer, writing, (tools.writing, tools.planning))
+
+    async def _work(self, book: Book, walker: Walker) -> None:
+        """One worker: a market at a time, without an end."""
+        while True:
+            order = await book.take()
+            unit = order.task.unit
+            try:
+                checkpoint = await _worked(order, walker, self._tools.writing)
+            except Exception as error:
+                if not self._faults.of_market(unit.ticker, error):
+                    raise
+                known = order.task.known or Checkpoint(unit.ticker, unit.series_ticker, unit.event_date)
+                checkpoint = known.failed(in_words(error))
+                self._record.progress[unit.series_ticker].failed[unit.ticker] = in_words(error)
+            else:
+                self._faults.no_more(unit.ticker)
+            book.done(order, checkpoint)
+
+    async def _listen(self, channel: Channel, book: Book) -> None:
+        """Keep the WebSocket. A fault in it costs only time, because everything is polled as well."""
+        rhythm, times = self._rhythm, 0
+        while True:
+            began = self._state.clock()
+            try:
+                await channel.run(lambda: book.tickers(trading=True))
+            except Exception as fault:
+                if not is_fault(fault):
+                    raise
+                self._faults.note("channel", fault)
+                times = 1 if self._state.clock() - began >= rhythm.longest_fault else times + 1
+            await asyncio.sleep(min(rhythm.longest_fault, rhythm.fault * 2.0 ** min(times, 16)))
+
+    async def _watch_database(self) -> None:
+        """A server whose machine vanished says nothing, not even that it is gone: whoever waits for it is freed."""
+        began = self._state.clock()  # a moment ago it answered: the session was opened
+        while True:
+            await asyncio.sleep(0.5)
+            seen_at = self._state.database_seen_at
+            if seen_at is not None and self._state.clock() - max(seen_at, began) > self._rhythm.database_silence:
+                self._tools.writing.abort()
+                self._tools.planning.abort()
+                raise DatabaseAway("the database does not answer")
+
+    async def _summarize(self) -> None:
+        while True:
+            told_at = self._state.clock()
+            while self._state.clock() - told_at < self._rhythm.summary:
+                await asyncio.sleep(0.5)
+            log.info("following", **_summary(self._state))
+
+    def _measure(self, task: Task, trades: Sequence[Trade]) -> None:
+        """How late the new ones of some trades, which were committed just now, are."""
+        series = self._state.series[task.unit.series_ticker]
+        if trades:
+            newest = to_datetime(trades[-1].created_us)
+            series.last_trade_at = max(series.last_trade_at or newest, newest)
+        known = task.known
+        if self._state.phase is Phase.FOLLOWING and task.only_new and known is not None and known.state is State.OPEN:
+            now_us, before_us = to_microseconds(self._tools.clock()), known.newest_us or 0
+            series.lag.add((now_us - trade.created_us) / 1e6 for trade in trades if trade.created_us > before_us)
+
+    async def _unwritten(self, tickers: Sequence[str]) -> dict[str, set[int]]:
+        return await self._tools.planning.run(queries.unwritten_buckets, tickers)
+
+    async def _first_date(self, tickers: Sequence[str]) -> date:
+        found = await self._tools.planning.run(queries.first_dates, tickers)
+        return min(found.values(), default=self._tools.clock().date() - timedelta(days=1))
+
+    def _now_us(self) -> int:
+        return to_microseconds(self._client.clock.earliest())
+
+
+def _summary(state: FollowState) -> dict[str, object]:
+    """A line for whoever reads the log: sums since the start, and how old the oldest city's data are."""
+    series = list(state.series.values())
+    ages = [state.age(each) for each in series]
+    return {
+        "trades": sum(each.stats.trades for each in series),
+        "proved": sum(each.stats.proved.total() for each in series),
+        "open": sum(each.open_markets for each in series),
+        "failing": sum(len(each.failed) for each in series),
+        "requests": state.traffic.sent,
+        "oldest_seconds": None if None in ages else round(max(age for age in ages if age is not None), 1),
+    }
+
+
+async def _once(event: asyncio.Event, call: Callable[[], None]) -> None:
+    await event.wait()
+    call()
+
+
+async def _worked(order: Order, walker: Walker, database: Database) -> Checkpoint:
+    """One piece of work."""
+    task = order.task
+    if task.unit.settled:
+        # The plan read its checkpoint when it began; another worker may have proved the market since.
+        task = replace(task, known=await _checkpoint(database, task.unit.ticker))
+    known = task.known
+    if known is not None and known.is_proved(task.unit.volume):
+        return known
+    if known is not None and order.closed_us is not None:
+        return await walker.close(task, known, order.closed_us)
+    return await walker.walk(task)
+
+
+async def _checkpoint(database: Database, ticker: str) -> Checkpoint | None:
+    return (await database.run(checkpoints.of_tickers, [ticker])).get(ticker)

@@ -1,0 +1,128 @@
+"""Looks at how far the markets have got: one request tells of a hundred, and only those that moved are walked."""
+
+import asyncio
+import math
+
+import structlog
+
+from kalshi_ingest.errors import OutOfReach, Permanent, Transient
+from kalshi_ingest.exchange.api import PULSES_PER_REQUEST
+from kalshi_ingest.exchange.channel_messages import Changed, Event, Gap, Traded, Watched
+from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.follow.intervals import Rhythm
+from kalshi_ingest.follow.listing_poller import Lists
+from kalshi_ingest.follow.scheduler import Book
+from kalshi_ingest.follow.state import FollowState, Phase
+from kalshi_ingest.ingest.run_context import Tools
+
+_SHORTEST = 0.05
+_COMPLAINT_SECONDS = 60.0
+_LONGEST_KEPT = 30.0
+"""Seconds. However long a cache claims to repeat its answers, it is asked again after so many."""
+
+log = structlog.get_logger()
+
+
+class Poller:
+    """Tells the book what it hears, and the service's state how fresh the data are."""
+
+    def __init__(self, tools: Tools, book: Book, lists: Lists, state: FollowState, rhythm: Rhythm) -> None:
+        self._tools = tools
+        self._book = book
+        self._lists = lists
+        self._state = state
+        self._rhythm = rhythm
+        self._tally = Tally()
+        self._quiet_made: float | None = None
+        """When the answers were made that told last of all markets that do not trade; None: not yet."""
+        self._complained_at = float("-inf")
+        self._woken = asyncio.Event()
+
+    def hear(self, event: Event) -> None:
+        """Take in what the WebSocket announces: a reason to ask at once, never data.
+
+        A trade has to be found, a changed market's lists are read, and after a gap everything is looked at.
+        """
+        match event:
+            case Traded(ticker, trade_id):
+                self._book.claim(ticker, trade_id)
+            case Changed(ticker, _):
+                # A new market is known by its name only, and the WebSocket tells of every series of the exchange.
+                self._lists.ask({ticker.partition("-")[0]} & self._state.series.keys())
+            case Gap() | Watched():
+                self._woken.set()
+
+    async def run(self) -> None:
+        """Look, without an end. Raises `OutOfReach` when the exchange closes for maintenance or does not answer."""
+        quiet_at = quiet_kept = float("-inf")
+        while True:
+            began = self._state.clock()
+            self._woken.clear()
+            kept_until = await self._look(trading=True)
+            catching_up = self._state.phase is Phase.CATCHING_UP
+            pause = self._rhythm.poll if catching_up else self._rhythm.quiet
+            if began >= max(quiet_at + pause, quiet_kept):
+                quiet_at, quiet_kept = began, await self._look(trading=False)
+            self._state.cache_seconds = self._tools.api.cache_seconds
+            self._tell()
+            channel = self._state.channel
+            announced = channel is not None and channel.connected
+            pause = self._rhythm.poll_with_channel if announced else self._rhythm.poll
+            await asyncio.sleep(_SHORTEST)  # whatever the channel tells
+            await self._sleep(max(began + pause, kept_until) - self._state.clock())
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until the next look. What the walks confirm meanwhile is told as it comes."""
+        end = self._state.clock() + seconds
+        while (left := end - self._state.clock()) > 0 and not self._woken.is_set():
+            try:
+                async with asyncio.timeout(min(left, 0.5)):
+                    await self._woken.wait()
+            except TimeoutError:
+                self._tell()
+
+    async def _look(self, *, trading: bool) -> float:
+        """Ask, and tell the book; until when, on the steady clock, a cache would only repeat the answers."""
+        kept_until, made_at, whole = math.inf, self._state.clock(), True
+        tickers = self._book.tickers(trading=trading)
+        for start in range(0, len(tickers), PULSES_PER_REQUEST):
+            some = tickers[start : start + PULSES_PER_REQUEST]
+            began = self._state.clock()
+            try:
+                pulses, made = await self._tools.api.pulses(some, self._tally)
+            except Transient as error:
+                if not await self._tools.api.is_trading():
+                    raise OutOfReach("the exchange is closed for maintenance") from error
+                self._complain(error)
+                whole = False
+                continue
+            except Permanent as error:
+                self._complain(error)
+                whole = False
+                continue
+            self._lists.ask(self._book.heard(some, pulses, began - made.age, made.at_us))
+            made_at = min(made_at, began - made.age)
+            kept_until = min(kept_until, self._state.clock() + min(made.kept, _LONGEST_KEPT))
+        if whole and not trading:
+            self._quiet_made = made_at
+        return kept_until if kept_until < math.inf else -math.inf
+
+    def _complain(self, error: Exception) -> None:
+        """Once a minute is enough for what is asked every second."""
+        if self._state.clock() - self._complained_at >= _COMPLAINT_SECONDS:
+            self._complained_at = self._state.clock()
+            log.warning("the markets' volumes cannot be read", reason=str(error))
+
+    def _tell(self) -> None:
+        self._state.volumes_doubted = self._book.doubted
+        for ticker, series in self._state.series.items():
+            series.missing, series.accepted = self._book.deficits(ticker)
+            series.open_markets, series.unsettled_markets, series.backlog = self._book.counts(ticker)
+            trading, fresh_at = self._book.fresh_at(ticker)
+            if not trading and self._lists.are_read(ticker):
+                fresh_at = self._quiet_made
+            if fresh_at is not None or self._book.doubted:
+                series.fresh_at = fresh_at
+        if self._state.phase is Phase.CATCHING_UP and self._lists.first_round.is_set() and self._book.caught_up:
+            self._state.phase = Phase.FOLLOWING
+            log.info("up to date")
