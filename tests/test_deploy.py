@@ -16,7 +16,7 @@ import yaml
 from prometheus_client import Metric
 
 from kalshi_ingest import cli
-from kalshi_ingest.exchange.channel import ChannelStats
+from kalshi_ingest.exchange.websocket import ChannelStats
 from kalshi_ingest.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.settings import PREFIX, Settings

@@ -12,7 +12,7 @@ from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
 from kalshi_ingest.exchange.api import TradePage
-from kalshi_ingest.exchange.channel import Channel, ChannelStats, channel_url
+from kalshi_ingest.exchange.websocket import Channel, ChannelStats, channel_url
 from kalshi_ingest.follow import queries
 from kalshi_ingest.follow.daily_run import Record
 from kalshi_ingest.follow.durability_check import prove_held

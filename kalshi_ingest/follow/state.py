@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.exchange.channel import ChannelStats
+from kalshi_ingest.exchange.websocket import ChannelStats
 from kalshi_ingest.http.pacing import Pacer, Traffic
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.ingest.progress import Wanted

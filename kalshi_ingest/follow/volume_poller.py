@@ -7,8 +7,8 @@ import structlog
 
 from kalshi_ingest.errors import OutOfReach, Permanent, Transient
 from kalshi_ingest.exchange.api import PULSES_PER_REQUEST
-from kalshi_ingest.exchange.channel_messages import Changed, Event, Gap, Traded, Watched
 from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.exchange.parse_events import Changed, Event, Gap, Traded, Watched
 from kalshi_ingest.follow.intervals import Rhythm
 from kalshi_ingest.follow.listing_poller import Lists
 from kalshi_ingest.follow.scheduler import Book

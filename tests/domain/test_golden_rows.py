@@ -13,8 +13,8 @@ import pytest
 
 from kalshi_ingest.domain.candles import fold
 from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.domain.cli_report import finality, parse_cli
 from kalshi_ingest.domain.model import Candle, Trade
+from kalshi_ingest.domain.nws.cli_report import finality, parse_cli
 
 Row = tuple[str, str, int, int, str]
 """created_time, trade_id, yes price, count, taker's side; newest first, as the API lists them."""

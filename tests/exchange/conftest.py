@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kalshi_ingest.exchange.signing import Signer
-from tests.exchange.channel_serving import Exchange
-from tests.exchange.channel_stage import KEY, KEY_ID, Scene, pem, staged
 from tests.exchange.serving import GRACE
+from tests.exchange.websocket_serving import Exchange
+from tests.exchange.websocket_stage import KEY, KEY_ID, Scene, pem, staged
 from tests.support import virtual_clock
 
 

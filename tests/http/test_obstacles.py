@@ -25,17 +25,17 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import IngestError, OutOfReach, Rejected, ServerFailed, Unusable
 from kalshi_ingest.exchange.availability import STATUS_PATH
-from kalshi_ingest.exchange.channel import REFUSED_SECONDS, Channel, channel_url
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.exchange.websocket import REFUSED_SECONDS, Channel, channel_url
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.weather.sources.client import Service
 from kalshi_ingest.weather.sources.visual_crossing import VisualCrossing
-from tests.exchange.channel_stage import KEY_ID
 from tests.exchange.serving import GRACE, PREFIX, Handler, Reply, Script, asking, serving
+from tests.exchange.websocket_stage import KEY_ID
 from tests.support import virtual_clock
 
 MOVES = (301, 302, 303, 307, 308)

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import OutOfReach, ServiceUnusable
-from kalshi_ingest.exchange.channel import Channel, channel_url
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.exchange.websocket import Channel, channel_url
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.client import learn_time
 from kalshi_ingest.http.pacing import Pacer

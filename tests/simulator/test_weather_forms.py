@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from kalshi_ingest.domain.cf6_report import Cf6Report, parse_cf6
+from kalshi_ingest.domain.nws.cf6_report import Cf6Report, parse_cf6
 from kalshi_simulator.weather.stations import STATIONS
 from tests.simulator.support import small_world
 from tests.simulator.weather_support import Asking, weather

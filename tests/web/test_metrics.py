@@ -13,8 +13,8 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.exchange.channel import ChannelStats
 from kalshi_ingest.exchange.client import Tally
+from kalshi_ingest.exchange.websocket import ChannelStats
 from kalshi_ingest.follow.state import LAG_BOUNDS, ErrandState, FollowState, Phase
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.ingest.series_stats import SeriesStats

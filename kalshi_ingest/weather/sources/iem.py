@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 
 from kalshi_ingest.domain.calendar import climate_day_of
-from kalshi_ingest.domain.cf6_report import month_of, parse_cf6
 from kalshi_ingest.domain.cities import City
-from kalshi_ingest.domain.cli_report import finality, outline, parse_cli
+from kalshi_ingest.domain.nws.cf6_report import month_of, parse_cf6
+from kalshi_ingest.domain.nws.cli_report import finality, outline, parse_cli
 from kalshi_ingest.domain.plausible import LONGEST_TEXT
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.errors import BadPayload

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.exchange.channel import Channel, channel_url
-from kalshi_ingest.exchange.channel_messages import Event, Gap, Traded
+from kalshi_ingest.exchange.parse_events import Event, Gap, Traded
 from kalshi_ingest.exchange.signing import Signer
-from tests.exchange.channel_serving import TRADE_ID, Connection, Exchange, Message
+from kalshi_ingest.exchange.websocket import Channel, channel_url
+from tests.exchange.websocket_serving import TRADE_ID, Connection, Exchange, Message
 
 KEY_ID = "a952bcbe-ec3b-4b5b-b8f9-11dae589608c"
 KEY = generate_private_key(65537, 2048)

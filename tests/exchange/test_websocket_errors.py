@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import structlog
 
-from kalshi_ingest.exchange.channel_messages import Gap, Watched
-from kalshi_ingest.exchange.channel_talk import ANSWER_SECONDS
-from tests.exchange.channel_serving import Command, Connection, Exchange, Message, as_documented, params
-from tests.exchange.channel_stage import SUBSCRIBED, TRADED, Stage, error
+from kalshi_ingest.exchange.parse_events import Gap, Watched
+from kalshi_ingest.exchange.subscriptions import ANSWER_SECONDS
+from tests.exchange.websocket_serving import Command, Connection, Exchange, Message, as_documented, params
+from tests.exchange.websocket_stage import SUBSCRIBED, TRADED, Stage, error
 
 # --- errors
 

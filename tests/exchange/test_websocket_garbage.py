@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import BadPayload, Rejected
-from kalshi_ingest.exchange.channel import Channel, channel_url
-from kalshi_ingest.exchange.channel_messages import Event, Gap
-from kalshi_ingest.exchange.channel_talk import OutOfStep, Talk
+from kalshi_ingest.exchange.parse_events import Event, Gap
 from kalshi_ingest.exchange.signing import Signer
-from tests.exchange.channel_serving import TRADE_ID, Exchange, Message
-from tests.exchange.channel_stage import KEY, KEY_ID, TRADED, Stage, error, pem
+from kalshi_ingest.exchange.subscriptions import OutOfStep, Talk
+from kalshi_ingest.exchange.websocket import Channel, channel_url
 from tests.exchange.serving import GRACE
+from tests.exchange.websocket_serving import TRADE_ID, Exchange, Message
+from tests.exchange.websocket_stage import KEY, KEY_ID, TRADED, Stage, error, pem
 from tests.support import virtual_clock
 
 # --- whatever arrives

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
-from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, REPORT_YEARS, WmoHeading, month_number, wmo_heading
+from kalshi_ingest.domain.nws.text import HIGHEST_F, LOWEST_F, REPORT_YEARS, WmoHeading, month_number, wmo_heading
 from kalshi_ingest.errors import BadPayload
 
 _PIL = re.compile(r"^(CF6[A-Z0-9]{3})[ \t]*$", re.MULTILINE)

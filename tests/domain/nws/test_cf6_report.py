@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from kalshi_ingest.domain.cf6_report import Cf6Report, month_of, parse_cf6
 from kalshi_ingest.domain.cities import find_city
-from kalshi_ingest.domain.cli_report import finality
+from kalshi_ingest.domain.nws.cf6_report import Cf6Report, month_of, parse_cf6
+from kalshi_ingest.domain.nws.cli_report import finality
 from kalshi_ingest.domain.settlement import Observation, Source, settle
 from kalshi_ingest.errors import BadPayload
 

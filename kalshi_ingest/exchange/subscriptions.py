@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kalshi_ingest.errors import BadPayload, Rejected, Transient
-from kalshi_ingest.exchange.channel_messages import Event, Gap, Watched, claim, whole
+from kalshi_ingest.exchange.parse_events import Event, Gap, Watched, claim, whole
 
 TRADES, LIFECYCLE = "trade", "market_lifecycle_v2"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.exchange.channel import channel_url
-from kalshi_ingest.exchange.channel_messages import Changed, Gap, Traded, Watched
-from kalshi_ingest.exchange.channel_talk import MARKETS_PER_COMMAND
-from tests.exchange.channel_serving import TRADE_ID, Command, Connection, Message, params
-from tests.exchange.channel_stage import KEY_ID, SUBSCRIBED, TRADED, Stage
+from kalshi_ingest.exchange.parse_events import Changed, Gap, Traded, Watched
+from kalshi_ingest.exchange.subscriptions import MARKETS_PER_COMMAND
+from kalshi_ingest.exchange.websocket import channel_url
+from tests.exchange.websocket_serving import TRADE_ID, Command, Connection, Message, params
+from tests.exchange.websocket_stage import KEY_ID, SUBSCRIBED, TRADED, Stage
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
-from kalshi_ingest.domain.nws_text import HIGHEST_F, LOWEST_F, REPORT_YEARS, WmoHeading, month_number, wmo_heading
+from kalshi_ingest.domain.nws.text import HIGHEST_F, LOWEST_F, REPORT_YEARS, WmoHeading, month_number, wmo_heading
 from kalshi_ingest.errors import BadPayload
 
 AS_OF_AFTER_THE_DAY = "the text says `valid as of`, though it was issued after the end of its day"

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from kalshi_ingest.domain.cities import CITIES, City, find_city
-from kalshi_ingest.domain.cli_report import (
+from kalshi_ingest.domain.nws.cli_report import (
     AS_OF_AFTER_THE_DAY,
     NO_AS_OF_DURING_THE_DAY,
     finality,

@@ -12,12 +12,12 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.exchange.channel import MAX_MESSAGE_BYTES, SILENCE_SECONDS, Channel
-from kalshi_ingest.exchange.channel_messages import Gap
+from kalshi_ingest.exchange.parse_events import Gap
 from kalshi_ingest.exchange.signing import Signer
-from tests.exchange.channel_serving import Connection, Exchange
-from tests.exchange.channel_stage import KEY, KEY_ID, SUBSCRIBED, TRADED, Stage, pem, staged
+from kalshi_ingest.exchange.websocket import MAX_MESSAGE_BYTES, SILENCE_SECONDS, Channel
 from tests.exchange.serving import GRACE
+from tests.exchange.websocket_serving import Connection, Exchange
+from tests.exchange.websocket_stage import KEY, KEY_ID, SUBSCRIBED, TRADED, Stage, pem, staged
 from tests.support import virtual_clock
 
 # --- lost connections
