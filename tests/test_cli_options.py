@@ -13,7 +13,7 @@ from kalshi_ingest.cli.parse import parse
 from kalshi_ingest.errors import Unusable
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from kalshi_simulator.command import default_addresses
-from tests.test_cli import run
+from tests.cli.test_cli import run
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 

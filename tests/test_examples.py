@@ -10,9 +10,9 @@ import pytest_asyncio
 
 from kalshi_ingest.parquet.manifest import Layout
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
+from tests.cli.test_cli import healthy, run
 from tests.support import postgres
 from tests.support.archives import exported
-from tests.test_cli import healthy, run
 
 ROOT = Path(__file__).resolve().parents[1]
 START, END = date(2025, 11, 12), date(2025, 11, 13)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import asyncpg
 import structlog
 
 from kalshi_ingest.archive.copy_out import copied, in_thread
@@ -23,7 +22,7 @@ from kalshi_ingest.parquet.manifest import CityEntry, FileEntry, Layout, Manifes
 from kalshi_ingest.parquet.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.parquet.writing import described
-from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.database import Connection, Database
 from kalshi_ingest.text_table import table as text_table
 
 _AT_A_TIME = 4
@@ -91,7 +90,7 @@ async def export(
     was published before either stays whole.
     """
 
-    async def work(connection: asyncpg.Connection) -> ExportResult:
+    async def work(connection: Connection) -> ExportResult:
         async with reading.snapshot(connection):
             cities = labelled(await reading.held_series(connection), labels, expected=expected)
             comments = {
@@ -139,7 +138,7 @@ class _Written:
 class _Exporting:
     """Writes one city after the other, within one transaction."""
 
-    connection: asyncpg.Connection
+    connection: Connection
     place: Place
     manifest: Manifest
     comments: Mapping[str, Mapping[str, str]]

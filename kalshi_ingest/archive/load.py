@@ -7,7 +7,6 @@ from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
-import asyncpg
 import structlog
 
 from kalshi_ingest.archive.load_report import LoadResult, entries_of
@@ -36,7 +35,7 @@ from kalshi_ingest.parquet.schema import (
 )
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres import ingestion_log
-from kalshi_ingest.postgres.database import LONG, Database
+from kalshi_ingest.postgres.database import LONG, Connection, Database
 
 log = structlog.get_logger()
 
@@ -84,7 +83,7 @@ async def _load(
     return result
 
 
-async def _analyze(connection: asyncpg.Connection) -> None:
+async def _analyze(connection: Connection) -> None:
     """Whatever is asked next is planned from what the tables hold now, not from what they held before."""
     await connection.execute("analyze trades; analyze candles; analyze markets; analyze checkpoints")
 
@@ -195,7 +194,7 @@ async def _write(
 
     series = dict.fromkeys(city.series_tickers, Entry())
 
-    async def work(connection: asyncpg.Connection) -> Loaded:
+    async def work(connection: Connection) -> Loaded:
         loaded = await load_city(connection, rows, run.run_id, clock())
         await log.end_with(connection, entries_of(loaded, city.series_tickers))
         return loaded

@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated
 
 from kalshi_ingest import logs
+from kalshi_ingest.cli import demo_steps
 from kalshi_ingest.cli.backfill import run_backfill
 from kalshi_ingest.cli.common import embedded_server
 from kalshi_ingest.cli.options import command, option
@@ -11,7 +12,6 @@ from kalshi_ingest.cli.signals import stop_on_signals
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import INTERRUPTED
-from kalshi_ingest.jobs import demo as demo_job
 from kalshi_ingest.settings import Settings
 
 _MOST_DEMO_DAYS = 365
@@ -28,7 +28,7 @@ def demo(
     data_dir = settings.data_dir / "demo"
 
     async def run(url: str) -> int:
-        code = await demo_job.run(url, data_dir, days, utc_now(), run_backfill, stop_on_signals())
+        code = await demo_steps.run(url, data_dir, days, utc_now(), run_backfill, stop_on_signals())
         return INTERRUPTED if code is None else code
 
     with embedded_server(data_dir) as server:

@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from kalshi_ingest.domain import strikes
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task, Verdict
 from kalshi_ingest.domain.model import Event, Market, Tier, Unit
@@ -18,6 +16,7 @@ from kalshi_ingest.ingest.listing_rows import ListRows
 from kalshi_ingest.ingest.progress import SeriesProgress
 from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.postgres import catalog, checkpoints, listings
+from kalshi_ingest.postgres.database import Connection
 from kalshi_ingest.postgres.writer import REFUSED
 
 _PORTION = 250
@@ -107,7 +106,7 @@ class SeriesPlan:
             self._progress.markets_listed = 0 if self._city is None else None  # a city's series there always was
             raise Unusable(f"the exchange knows no series {self._series}: check the ticker") from None
 
-        async def work(connection: asyncpg.Connection) -> dict[str, Checkpoint]:
+        async def work(connection: Connection) -> dict[str, Checkpoint]:
             await catalog.store_series(connection, series, self._city, self._clock())
             return await checkpoints.load(connection, [self._series], self._dates.start, self._dates.end)
 
@@ -159,7 +158,7 @@ class SeriesPlan:
         quiet = [market for market in markets if self._proved_empty(market) and market.ticker not in self._tracked]
         unknown = [market for market in markets if market.ticker not in self._known]
 
-        async def work(connection: asyncpg.Connection) -> tuple[set[str], Mapping[str, Checkpoint]]:
+        async def work(connection: Connection) -> tuple[set[str], Mapping[str, Checkpoint]]:
             now = self._clock()
             await catalog.store_markets(connection, self._series, self._city, resolved, now)
             moved = await checkpoints.outdated(
@@ -192,7 +191,7 @@ class SeriesPlan:
                 tasks.append(Task(self._unit(market), known))
         put(self._series, tasks)
 
-    async def _doubted(self, connection: asyncpg.Connection, markets: Sequence[Market]) -> dict[str, Checkpoint]:
+    async def _doubted(self, connection: Connection, markets: Sequence[Market]) -> dict[str, Checkpoint]:
         """Checkpoints of markets of which trades are held without one: these are compared, not believed."""
         held = await checkpoints.without(connection, [market.ticker for market in markets])
         return {
@@ -203,9 +202,7 @@ class SeriesPlan:
             if market.ticker in held
         }
 
-    async def _failed(
-        self, connection: asyncpg.Connection, rejected: Mapping[str, tuple[date, str]]
-    ) -> list[Checkpoint]:
+    async def _failed(self, connection: Connection, rejected: Mapping[str, tuple[date, str]]) -> list[Checkpoint]:
         """The checkpoints of markets whose rows cannot be read: what is stored stays, and so does what is proved."""
         known = await checkpoints.of_tickers(connection, list(rejected)) if rejected else {}
         held = await checkpoints.without(connection, list(rejected))
@@ -256,7 +253,7 @@ class SeriesPlan:
         async for rows in self._api.events(self._series, self._progress.stats.tally, start):
             events += self._rows.events(rows)
 
-        async def work(connection: asyncpg.Connection) -> None:
+        async def work(connection: Connection) -> None:
             now = self._clock()
             await catalog.store_events(connection, _unique(events), self._city, now)
             counts = self._listed.counts(self._dates.start, self._dates.end, self._clock().date())

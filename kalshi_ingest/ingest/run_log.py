@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import asyncpg
-
 from kalshi_ingest.errors import IngestError
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.postgres import ingestion_log
-from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.database import Connection, Database
 
 LOG_SECONDS = 2.0
 """For what a run that is stopped or has failed still writes into the ingestion log."""
@@ -71,14 +69,14 @@ class RunLog:
             entries, now = self._entries(), self._clock()
             await self._database.run(lambda connection: self._outcome(connection, entries, now, status, reason))
 
-    async def end_with(self, connection: asyncpg.Connection, entries: Mapping[str, Entry]) -> None:
+    async def end_with(self, connection: Connection, entries: Mapping[str, Entry]) -> None:
         """Log the outcome in the transaction that writes the rows: neither is there without the other."""
         await self._outcome(connection, entries, self._clock())
         self._ended = True
 
     async def _outcome(
         self,
-        connection: asyncpg.Connection,
+        connection: Connection,
         entries: Mapping[str, Entry],
         now: datetime,
         status: str | None = None,

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
-import asyncpg
 import structlog
 
 from kalshi_ingest.clocks import steady
@@ -21,6 +20,7 @@ from kalshi_ingest.ingest.progress import SeriesProgress
 from kalshi_ingest.ingest.run_context import Tools
 from kalshi_ingest.ingest.task_queue import Feed
 from kalshi_ingest.postgres import checkpoints
+from kalshi_ingest.postgres.database import Connection
 from kalshi_ingest.postgres.staging import Contradiction
 from kalshi_ingest.postgres.writer import Outdated, Writer
 
@@ -142,7 +142,7 @@ class Walker:
     async def _reload(self, walk: Walk, unit: Unit) -> None:
         """The tables hold something else than the walk believed: begin again from what is really there."""
 
-        async def work(connection: asyncpg.Connection) -> tuple[Checkpoint | None, int, int]:
+        async def work(connection: Connection) -> tuple[Checkpoint | None, int, int]:
             known = await checkpoints.of_tickers(connection, [unit.ticker])
             return known.get(unit.ticker), *await checkpoints.stored_trades(connection, unit.ticker)
 

@@ -29,6 +29,9 @@ _LONGEST = 600.0
 LONG = 6 * 3600.0
 """Seconds for what is about a whole city or the whole database: millions of rows on a slow disk."""
 
+Connection = asyncpg.Connection
+"""For rooms that pass a connection on and send nothing themselves."""
+
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 

@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import asyncpg
 import orjson
 
-from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.database import Connection, Database
 from kalshi_ingest.status.queries import held, past_runs
 from kalshi_ingest.text_table import table
 
@@ -89,7 +88,7 @@ async def status(database: Database) -> Status:
     return await database.run(_read)
 
 
-async def _read(connection: asyncpg.Connection) -> Status:
+async def _read(connection: Connection) -> Status:
     return Status(
         await held.holdings(connection),
         await past_runs.latest_of_each(connection),

@@ -5,12 +5,11 @@ import itertools
 from collections.abc import Sequence
 from datetime import date, datetime
 
-import asyncpg
 import orjson
 
 from kalshi_ingest.coverage.queries import evidence
 from kalshi_ingest.errors import Unusable
-from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.database import Connection, Database
 from kalshi_ingest.status.queries import past_runs
 from kalshi_ingest.status.queries.past_runs import SeriesRun
 from kalshi_ingest.text_table import table
@@ -35,7 +34,7 @@ async def forget_run(database: Database, prefix: str, now: datetime) -> str:
     Raises `Unusable` when no run or more than one is meant, when it is still at work, and for a run of the weather.
     """
 
-    async def work(connection: asyncpg.Connection) -> str:
+    async def work(connection: Connection) -> str:
         run = _only(await past_runs.named(connection, prefix), prefix)
         first = run[0]
         if first.of_weather:

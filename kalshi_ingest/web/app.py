@@ -15,11 +15,11 @@ from prometheus_client.exposition import choose_encoder
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.follow.state import FollowState
+from kalshi_ingest.web.db_connection import Away, Link
+from kalshi_ingest.web.db_health import watch
 from kalshi_ingest.web.door import Door
-from kalshi_ingest.web.link import Away, Link
 from kalshi_ingest.web.metrics import registry_of
 from kalshi_ingest.web.pace import RecentPace
-from kalshi_ingest.web.pulse import watch
 from kalshi_ingest.web.status_page import as_page
 from kalshi_ingest.web.templating import Templates
 from kalshi_ingest.web.view import Choice, View, held

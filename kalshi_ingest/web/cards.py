@@ -7,10 +7,10 @@ from itertools import groupby
 
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.follow.state import FollowState, Phase, SeriesState
-from kalshi_ingest.store.page import HeldBin
 from kalshi_ingest.web.days import Cell, weeks
+from kalshi_ingest.web.formatting import age, bin_name, cents, moment, weekday
+from kalshi_ingest.web.queries import HeldBin
 from kalshi_ingest.web.view import Held, View, today_of, zone_of
-from kalshi_ingest.web.words import age, bin_name, cents, moment, weekday
 
 
 @dataclass(frozen=True, slots=True)

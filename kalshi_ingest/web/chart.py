@@ -11,9 +11,9 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from kalshi_ingest.domain.words import counted
-from kalshi_ingest.store.page import HeldCandle
+from kalshi_ingest.web.formatting import cents, plain, weekday
+from kalshi_ingest.web.queries import HeldCandle
 from kalshi_ingest.web.scales import PriceScale, TimeScale
-from kalshi_ingest.web.words import cents, plain, weekday
 
 _WIDTH, _HEIGHT = 1000, 400
 _PRICES_TO = 300

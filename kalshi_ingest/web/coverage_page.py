@@ -19,8 +19,8 @@ from kalshi_ingest.coverage.rules.remedies import work_left
 from kalshi_ingest.coverage.wording import KINDS, STATES, about_weather, by_kind, headline, proofs, scope_line
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.web.days import MARKS, Year, years
+from kalshi_ingest.web.formatting import capital
 from kalshi_ingest.web.templating import Templates
-from kalshi_ingest.web.words import capital
 
 _SHOWN = 500
 """Findings of one kind on the page; `--json` has all."""

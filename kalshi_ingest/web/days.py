@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from kalshi_ingest.coverage.rules.findings import DayState
+from kalshi_ingest.web.formatting import weekday
 from kalshi_ingest.web.judged import JudgedDay
-from kalshi_ingest.web.words import weekday
 
 _WEEKS_BACK = 4
 

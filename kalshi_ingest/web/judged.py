@@ -16,7 +16,7 @@ from kalshi_ingest.coverage.rules.findings import DayState, Finding, Level
 from kalshi_ingest.coverage.rules.judge import expected_range, judge
 from kalshi_ingest.domain.checkpoint import State
 from kalshi_ingest.domain.words import counted
-from kalshi_ingest.web.words import shortened
+from kalshi_ingest.web.formatting import shortened
 
 _LONGEST = 200
 _LEVELS = {DayState.HOLE: Level.HOLE, DayState.WARNING: Level.WARNING}

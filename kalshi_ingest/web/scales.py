@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from zoneinfo import ZoneInfo
 
-from kalshi_ingest.store.page import HeldCandle
+from kalshi_ingest.web.queries import HeldCandle
 
 _PRICE_STEPS = tuple(Decimal(each) for each in ("0.5", "1", "2", "5", "10", "20", "25"))
 _TIME_STEPS = tuple(timedelta(minutes=each) for each in (5, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400))

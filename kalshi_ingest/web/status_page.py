@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.follow.state import ErrandState, FollowState, Phase
 from kalshi_ingest.web.cards import card
-from kalshi_ingest.web.chosen import market_section
 from kalshi_ingest.web.days import FUTURE, MARKS, OUTSIDE
+from kalshi_ingest.web.formatting import age, capital, weekday
+from kalshi_ingest.web.market_section import market_section
 from kalshi_ingest.web.templating import Templates
 from kalshi_ingest.web.view import View, name_of
-from kalshi_ingest.web.words import age, capital, weekday
 
 _PHASES = {
     Phase.STARTING: "starting",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kalshi_ingest.domain.words import counted
-from kalshi_ingest.web import words
+from kalshi_ingest.web import formatting
 from kalshi_ingest.web.view import name_of
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _FILTERS: dict[str, Callable[..., object]] = {
-    "bin_name": words.bin_name,
-    "capital": words.capital,
-    "cents": words.cents,
+    "bin_name": formatting.bin_name,
+    "capital": formatting.capital,
+    "cents": formatting.cents,
     "counted": counted,
     "name_of": name_of,
-    "outcome": words.outcome,
-    "plain": words.plain,
-    "shortened": words.shortened,
-    "weekday": words.weekday,
+    "outcome": formatting.outcome,
+    "plain": formatting.plain,
+    "shortened": formatting.shortened,
+    "weekday": formatting.weekday,
 }
 
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import asyncpg
-
 from kalshi_ingest.coverage.rules.evidence import Evidence
 from kalshi_ingest.domain.calendar import climate_day_of
 from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.follow.state import FollowState
-from kalshi_ingest.store import page
-from kalshi_ingest.store.page import HeldBin, HeldCandle
+from kalshi_ingest.postgres.database import Connection
+from kalshi_ingest.web import queries
+from kalshi_ingest.web.db_connection import Link
 from kalshi_ingest.web.judged import Days, judged_days
-from kalshi_ingest.web.link import Link
+from kalshi_ingest.web.queries import HeldBin, HeldCandle
 
 MOST_CANDLES = 300
 PERIODS = (5, 1)
@@ -76,12 +75,12 @@ async def held(link: Link, state: FollowState, now: datetime, choice: Choice) ->
     """What the page needs of the database, as of one instant. Raises `Away`."""
     window = now.date() - timedelta(days=_DAYS_BACK), now.date() + timedelta(days=_DAYS_AHEAD)
 
-    async def read(connection: asyncpg.Connection) -> tuple[Evidence, Sequence[str], Held]:
+    async def read(connection: Connection) -> tuple[Evidence, Sequence[str], Held]:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            judged, evidence = await page.evidence(connection, list(state.series), *window)
-            bins = await page.bins(connection, list(state.series), *window)
-            market = await page.market(connection, choice.ticker) if choice.ticker else _busiest(bins)
-            candles = await page.candles(connection, market.ticker, choice.period, MOST_CANDLES) if market else ()
+            judged, evidence = await queries.evidence(connection, list(state.series), *window)
+            bins = await queries.bins(connection, list(state.series), *window)
+            market = await queries.market(connection, choice.ticker) if choice.ticker else _busiest(bins)
+            candles = await queries.candles(connection, market.ticker, choice.period, MOST_CANDLES) if market else ()
             return evidence, judged, Held({}, set(state.series) - set(judged), bins, market, candles)
 
     evidence, judged, found = await link.ask(read)

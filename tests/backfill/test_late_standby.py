@@ -21,8 +21,8 @@ from kalshi_ingest.backfill.summary import is_complete
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.follow.state import Phase
 from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.web.db_health import watch
 from kalshi_ingest.web.pace import RecentPace
-from kalshi_ingest.web.pulse import watch
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from tests.follow.following import TICKERS, Following, LivingWorld, after, following, serving
 from tests.support import minute_runs, postgres, standby

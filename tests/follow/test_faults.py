@@ -23,10 +23,10 @@ from kalshi_ingest.ingest.run_log import RunLog
 from kalshi_ingest.ingest.worker import Border, Walker
 from kalshi_ingest.postgres.writer import Writer
 from kalshi_simulator import Limits
+from tests.cli.test_follow import a_key
 from tests.follow.following import QUICK, TICKER, TICKERS, Following, LivingWorld, after, following, serving
 from tests.follow.test_periodic_jobs import weather_of
 from tests.support.backfills import assert_holds_all, fetch, trade_row
-from tests.test_cli_follow import a_key
 
 _TRADES = "select count(*) from trades"
 _RHYTHM = replace(QUICK, lists=0.3, fault=0.2, longest_fault=0.4)

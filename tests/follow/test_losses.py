@@ -16,8 +16,8 @@ from aiohttp import web
 from kalshi_ingest.errors import OutOfReach, Unusable
 from kalshi_ingest.follow.state import Phase
 from kalshi_ingest.ingest.progress import Wanted
+from kalshi_ingest.web.db_health import watch
 from kalshi_ingest.web.pace import RecentPace
-from kalshi_ingest.web.pulse import watch
 from kalshi_simulator import Faults, Maintenance
 from tests.exchange.serving import PREFIX
 from tests.exchange.serving import serving as before

@@ -17,7 +17,7 @@ from kalshi_ingest.coverage.queries import candle_audit
 from kalshi_ingest.coverage.queries.evidence import read
 from kalshi_ingest.coverage.rules.evidence import Evidence
 from kalshi_ingest.postgres.citus import Forms, form, is_spread
-from kalshi_ingest.store import page
+from kalshi_ingest.web import queries
 from tests.postgres.test_statements import every_statement
 from tests.support import postgres
 
@@ -186,7 +186,7 @@ async def _answers(url: str) -> list[object]:
             async with reading.snapshot(connection):
                 await reading.copy_of_tickers(connection, rows, tickers, take)
         facts = await city_facts(connection, dict.fromkeys(series, "a city"), names, daily=True)
-        bins = await page.bins(connection, series, min(days), max(days))
+        bins = await queries.bins(connection, series, min(days), max(days))
         spans = await candle_audit.sample(connection, candle_audit.Scope(series), 12, 1, None)
         loaded = [await _loaded(connection, everything) for everything in (False, True)]
         return [evidence, copies, facts, bins, loaded, spans]

@@ -10,9 +10,9 @@ import pytest
 from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.ingest.resources import migrated, with_database
 from kalshi_ingest.postgres.rights import FETCH, JUDGE, OBSERVE, Need
+from tests.cli.test_cli import one_line, run
 from tests.support import postgres, tour
 from tests.support.backfills import fetch
-from tests.test_cli import one_line, run
 
 
 class Roles:

@@ -7,9 +7,9 @@ import pytest
 from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.postgres.address import split_schema, with_schema, with_search_path
 from kalshi_simulator import SyntheticWorld
+from tests.cli.test_cli import one_line, run
 from tests.support import postgres, tour
 from tests.support.backfills import assert_holds_all, fetch
-from tests.test_cli import one_line, run
 
 SCHEMA = "kalshi_data"
 _IN_PUBLIC = "select count(*) from pg_class where relnamespace = 'public'::regnamespace"

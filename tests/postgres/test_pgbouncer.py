@@ -16,10 +16,10 @@ from kalshi_ingest.postgres import connecting
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.embedded.accounts import account_for
 from kalshi_simulator import Simulator, SyntheticWorld
+from tests.cli.test_cli import NOWHERE, one_line, run
 from tests.postgres.test_sessions import setting
 from tests.support import postgres, programs, tour
 from tests.support.backfills import Run, assert_holds_all, fetch, varied_world
-from tests.test_cli import NOWHERE, one_line, run
 
 PROGRAM = programs.find("pgbouncer")
 # PgBouncer sets the name of the application itself.

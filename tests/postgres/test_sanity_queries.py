@@ -10,12 +10,12 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from kalshi_ingest.cli.demo_steps import settled_dates
 from kalshi_ingest.cli.weather import Options, asked_days
 from kalshi_ingest.domain.calendar import SLOT, SLOTS_A_DAY, climate_day_utc
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.jobs.demo import settled_dates
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig, WorldConfig
 from tests.support.backfills import Run, fetch, small_world
 from tests.support.settlement_runs import Settle

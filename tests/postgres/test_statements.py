@@ -24,30 +24,25 @@ _READ = [
 ]
 
 MADE: dict[str, list[object]] = {
-    "kalshi_ingest.postgres.catalog.merging": [
+    "postgres.catalog.merging": [
         catalog.merging("events", catalog.EVENT_COLUMNS, "staged_events"),
         catalog.merging("markets", catalog.MARKET_COLUMNS, "staged_markets"),
     ],
-    "kalshi_ingest.archive.queries.merge_catalog.merging": [
+    "archive.queries.merge_catalog.merging": [
         merge_catalog.merging(table, columns) for table, columns in _LOADED.items()
     ],
-    "kalshi_ingest.postgres.pgcopy_rows.staging": [
-        pgcopy_rows.staging("markets", ["ticker", "series_ticker"], "staged_here")
-    ],
-    "kalshi_ingest.postgres.pgcopy_rows.emptying": [
-        pgcopy_rows.emptying("staged_events"),
-        pgcopy_rows.emptying("loaded_series"),
-    ],
-    "kalshi_ingest.archive.queries.reading.of_series": [
+    "postgres.pgcopy_rows.staging": [pgcopy_rows.staging("markets", ["ticker", "series_ticker"], "staged_here")],
+    "postgres.pgcopy_rows.emptying": [pgcopy_rows.emptying("staged_events"), pgcopy_rows.emptying("loaded_series")],
+    "archive.queries.reading.of_series": [
         reading.of_series(reading.Rows("markets", ["ticker", "title"], ["ticker"], by_date=True))
     ],
-    "kalshi_ingest.archive.queries.reading.of_tickers": [reading.of_tickers(rows) for rows in _READ],
-    "kalshi_ingest.postgres.candle_sql.counted": [],  # the constant evidence_rows._ROWS is made of it
-    "kalshi_ingest.postgres.grants.grants": [],  # a script: test_grants.py runs it
+    "archive.queries.reading.of_tickers": [reading.of_tickers(rows) for rows in _READ],
+    "postgres.candle_sql.counted": [],  # the constant coverage.queries.rows._ROWS is made of it
+    "postgres.grants.grants": [],  # a script: test_grants.py runs it
     # With the name of a schema in them: every migration of every test runs them, and test_own_schema.py with another.
-    "kalshi_ingest.postgres.migrate._applied": [],
-    "kalshi_ingest.postgres.migrate._apply": [],
-    "kalshi_ingest.postgres.migrate._begin": [],
+    "postgres.migrate._applied": [],
+    "postgres.migrate._apply": [],
+    "postgres.migrate._begin": [],
 }
 """What functions make of their arguments: every function that the source shows to make a statement has to be here."""
 
@@ -68,7 +63,7 @@ def every_statement() -> dict[str, str]:
     """Every statement of the package by module and name."""
     every: dict[str, str] = {}
     for number, one in enumerate(statements.found()):
-        short = one.name
+        short = one.name.removeprefix("kalshi_ingest.")
         if one.text is not None:
             every[f"{number} {short}"] = one.text
         else:
@@ -122,15 +117,15 @@ async def _refusal(connection: asyncpg.Connection, text: str) -> str:
 
 def test_a_statement_is_found_wherever_it_stands() -> None:
     """In constants, tuples, tables, objects, and inside functions, also when it is put together there."""
-    found = {one.name: one.text for one in statements.found()}
+    found = {one.name.removeprefix("kalshi_ingest."): one.text for one in statements.found()}
     for name in (
-        "kalshi_ingest.postgres.staging._CLEAR[1]",
-        "kalshi_ingest.postgres.citus._IS_SPREAD",
-        "kalshi_ingest.archive.queries.load._HIGHEST[trades]",
-        "kalshi_ingest.coverage.queries.rows._ROWS.spread",
+        "postgres.staging._CLEAR[1]",
+        "postgres.citus._IS_SPREAD",
+        "archive.queries.load._HIGHEST[trades]",
+        "coverage.queries.rows._ROWS.spread",
     ):
         assert name in found
-    assert (found["kalshi_ingest.postgres.checkpoints.of_tickers"] or "").endswith("where ticker = any($1::text[])")
+    assert (found["postgres.checkpoints.of_tickers"] or "").endswith("where ticker = any($1::text[])")
     assert "analyze checkpoints" in {one.text for one in statements.found()}
     assert {name for name, text in found.items() if text is None} == set(MADE)
     for sentence in (

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WeatherConfig, WorldConfig
-from tests.test_cli import Ended, ended, run, started
-from tests.test_cli_follow import asked, port_of, until_caught_up
+from tests.cli.test_cli import Ended, ended, run, started
+from tests.cli.test_follow import asked, port_of, until_caught_up
 
 FIRST, LAST = date(2025, 7, 1), date(2025, 7, 2)
 DATES = ("--start", str(FIRST), "--end", str(LAST))

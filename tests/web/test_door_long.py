@@ -10,8 +10,8 @@ import pytest
 
 from kalshi_ingest.web.door import raise_file_limit
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from tests.cli.test_follow import asked, following, settings, stopped, until_ready
 from tests.support.backfills import fetch
-from tests.test_cli_follow import asked, following, settings, stopped, until_ready
 from tests.web.test_door import Crowd
 
 pytestmark = pytest.mark.long

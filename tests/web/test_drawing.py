@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kalshi_ingest.store.page import HeldBin, HeldCandle
+from kalshi_ingest.web.formatting import age, bin_name, cents, moment, outcome, plain
 from kalshi_ingest.web.pace import RecentPace
+from kalshi_ingest.web.queries import HeldBin, HeldCandle
 from kalshi_ingest.web.scales import PriceScale, TimeScale
-from kalshi_ingest.web.words import age, bin_name, cents, moment, outcome, plain
 
 CHICAGO = ZoneInfo("America/Chicago")
 

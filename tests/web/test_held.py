@@ -10,8 +10,8 @@ import pytest
 from kalshi_ingest.coverage.job import examine
 from kalshi_ingest.coverage.rules.cases import Scope
 from kalshi_ingest.coverage.rules.findings import DayState
-from kalshi_ingest.store import page
-from kalshi_ingest.web.link import Link
+from kalshi_ingest.web import queries
+from kalshi_ingest.web.db_connection import Link
 from kalshi_ingest.web.view import Choice, held
 from tests.support.postgres import execute
 from tests.web.support import FIRST, NOW, TODAY, TOMORROW, fill, following
@@ -21,7 +21,7 @@ from tests.web.support import FIRST, NOW, TODAY, TOMORROW, fill, following
 async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """The page's own session on a filled database."""
     await fill(database_url)
-    opened = await page.connect(database_url, "page", 3)
+    opened = await queries.connect(database_url, "page", 3)
     yield opened
     await opened.close()
 
@@ -40,7 +40,7 @@ async def _last_price(url: str, connection: asyncpg.Connection, *sweep: tuple[st
             side,
         )
         await writing.close()
-    held = await page.market(connection, ticker)
+    held = await queries.market(connection, ticker)
     assert held is not None
     return held.last_price
 
@@ -59,7 +59,7 @@ async def test_events_that_have_not_settled_come_before_newer_ones(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     async def dates() -> list[date]:
-        found = await page.bins(connection, ["KXHIGHCHI"], FIRST, TOMORROW)
+        found = await queries.bins(connection, ["KXHIGHCHI"], FIRST, TOMORROW)
         return sorted({each.event_date for each in found}, reverse=True)
 
     assert await dates() == [TOMORROW, TODAY, TODAY - timedelta(days=1)]
@@ -108,9 +108,9 @@ async def test_each_date_is_what_coverage_says_it_is(database_url: str, connecti
 async def test_a_series_with_too_many_markets_for_a_page_is_not_judged(
     database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "_MOST_JUDGED", 29)
+    monkeypatch.setattr(queries, "_MOST_JUDGED", 29)
     await execute(database_url, "delete from markets where ticker = (select min(ticker) from markets)")
-    judged, evidence = await page.evidence(connection, ["KXHIGHCHI", "KXHIGHMIA"], FIRST, TOMORROW)
+    judged, evidence = await queries.evidence(connection, ["KXHIGHCHI", "KXHIGHMIA"], FIRST, TOMORROW)
     assert judged == ["KXHIGHCHI"], "29 of its markets are left, and 30 of the other"
     assert {market.series_ticker for market in evidence.markets} == {"KXHIGHCHI"}
     link = Link(database_url, "page", 30)

@@ -13,8 +13,7 @@ from structlog.testing import capture_logs
 
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.postgres.embedded import server as embedded
-from kalshi_ingest.store import page
-from kalshi_ingest.web import pulse
+from kalshi_ingest.web import db_health, queries
 from kalshi_ingest.web.app import serving
 from kalshi_ingest.web.pace import RecentPace
 from tests.support import postgres
@@ -65,13 +64,13 @@ async def test_a_page_that_waits_does_not_hold_up_the_watch(database_url: str) -
     async with aiohttp.ClientSession() as session, serving(state, database_url, "127.0.0.1", 0) as url:
         async with blocking.transaction():
             await blocking.execute("lock table markets in access exclusive mode")
-            page = asyncio.create_task(_page(session, url))
+            queries = asyncio.create_task(_page(session, url))
             await until(lambda: state.database_seen_at is not None)
             first = state.database_seen_at
             await until(lambda: state.database_seen_at != first)
-            assert not page.done()
+            assert not queries.done()
             assert state.not_ready() == []
-        assert "Nothing from the database" not in await page
+        assert "Nothing from the database" not in await queries
     await blocking.close()
 
 
@@ -81,11 +80,11 @@ async def test_a_fault_of_the_watch_is_logged_once_and_counted_each_time(
     async def broken(_: asyncpg.Connection) -> None:
         raise TypeError("nobody foresaw this")
 
-    monkeypatch.setattr(page, "answers", broken)
-    monkeypatch.setattr(pulse, "_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(queries, "answers", broken)
+    monkeypatch.setattr(db_health, "_EVERY_SECONDS", 0.01)
     state = following()
     with capture_logs() as logged:
-        watching = asyncio.create_task(pulse.watch(state, database_url, RecentPace()))
+        watching = asyncio.create_task(db_health.watch(state, database_url, RecentPace()))
         await until(lambda: state.faults >= 3)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

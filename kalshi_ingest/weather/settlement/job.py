@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import uuid4
 
-import asyncpg
 import structlog
 
 from kalshi_ingest.domain.cities import City
@@ -21,7 +20,7 @@ from kalshi_ingest.ingest.invoker import asked_by
 from kalshi_ingest.ingest.restarting import restarting
 from kalshi_ingest.ingest.run_log import Entry, run_log
 from kalshi_ingest.postgres import ingestion_log
-from kalshi_ingest.postgres.database import Database
+from kalshi_ingest.postgres.database import Connection, Database
 from kalshi_ingest.weather.settlement import queries
 from kalshi_ingest.weather.settlement.fetch import Batch, Fetching, Services
 from kalshi_ingest.weather.settlement.plan import days_of, due
@@ -139,7 +138,7 @@ class SettlementJob:
             found |= {day: each.line for day in about if day not in whole}
         return found
 
-    async def _report(self, connection: asyncpg.Connection) -> SettlementReport:
+    async def _report(self, connection: Connection) -> SettlementReport:
         asked = self._asked
         return report_of(
             self._days,

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from tests.cli.test_cli import one_line, run
+from tests.cli.test_follow import asked, following, settings, stopped, until, until_ready
 from tests.exchange.serving import PREFIX, serving
-from tests.test_cli import one_line, run
-from tests.test_cli_follow import asked, following, settings, stopped, until, until_ready
 
 
 @pytest.fixture

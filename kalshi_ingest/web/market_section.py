@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import date
 from itertools import groupby
 
-from kalshi_ingest.store.page import HeldBin
 from kalshi_ingest.web.chart import chart
+from kalshi_ingest.web.formatting import cents, moment, outcome, plain
+from kalshi_ingest.web.queries import HeldBin
 from kalshi_ingest.web.view import MOST_CANDLES, PERIODS, Held, View, name_of, zone_of
-from kalshi_ingest.web.words import cents, moment, outcome, plain
 
 
 def market_section(view: View) -> dict[str, object]:

@@ -18,10 +18,10 @@ import pytest
 from kalshi_ingest.cli.signals import DOUBLED_SECONDS, Signals
 from kalshi_ingest.postgres.embedded import server
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from tests.cli.test_cli import Ended, ended, run, started
 from tests.support import processes
 from tests.support.patience import ENDS
 from tests.support.swallowing import mute, recovering, wire_to
-from tests.test_cli import Ended, ended, run, started
 
 PROMISED = 10.0
 """Seconds that a stop may take, measured where one process at a time is stopped: in the long mode."""

@@ -13,13 +13,13 @@ import pytest
 
 from kalshi_ingest.parquet.schema import TABLES
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
+from tests.cli.test_cli import END, START, backfill, healthy, one_line, run, started
+from tests.cli.test_cli import ended as end_of
 from tests.support import postgres
 from tests.support.archives import assert_whole, execute, tree
 from tests.support.backfills import fetch
 from tests.support.loads import counts, held
 from tests.support.patience import COMES, ENDS
-from tests.test_cli import END, START, backfill, healthy, one_line, run, started
-from tests.test_cli import ended as end_of
 
 _NAME = "kalshi_cli_archive_template"
 

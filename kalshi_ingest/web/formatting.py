@@ -3,7 +3,7 @@
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 
-from kalshi_ingest.store.page import HeldBin
+from kalshi_ingest.web.queries import HeldBin
 
 
 def age(seconds: float) -> str:

@@ -5,8 +5,8 @@ import asyncio
 import structlog
 
 from kalshi_ingest.follow.state import FollowState
-from kalshi_ingest.store import page
-from kalshi_ingest.web.link import Away, Link
+from kalshi_ingest.web import queries
+from kalshi_ingest.web.db_connection import Away, Link
 from kalshi_ingest.web.pace import RecentPace
 
 _EVERY_SECONDS = 2.0
@@ -29,7 +29,7 @@ async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None
         while True:
             pace.note(state.clock(), state.traffic.sent)
             try:
-                await link.ask(page.answers)
+                await link.ask(queries.answers)
                 state.database_seen_at = state.clock()
                 logged = ""
             except Away:

@@ -130,7 +130,7 @@ def _program() -> str:
 
 
 async def _empty(url: str) -> None:
-    """Every demo tells the same story, so it starts from nothing; the database is the demo's own."""
+    """Every demo shows the same, so it starts from nothing; the database is the demo's own."""
     database = Database(url)
     await database.open()
     emptied = "drop schema if exists wx cascade; drop schema public cascade; create schema public"

@@ -9,8 +9,8 @@ import pytest
 
 from kalshi_ingest.cli import entry
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
+from tests.cli.test_cli import one_line, run
 from tests.support import postgres
-from tests.test_cli import one_line, run
 
 SECRET = "hunter2"
 

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from kalshi_ingest.postgres.migrate import LOCK_KEY
 from kalshi_simulator import Simulator
+from tests.cli.test_cli import Ended, busy, ended, one_line, run, started
 from tests.support.backfills import fetch, log_statuses
 from tests.support.minute_runs import FIRST, KEY, weather_of
 from tests.support.patience import COMES, ENDS
-from tests.test_cli import Ended, busy, ended, one_line, run, started
 
 SECOND = FIRST + timedelta(days=1)
 DAYS = ("--start", str(FIRST), "--end", str(SECOND))

@@ -19,12 +19,12 @@ import pytest_asyncio
 from aiohttp import web
 
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
+from tests.cli.test_cli import Ended, busy, ended, healthy, one_line, run, started
 from tests.support import postgres, processes
 from tests.support.backfills import CHICAGO, Run, fetch
 from tests.support.dumps import PROOF, digests
 from tests.support.patience import COMES, ENDS
 from tests.support.terminals import at_a_terminal
-from tests.test_cli import Ended, busy, ended, healthy, one_line, run, started
 
 START, END = date(2025, 7, 1), date(2025, 7, 2)
 FILLED = "kalshi_filled"

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kalshi_simulator import Faults, Limits, Simulator, SyntheticWorld, WorldConfig
 from kalshi_simulator.channel_faults import ChannelFaults
+from tests.cli.test_cli import NOWHERE, Ended, ended, one_line, run, started
 from tests.support.backfills import assert_holds_all, fetch
 from tests.support.patience import COMES, ENDS
-from tests.test_cli import NOWHERE, Ended, ended, one_line, run, started
 
 NOON = datetime(2026, 6, 10, 18, tzinfo=UTC)
 """Two events of each city trade."""

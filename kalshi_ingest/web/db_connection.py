@@ -10,7 +10,7 @@ import structlog
 from kalshi_ingest.errors import DatabaseUnusable
 from kalshi_ingest.postgres.connecting import FAILURES
 from kalshi_ingest.postgres.sqlstate import Kind, kind_of
-from kalshi_ingest.store import page
+from kalshi_ingest.web import queries
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class Link:
 
     async def _opened(self) -> asyncpg.Connection:
         try:
-            return await page.connect(self._url, self._purpose, self._seconds)
+            return await queries.connect(self._url, self._purpose, self._seconds)
         except ValueError:  # its text may quote the password
             raise Away("its address cannot be read") from None
 
