@@ -49,6 +49,7 @@ def _repeatedly(work: Callable[[], object]) -> None:
         work()
 
 
+@pytest.mark.long
 def test_a_full_size_world_is_made_faster_than_its_market_list_is_written() -> None:
     world = full_size()
     tickers = world.market_tickers()
@@ -59,6 +60,7 @@ def test_a_full_size_world_is_made_faster_than_its_market_list_is_written() -> N
     assert construct < 2 * listing
 
 
+@pytest.mark.long
 def test_a_page_costs_less_than_reading_it() -> None:
     """The server must not hold its client back: filling a page is cheaper than parsing its JSON."""
     world = full_size()

@@ -50,7 +50,7 @@ from generate_series(timestamptz '2025-07-20 10:00Z', '2025-07-20 14:59Z', '1 mi
 _TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-@pytest.mark.parametrize("period", [1, 5])
+@pytest.mark.parametrize("period", [1, pytest.param(5, marks=pytest.mark.long)])
 async def test_every_candle_is_seen(database_url: str, period: int) -> None:
     """Most have one price: they have neither height nor wick."""
     await fill(database_url)
@@ -71,6 +71,7 @@ async def test_every_candle_is_seen(database_url: str, period: int) -> None:
             assert any(":" not in name for name in await tab.evaluate(_TIMES)), "midnight is named by its date"
 
 
+@pytest.mark.long
 async def test_as_many_candles_as_are_drawn_at_most_can_be_told_apart(database_url: str) -> None:
     await fill(database_url)
     [(ticker,)] = await fetch(database_url, "select min(ticker) from markets where status = 'open'")
@@ -108,6 +109,7 @@ async def test_no_fault_of_contrast_or_labels(database_url: str) -> None:
             assert await tab.evaluate(_TOO_WIDE) <= 0, look
 
 
+@pytest.mark.long
 async def test_no_fault_without_a_database() -> None:
     async with serving(following(), "postgresql://nobody@127.0.0.1:1/nothing", "127.0.0.1", 0) as url, browser() as tab:
         for look in LOOKS:

@@ -61,7 +61,7 @@ class _Killer:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(40, marks=pytest.mark.long)])
 async def test_killed_often(kills: int, postgres_url: str, template_database: str) -> None:
     world = SyntheticWorld(WorldConfig(start=_START, end=_END, now=_NOW, trades_per_market=1.0))
     random, done = Random(7), 0
