@@ -23,12 +23,20 @@ _HEADER = (
 _BLEMISHES = frozenset({"inexact", "open", "failed", "left"})
 
 
-def is_complete(progress: Sequence[SeriesProgress]) -> bool:
-    """Whether every market asked for is proved complete. A verdict other than exact is a warning, not a hole."""
-    return all(each.listed and not each.failed and each.complete == each.markets for each in progress)
+def is_complete(progress: Sequence[SeriesProgress], *, open_allowed: bool = False) -> bool:
+    """Whether every market asked for is proved complete. A verdict other than exact is a warning, not a hole.
+
+    `open_allowed`: nor is a market that has not settled yet.
+    """
+    return all(
+        each.listed and not each.failed and each.complete + open_allowed * each.open == each.markets
+        for each in progress
+    )
 
 
-def summary(progress: Sequence[SeriesProgress], *, seconds: float, interrupted: bool) -> str:
+def summary(
+    progress: Sequence[SeriesProgress], *, seconds: float, interrupted: bool, open_allowed: bool = False
+) -> str:
     """The text for a person."""
     rows = [
         (
@@ -51,7 +59,7 @@ def summary(progress: Sequence[SeriesProgress], *, seconds: float, interrupted: 
     parts += _listed("warnings", [warning for each in progress for warning in each.warnings])
     failed = [f"{what}: {reason}" for each in progress for what, reason in each.failed.items()]
     parts += _listed("failed" if _hopeless(progress) else "failed (run the command again to retry)", failed)
-    parts.append("\n" + _last_line(progress, seconds, interrupted))
+    parts.append("\n" + _last_line(progress, seconds, interrupted, open_allowed))
     return "\n".join(parts)
 
 
@@ -68,17 +76,18 @@ def _listed(title: str, lines: Sequence[str]) -> list[str]:
     return [f"\n{title}:", *shown, *([f"  and {more} more: see the checkpoints table"] if more > 0 else [])]
 
 
-def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: bool) -> str:
+def _last_line(progress: Sequence[SeriesProgress], seconds: float, interrupted: bool, open_allowed: bool) -> str:
     trades = sum(each.stats.trades for each in progress)
     took = f"in {duration(seconds)}"
     if interrupted:
         return f"Interrupted {took}; everything shown is stored. Run the same command again to resume."
-    if is_complete(progress):
+    waiting = sum(each.open for each in progress)
+    if is_complete(progress, open_allowed=open_allowed):
         proved = sum(each.complete for each in progress)
         inexact = proved - sum(each.verdicts[Verdict.EXACT] for each in progress)
         but = f" ({inexact:,} inexact)" if inexact else ""
-        return f"Complete: {proved:,} markets proved complete{but}, {trades:,} new trades {took}."
-    waiting = sum(each.open for each in progress)
+        note = f" {waiting:,} markets have not settled yet: a later run completes them." if waiting else ""
+        return f"Complete: {proved:,} markets proved complete{but}, {trades:,} new trades {took}.{note}"
     failed = sum(len(each.failed) for each in progress)
     reasons = [f"{failed:,} failed"] if failed else []
     reasons += [f"{waiting:,} markets have not settled yet"] if waiting else []

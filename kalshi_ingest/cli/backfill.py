@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Annotated, TextIO
 
 import structlog
@@ -14,17 +16,18 @@ from kalshi_ingest.backfill.job import Backfill
 from kalshi_ingest.backfill.live_display import Display
 from kalshi_ingest.backfill.summary import is_complete, summary
 from kalshi_ingest.cli.common import database_url, exchange_of, say
-from kalshi_ingest.cli.dates import FORMS, dates_of
-from kalshi_ingest.cli.options import DATABASE, EXCHANGE, LOGS, command, command_line, names, option
+from kalshi_ingest.cli.dates import FORMS, asked_dates
+from kalshi_ingest.cli.options import DATABASE, EXCHANGE, FLAT, LOGS, command, command_line, names, option
 from kalshi_ingest.cli.signals import current, stop_on_signals
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES, active_city, city_of_series
 from kalshi_ingest.errors import DatabaseAway, Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
+from kalshi_ingest.follow.queries import first_dates
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.ingest.resources import Exchange, opened
+from kalshi_ingest.ingest.resources import Exchange, migrated, opened, with_database
 from kalshi_ingest.settings import Settings
 
 _GRACE_SECONDS = 6.0
@@ -33,48 +36,113 @@ _GRACE_SECONDS = 6.0
 log = structlog.get_logger()
 
 
-@command(*EXCHANGE, *DATABASE, *LOGS)
-def backfill(
-    settings: Settings,
-    *,
-    start: Annotated[str, option(f"first event date: {FORMS}", metavar="D")],
-    end: Annotated[str, option("last event date, inclusive, in the same forms", metavar="D")],
-    city: Annotated[tuple[str, ...], names("a city; all six by default")] = (),
-    series: Annotated[tuple[str, ...], names("any other Kalshi series ticker", "TICKER")] = (),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of `backfill`."""
+
+    start: Annotated[
+        str | None, option(f"first event date: {FORMS}; default: the first that is not complete yet", metavar="D")
+    ] = None
+    end: Annotated[
+        str | None, option("last event date, inclusive, in the same forms; default: yesterday", metavar="D")
+    ] = None
+    days: Annotated[int | None, option("instead of --start: so many event dates up to --end", metavar="N")] = None
+    city: Annotated[tuple[str, ...], names("a city; all six by default")] = ()
+    series: Annotated[tuple[str, ...], names("any other Kalshi series ticker", "TICKER")] = ()
     parquet: Annotated[
         str | None, option("at the end also export what is held of these cities to DIR", metavar="DIR")
-    ] = None,
-) -> int:
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One run of the job."""
+
+    wanted: Sequence[Wanted]
+    dates: Dates
+    told: str
+    """As the ingestion log keeps it."""
+    open_allowed: bool = False
+    """Whether a market that has not settled yet is a note: nobody named the last date."""
+    out: TextIO | None = None
+    """Where the summary goes; None: standard output."""
+
+
+_DEFAULT = Options()
+
+
+@command(*EXCHANGE, *DATABASE, *LOGS)
+def backfill(settings: Settings, *, options: Annotated[Options, FLAT] = _DEFAULT) -> int:
     """`backfill`: 0 when all that was asked for is proved complete, 1 when something is not, 130 when stopped."""
     exchange = exchange_of(settings)
-    dates = dates_of(start, end, exchange)
-    wanted = wanted_series(city, series, dates)
-    told = command_line(["backfill"], start=str(dates.start), end=str(dates.end), city=city, series=series)
-    export = None
-    if parquet is not None:
+    asked = asked_dates(options.start, options.end, options.days, exchange)
+    wanted = wanted_series(options.city, options.series, asked)
+    export, shown = None, None
+    if options.parquet is not None:
         # Loaded only when it is wanted, because Parquet takes 60 MB; and now, so that a bad place is refused at once.
         with current().deferred():
             archive = importlib.import_module("kalshi_ingest.cli.export")
-        export = archive.prepared_export(parquet, [each.label for each in wanted])
-        told += f" --parquet {archive.Place.at(parquet)}"  # as shown: a URI may carry a password
+        export = archive.prepared_export(options.parquet, [each.label for each in wanted])
+        shown = str(archive.Place.at(options.parquet))  # a URI may carry a password
     with database_url(settings) as url:
-        code = asyncio.run(run_backfill(exchange, url, wanted, dates, told))
+        code = asyncio.run(_run(options, exchange, url, asked, wanted, shown))
         if export is None or code == INTERRUPTED:
             return code
         say("")
         return asyncio.run(export(url)) or code
 
 
-async def run_backfill(
-    exchange: Exchange, url: str, wanted: Sequence[Wanted], dates: Dates, told: str, *, out: TextIO | None = None
+async def _run(
+    options: Options, exchange: Exchange, url: str, asked: Dates, wanted: Sequence[Wanted], parquet: str | None
 ) -> int:
-    """The job with its display and summary, until it ends or a signal stops it; the summary goes to `out`."""
+    """The runs that were asked for: one, or without a start one per date from which on something is missing."""
+    starts: dict[date, list[Wanted]] | None = {asked.start: list(wanted)}
+    if options.start is None and options.days is None:
+        starts = await run_until(stop_on_signals(), _starts(url, wanted, asked.end))
+    code = COMPLETE
+    for start, some in sorted(starts.items()) if starts is not None else ():
+        told = command_line(
+            ["backfill"],
+            start=str(start),
+            end=str(asked.end),
+            city=options.city,
+            series=options.series,
+            parquet=parquet,
+        )
+        order = Order(some, Dates(start, asked.end), told, open_allowed=options.end is None)
+        ended = await run_backfill(exchange, url, order)
+        if ended == INTERRUPTED:
+            return INTERRUPTED
+        code = max(code, ended)
+    return INTERRUPTED if starts is None else code
+
+
+async def _starts(url: str, wanted: Sequence[Wanted], end: date) -> dict[date, list[Wanted]]:
+    """From which event date on something may be missing of what is held, with the series of which that is so."""
+    await migrated(url)
+    database = await with_database(url)
+    try:
+        found = await database.run(first_dates, [each.series_ticker for each in wanted])
+    finally:
+        await database.close()
+    if not found:
+        example = f"kalshi-ingest backfill --start {end - timedelta(days=29)}"
+        raise Unusable(f"nothing is held yet: say from which event date on, for example {example}")
+    starts: dict[date, list[Wanted]] = {}
+    for each in wanted:
+        if each.series_ticker in found:
+            starts.setdefault(min(found[each.series_ticker], end), []).append(each)
+    return starts
+
+
+async def run_backfill(exchange: Exchange, url: str, order: Order) -> int:
+    """The job with its display and summary, until it ends or a signal stops it."""
     stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
     async with AsyncExitStack() as stack:
         session = await run_until(stop, stack.enter_async_context(opened(exchange, url, utc_now)))
         if session is None:
             return INTERRUPTED
-        job = Backfill(session.tools, wanted, dates, told)
+        job = Backfill(session.tools, order.wanted, order.dates, order.told)
         progress = list(job.progress.values())
         started = time.monotonic()
         showing = asyncio.create_task(Display(progress, session.client, sys.stderr).run())
@@ -85,10 +153,12 @@ async def run_backfill(
             with suppress(asyncio.CancelledError):
                 await showing
         interrupted = job.interrupted or ended is None
-        say(summary(progress, seconds=time.monotonic() - started, interrupted=interrupted), out)
+        seconds = time.monotonic() - started
+        text = summary(progress, seconds=seconds, interrupted=interrupted, open_allowed=order.open_allowed)
+        say(text, order.out)
     if interrupted:
         return INTERRUPTED
-    return COMPLETE if is_complete(progress) else INCOMPLETE
+    return COMPLETE if is_complete(progress, open_allowed=order.open_allowed) else INCOMPLETE
 
 
 async def _to_its_end(job: Backfill, stop: asyncio.Event) -> bool | None:

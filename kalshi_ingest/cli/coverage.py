@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from kalshi_ingest import terminal
-from kalshi_ingest.cli.backfill import run_backfill
+from kalshi_ingest.cli.backfill import Order, run_backfill
 from kalshi_ingest.cli.common import database_url, exchange_of, say
 from kalshi_ingest.cli.confirming import confirmed, screen
 from kalshi_ingest.cli.dates import end_of, start_of
@@ -127,7 +127,7 @@ async def _fixed(settings: Settings, url: str, scope: Scope, report: Report, *, 
         return None
     for each in planned.fetches:
         exchange = exchange_of(settings)
-        code = await run_backfill(exchange, url, each.wanted, each.dates, "coverage --fix", out=sys.stderr)
+        code = await run_backfill(exchange, url, Order(each.wanted, each.dates, "coverage --fix", out=sys.stderr))
         if code == INTERRUPTED:
             return None
     return await _stoppable(examine(url, scope))

@@ -11,16 +11,35 @@ from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.resources import Exchange, time_at
 
 FORMS = "YYYY-MM-DD, today, yesterday, 30d (days ago) or YYYY-MM (a whole month)"
+_MOST_DAYS = 36_500
 _DAYS_AGO = re.compile(r"(\d{1,5})d", re.ASCII)
 _MONTH = re.compile(r"(\d{4})-(\d\d)", re.ASCII)
 
 
-def dates_of(start: str, end: str, exchange: Exchange) -> Dates:
-    """The event dates of `--start` and `--end`. Raises `Unusable` for what is not a date, reversed or in the future.
+def asked_dates(start: str | None, end: str | None, days: int | None, exchange: Exchange) -> Dates:
+    """The event dates of `--start` or `--days`, and `--end`; without any of them yesterday.
 
-    Before a date is refused for lying in the future the exchange is asked for its time: this machine's may be wrong.
+    Raises `Unusable` for what is not a date, reversed or in the future. Before a date is refused for lying in the
+    future the exchange is asked for its time: this machine's may be wrong.
     """
-    first, last = start_of(start), end_of(end)
+    yesterday = utc_now().date() - timedelta(days=1)
+    last = yesterday if end is None else end_of(end)
+    if start is not None and days is not None:
+        raise Unusable("--start and --days exclude each other: leave one out")
+    if days is not None:
+        if not 1 <= days <= _MOST_DAYS:
+            raise Unusable(f"--days {days} is out of range: 1 to {_MOST_DAYS}")
+        first = last - timedelta(days=days - 1)
+    elif start is not None:
+        first = start_of(start)
+        if end is None and _MONTH.fullmatch(start):
+            last = min(end_of(start), yesterday)
+    elif end is None:
+        first = last
+    else:
+        raise Unusable("--end needs --start or --days beside it")
+    if first > last and end is None:
+        raise Unusable(f"--start {first} lies after yesterday, {last}: name the --end too")
     if first > last:
         raise Unusable(f"--start {first} lies after --end {last}")
     # Tomorrow's events are listed and traded from ten in the morning, New York time, of the day before.

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from kalshi_ingest import logs
 from kalshi_ingest.cli import demo_steps
-from kalshi_ingest.cli.backfill import run_backfill
 from kalshi_ingest.cli.common import embedded_server
 from kalshi_ingest.cli.options import command, option
 from kalshi_ingest.cli.signals import stop_on_signals
@@ -28,7 +27,7 @@ def demo(
     data_dir = settings.data_dir / "demo"
 
     async def run(url: str) -> int:
-        code = await demo_steps.run(url, data_dir, days, utc_now(), run_backfill, stop_on_signals())
+        code = await demo_steps.run(url, data_dir, days, utc_now(), stop_on_signals())
         return INTERRUPTED if code is None else code
 
     with embedded_server(data_dir) as server:

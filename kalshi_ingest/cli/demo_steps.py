@@ -3,12 +3,13 @@
 import asyncio
 import shlex
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from kalshi_ingest import children, terminal
+from kalshi_ingest.cli.backfill import Order, run_backfill
 from kalshi_ingest.coverage.job import examine
 from kalshi_ingest.coverage.report_text import as_text
 from kalshi_ingest.coverage.rules.cases import Scope
@@ -43,12 +44,8 @@ cross join lateral (select count(*) as candles_1m from candles
 order by checkpoints.trades_stored desc, ticker limit 6
 """
 
-RunBackfill = Callable[[Exchange, str, Sequence[Wanted], Dates, str], Awaitable[int]]
 
-
-async def run(
-    url: str, data_dir: Path, days: int, now: datetime, backfill: RunBackfill, stop: asyncio.Event
-) -> int | None:
+async def run(url: str, data_dir: Path, days: int, now: datetime, stop: asyncio.Event) -> int | None:
     """Empty the demo's database, backfill `days` event dates of all six cities, show the outcome and check it.
 
     The exit code; None when `stop` came first.
@@ -62,7 +59,7 @@ async def run(
         _say(f"2. Backfill of six cities, event dates {dates.start} to {dates.end}, into an embedded PostgreSQL:\n")
         wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
         exchange = Exchange(api_url, requests_per_second=REQUESTS_PER_SECOND)
-        code = await backfill(exchange, url, wanted, dates, "demo")
+        code = await run_backfill(exchange, url, Order(wanted, dates, "demo"))
         if stop.is_set():
             return None
         _say("\n3. The weather that settles them, at the services' own pace of a request a second:\n")

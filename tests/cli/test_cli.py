@@ -151,7 +151,8 @@ async def test_wrong_usage(exchange: Simulator, database_url: str, arguments: tu
     ("words", "saying"),
     [
         (["backfil"], "backfil is not a command; did you mean backfill?"),
-        (["backfill", "--start", "2025-11-12"], "backfill needs --end"),
+        (["backfill", "--end", "2025-11-12"], "--end needs --start or --days beside it"),
+        (["export"], "export needs --output"),
         (["status", "--js"], "--js is not an option of status; did you mean --json?"),
         (["status", "more"], "status does not take more"),
         (["status", "--run"], "--run needs a value"),

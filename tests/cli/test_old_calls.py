@@ -179,7 +179,6 @@ UNDERSTOOD: dict[str, tuple[str, dict[str, Any]]] = {
 REFUSED = [
     "",
     "backfil",
-    "backfill --start 2025-11-12",
     "backfill --end 2025-11-12",
     "backfill --start 2025-11-12 --end 2025-11-12 more",
     "backfill --start 2025-11-12 --end",
