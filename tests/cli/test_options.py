@@ -1,14 +1,21 @@
 """Options that commands share: lists, the log level's short names, completion, version."""
 
 import json
+import logging
+import re
+import shlex
 import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
+from rich.console import Console
 
 from kalshi_ingest import cli
+from kalshi_ingest.cli.app import program
+from kalshi_ingest.cli.backfill import Options
 from kalshi_ingest.cli.parse import parse
 from kalshi_ingest.errors import Unusable
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
@@ -21,9 +28,12 @@ DATES = ("--start", "2025-11-01", "--end", "2025-11-14")
 
 
 def test_cities_and_series_are_repeated_or_separated_by_commas() -> None:
-    told = parse(["backfill", *DATES, "--city", "chicago, miami", "--city", "la", "--series=KXA,KXB"]).arguments
-    assert told["city"] == ("chicago", "miami", "la")
-    assert told["series"] == ("KXA", "KXB")
+    told = parse(["backfill", *DATES, "--city", "chicago, miami", "--city", "la", "--series=KXA,KXB"]).arguments[
+        "options"
+    ]
+    assert isinstance(told, Options)
+    assert told.city == ("chicago", "miami", "la")
+    assert told.series == ("KXA", "KXB")
 
 
 def test_a_comma_too_many_is_no_city(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,6 +45,9 @@ def test_a_comma_too_many_is_no_city(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_log_level_has_short_names(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["database", "grants", *words]) == 0
     assert "create role" in capsys.readouterr().out
+    assert structlog.get_logger().is_enabled_for(logging.ERROR)
+    assert structlog.get_logger().is_enabled_for(logging.DEBUG) is ("-v" in words or "--verbose" in words)
+    assert structlog.get_logger().is_enabled_for(logging.WARNING) is ("-v" in words or "--verbose" in words)
 
 
 @pytest.mark.parametrize("words", [["-q", "-v"], ["-qv"], ["-q", "--log-level", "debug"], ["-v", "--log-level=info"]])
@@ -100,3 +113,25 @@ def test_the_simulator_and_an_address_exclude_each_other(capsys: pytest.CaptureF
     assert "--simulator chooses --iem-url: leave one out" in capsys.readouterr().err
     assert cli.main(["status", "--simulator"]) == 2
     assert "--simulator is not an option of status" in capsys.readouterr().err
+
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [path for folder in (".", "docs", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
+NAMES = [name for name in program(Console()) if not name.startswith("-")]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_call_in_the_documents_is_understood(path: Path) -> None:
+    end = r"\n`#|&>;"
+    pattern = rf"kalshi-ingest ((?:{'|'.join(NAMES)})\b[^{end}…]*)[{end}]"
+    for call in re.findall(pattern, path.read_text(encoding="utf-8")):
+        assert parse(shlex.split(call)).command, call
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\| (`.+?) \| ", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
+def test_every_option_in_the_table_of_commands_is_one(row: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in re.findall(r"`((?:weather |database )?[a-z]+)", row):
+        assert cli.main([*command.split(), "--help"]) == 0
+    told = capsys.readouterr().out
+    for option in re.findall(r"--[a-z-]+", row):
+        assert f"  {option}" in told, option
