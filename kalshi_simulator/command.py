@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -70,8 +71,9 @@ def default_addresses() -> dict[str, str]:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # it serves, whether or not somebody reads
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def _refused(text: str) -> int:
