@@ -63,7 +63,7 @@ class Order:
     told: str
     """As the ingestion log keeps it."""
     open_allowed: bool = False
-    """Whether a market that has not settled yet is a note: nobody named the last date."""
+    """Whether a market that has not settled yet is a note, because the last date was not named."""
     out: TextIO | None = None
     """Where the summary goes; None: standard output."""
 

@@ -115,7 +115,7 @@ def test_the_simulator_and_an_address_exclude_each_other(capsys: pytest.CaptureF
     assert "--simulator is not an option of status" in capsys.readouterr().err
 
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [path for folder in (".", "docs", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
 NAMES = [name for name in program(Console()) if not name.startswith("-")]
 
