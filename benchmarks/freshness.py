@@ -35,7 +35,7 @@ _TRADES_PER_MARKET = 1500.0
 _SECONDS, _QUICK_SECONDS = 600.0, 45.0
 _CACHE_SECONDS = 15.0
 """As public notes report it of the exchange's own cache."""
-_GAUGE = re.compile(r'^kalshi_ingest_freshness_seconds\{city="([^"]+)"\} (\S+)$', re.M)
+_GAUGE = re.compile(r'^kalshi_ingest_data_age_seconds\{city="([^"]+)"\} (\S+)$', re.M)
 _CHANGES = """
 create function tell_row() returns trigger language plpgsql as $$
 begin

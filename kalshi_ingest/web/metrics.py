@@ -12,6 +12,14 @@ from kalshi_ingest.follow.state import LAG_BOUNDS, FollowState, Lag, Phase, Seri
 
 _PREFIX = "kalshi_ingest_"
 _LOSSES = ("exchange", "database", "series")
+_OLD_NAMES = {
+    "data_age_seconds": "freshness_seconds",
+    "listing_age_seconds": "listed_seconds",
+    "database_answer_age_seconds": "database_seconds",
+    "periodic_job_success_age_seconds": "errand_success_seconds",
+}
+_OLD_LABELS = {"periodic_job": "errand"}
+"""Names up to 0.1, which stay as aliases until 0.3."""
 
 
 def registry_of(state: FollowState, version: str) -> CollectorRegistry:
@@ -28,6 +36,11 @@ class _StateCollector(Collector):
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
+        for family in self._current():
+            yield family
+            yield from _alias(family)
+
+    def _current(self) -> Iterator[Metric]:
         state = self._state
         build = _gauge("build_info", "The running program; always 1.", "version")
         build.add_metric([self._version], 1)
@@ -36,11 +49,25 @@ class _StateCollector(Collector):
         yield from _series(state)
         yield from _exchange(state)
         yield from _channel(state)
-        errands = _gauge("errand_success_seconds", "Seconds since the last success, by what was done.", "errand")
-        for name, errand in sorted(state.errands.items()):
-            if errand.succeeded_at is not None:
-                errands.add_metric([name], max(0.0, state.clock() - errand.succeeded_at))
-        yield errands
+        jobs = _gauge(
+            "periodic_job_success_age_seconds", "Seconds since a periodic job last succeeded.", "periodic_job"
+        )
+        for name, job in sorted(state.errands.items()):
+            if job.succeeded_at is not None:
+                jobs.add_metric([name], max(0.0, state.clock() - job.succeeded_at))
+        yield jobs
+
+
+def _alias(family: Metric) -> Iterator[Metric]:
+    """The same values under the name that a metric had before; nothing where it had no other."""
+    name = family.name.removeprefix(_PREFIX)
+    if name not in _OLD_NAMES:
+        return
+    old = Metric(_PREFIX + _OLD_NAMES[name], f"Deprecated, use {family.name}.", family.type)
+    for sample in family.samples:
+        labels = {_OLD_LABELS.get(label, label): value for label, value in sample.labels.items()}
+        old.add_sample(old.name, labels, sample.value)
+    yield old
 
 
 def _whole(state: FollowState) -> Iterator[Metric]:
@@ -50,7 +77,7 @@ def _whole(state: FollowState) -> Iterator[Metric]:
         phase.add_metric([each.value], int(state.phase is each))
     yield phase
     yield _single("writer_queue", "Steps that wait for the writer.", state.queue)
-    seen = _gauge("database_seconds", "Seconds since the database last answered.")
+    seen = _gauge("database_answer_age_seconds", "Seconds since the database last answered.")
     if state.database_seen_at is not None:
         seen.add_metric([], max(0.0, state.clock() - state.database_seen_at))
     yield seen
@@ -64,10 +91,10 @@ def _whole(state: FollowState) -> Iterator[Metric]:
 def _series(state: FollowState) -> Iterator[Metric]:
     every = list(state.series.values())
     yield _by_city(
-        "freshness_seconds", "Time since the moment for which the data is known to be complete.", every, state.age
+        "data_age_seconds", "Seconds since the moment up to which the data is proved complete.", every, state.age
     )
     yield _by_city(
-        "listed_seconds",
+        "listing_age_seconds",
         "Seconds since the exchange's lists were last read whole.",
         every,
         lambda each: None if each.listed_at is None else max(0.0, state.clock() - each.listed_at),

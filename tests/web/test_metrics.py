@@ -28,8 +28,8 @@ PROMISED = {
     "build_info": {"version"},
     "ready": set(),
     "phase": {"phase"},
-    "freshness_seconds": {"city"},
-    "listed_seconds": {"city"},
+    "data_age_seconds": {"city"},
+    "listing_age_seconds": {"city"},
     "last_trade_timestamp_seconds": {"city"},
     "trade_lag_seconds_bucket": {"city", "le"},
     "trade_lag_seconds_count": {"city"},
@@ -52,15 +52,23 @@ PROMISED = {
     "missing_contracts": {"city"},
     "accepted_deficit_contracts": {"city"},
     "writer_queue": set(),
-    "database_seconds": set(),
+    "database_answer_age_seconds": set(),
     "losses_total": {"what"},
     "faults_total": set(),
     "channel_connected": set(),
     "channel_gaps_total": set(),
     "channel_messages_total": set(),
-    "errand_success_seconds": {"errand"},
+    "periodic_job_success_age_seconds": {"periodic_job"},
 }
 """Names that dashboards and alarms rely on, without `kalshi_ingest_`, and their labels."""
+OLD = {
+    "freshness_seconds": "data_age_seconds",
+    "listed_seconds": "listing_age_seconds",
+    "database_seconds": "database_answer_age_seconds",
+    "errand_success_seconds": "periodic_job_success_age_seconds",
+}
+"""Names of 0.1 → the names that replace them."""
+OLD_LABELS = {"freshness_seconds": {"city"}, "listed_seconds": {"city"}, "errand_success_seconds": {"errand"}}
 
 
 @pytest.fixture
@@ -110,7 +118,9 @@ async def test_every_promised_name_is_there(session: aiohttp.ClientSession) -> N
     families = list(text_string_to_metric_families(body))
     assert all(family.documentation for family in families)
     ours = [each for family in families for each in family.samples if each.name.startswith("kalshi_ingest_")]
-    assert {each.name.removeprefix("kalshi_ingest_"): set(each.labels) for each in ours} == PROMISED
+    assert {each.name.removeprefix("kalshi_ingest_"): set(each.labels) for each in ours} == PROMISED | {
+        name: OLD_LABELS.get(name, set()) for name in OLD
+    }
     assert "process_resident_memory_bytes" in {each.name for family in families for each in family.samples}
 
 
@@ -123,8 +133,8 @@ async def test_the_numbers_are_the_states(session: aiohttp.ClientSession) -> Non
 
     assert value("ready") == 1
     assert [value("phase", phase=each.value) for each in Phase] == [each is Phase.FOLLOWING for each in Phase]
-    assert value("freshness_seconds", city="chicago") == 1.5
-    assert value("listed_seconds", city="miami") == 10
+    assert value("data_age_seconds", city="chicago") == 1.5
+    assert value("listing_age_seconds", city="miami") == 10
     assert value("last_trade_timestamp_seconds", city="miami") == 1753012800
     assert value("open_markets", city="chicago") == 12
     assert value("unsettled_markets", city="chicago") == 18
@@ -139,9 +149,19 @@ async def test_the_numbers_are_the_states(session: aiohttp.ClientSession) -> Non
     assert [value(f"{each}_total") for each in ("requests", "retries", "rate_limited")] == [1234, 5, 1]
     assert value("city_requests_total", city="chicago") == 77
     assert (value("request_budget_per_second"), value("request_pace_per_second")) == (5, 2.5)
-    assert (value("writer_queue"), value("database_seconds")) == (4, 1)
+    assert (value("writer_queue"), value("database_answer_age_seconds")) == (4, 1)
     assert (value("channel_connected"), value("channel_gaps_total"), value("channel_messages_total")) == (1, 2, 321)
-    assert value("errand_success_seconds", errand="settlement") == 100
+    assert value("periodic_job_success_age_seconds", periodic_job="settlement") == 100
+
+
+async def test_an_old_name_gives_the_values_of_the_new_one(session: aiohttp.ClientSession) -> None:
+    _, body = await _asked(await busy(), session)
+    families = {each.name.removeprefix("kalshi_ingest_"): each for each in text_string_to_metric_families(body)}
+    for old, new in OLD.items():
+        assert families[old].documentation == f"Deprecated, use kalshi_ingest_{new}."
+        assert families[old].type == families[new].type == "gauge"
+        values = [(sorted(each.labels.values()), each.value) for each in families[new].samples]
+        assert [(sorted(each.labels.values()), each.value) for each in families[old].samples] == values != []
 
 
 async def test_lags_are_counted_upwards(session: aiohttp.ClientSession) -> None:
@@ -161,9 +181,9 @@ async def test_what_is_not_known_is_absent_and_never_zero(session: aiohttp.Clien
     state.series["KXHIGHCHI"].fresh_at = None
     _, body = await _asked(state, session)
     names = {each.name for family in text_string_to_metric_families(body) for each in family.samples}
-    absent = ("freshness_seconds", "listed_seconds", "last_trade_timestamp_seconds", "database_seconds")
+    absent = {*OLD, *OLD.values(), "last_trade_timestamp_seconds"}
     assert names.isdisjoint({f"kalshi_ingest_{name}" for name in absent})
-    assert not any(name.startswith(("kalshi_ingest_channel", "kalshi_ingest_errand")) for name in names)
+    assert not any(name.startswith("kalshi_ingest_channel") for name in names)
 
 
 async def test_openmetrics_when_asked_for(session: aiohttp.ClientSession) -> None:
