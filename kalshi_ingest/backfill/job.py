@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from kalshi_ingest.ingest.cancellation import run_until, wind_down
-from kalshi_ingest.ingest.discovery import Dates, SeriesPlan
+from kalshi_ingest.ingest.discovery import Dates, SeriesDiscovery
 from kalshi_ingest.ingest.failures import together
 from kalshi_ingest.ingest.invoker import asked_by
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
 from kalshi_ingest.ingest.restarting import restarting
-from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.run_context import RunContext
 from kalshi_ingest.ingest.run_log import Entry, RunLog, run_log
-from kalshi_ingest.ingest.task_queue import Feed
-from kalshi_ingest.ingest.worker import Border, Walker
+from kalshi_ingest.ingest.task_queue import TaskQueue
+from kalshi_ingest.ingest.worker import CutoffCache, Worker
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.writer import Writer
 
@@ -25,7 +25,7 @@ _PAGES_AT_ONCE = 2
 class Backfill:
     """One run. `progress` can be read at any time."""
 
-    def __init__(self, tools: Tools, wanted: Sequence[Wanted], dates: Dates, command: str) -> None:
+    def __init__(self, tools: RunContext, wanted: Sequence[Wanted], dates: Dates, command: str) -> None:
         self.progress = {each.series_ticker: SeriesProgress(each) for each in wanted}
         self.interrupted = False
         self._tools = tools
@@ -62,9 +62,9 @@ class Backfill:
     async def _work(self, stop: asyncio.Event, log: RunLog) -> None:
         tools = self._tools
         writer = Writer(tools.writing, lambda: self.run_id, tools.api.now, queued=tools.workers + 1)
-        feed = Feed(list(self.progress))
-        border = Border(tools.api)
-        walker = Walker(tools, writer, border, self.progress)
+        feed = TaskQueue(list(self.progress))
+        border = CutoffCache(tools.api)
+        walker = Worker(tools, writer, border, self.progress)
         async with together() as group:
             writing = group.create_task(writer.run())
             turn = asyncio.Semaphore(_PAGES_AT_ONCE)
@@ -76,9 +76,9 @@ class Backfill:
             for task in keeping:
                 task.cancel()
 
-    async def _plan(self, progress: SeriesProgress, feed: Feed, turn: asyncio.Semaphore) -> None:
+    async def _plan(self, progress: SeriesProgress, feed: TaskQueue, turn: asyncio.Semaphore) -> None:
         try:
-            await SeriesPlan(self._tools, progress, self._dates, run_id=self.run_id, turn=turn).run(feed.put)
+            await SeriesDiscovery(self._tools, progress, self._dates, run_id=self.run_id, turn=turn).run(feed.put)
         finally:
             feed.close(progress.wanted.series_ticker)
 

@@ -15,7 +15,7 @@ from kalshi_ingest.domain.model import Tier
 from kalshi_ingest.errors import Permanent, Rejected, Transient
 from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.ingest.failures import together
-from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.run_context import RunContext
 
 _MARKETS_AT_ONCE = 4
 """The pace is the client's; more at once would only hold more candles."""
@@ -23,7 +23,7 @@ _MARKETS_AT_ONCE = 4
 log = structlog.get_logger()
 
 
-async def audit(tools: Tools, scope: Scope, markets: int, seed: int = 0) -> AuditReport:
+async def audit(tools: RunContext, scope: Scope, markets: int, seed: int = 0) -> AuditReport:
     """Compare every traded minute of `markets` complete markets in `scope`; nothing is written.
 
     Retired cities are left out: nothing is asked of the exchange for them. Raises `OutOfReach` when the exchange or
@@ -52,7 +52,7 @@ async def audit(tools: Tools, scope: Scope, markets: int, seed: int = 0) -> Audi
 class _Work:
     """What the workers share: the markets that wait, and what became of the others."""
 
-    tools: Tools
+    tools: RunContext
     waiting: Iterator[Sampled]
     audited: list[Audited] = field(default_factory=list)
     not_audited: list[tuple[str, str]] = field(default_factory=list)
@@ -96,7 +96,7 @@ def _is_retired(series_ticker: str) -> bool:
     return city is not None and city.retired
 
 
-async def _cutoff(tools: Tools) -> datetime | None:
+async def _cutoff(tools: RunContext) -> datetime | None:
     """The border between the tiers; None when the exchange does not tell, then the live tier is asked first."""
     try:
         return (await tools.api.cutoff()).markets

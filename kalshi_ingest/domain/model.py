@@ -129,7 +129,7 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class MarketSnapshot:
     """How far a market has got: what changes while it trades and with each stage of its life."""
 
     api_status: str

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.domain.candles import MINUTE_US
-from kalshi_ingest.domain.model import Cutoff, Pulse, Series, Tier, Trade, Unit, to_microseconds
+from kalshi_ingest.domain.model import Cutoff, MarketSnapshot, Series, Tier, Trade, Unit, to_microseconds
 from kalshi_ingest.domain.plausible import SLACK, trade_moments
 from kalshi_ingest.errors import BadPayload, Rejected, ServerFailed
 from kalshi_ingest.exchange import parse_candles
@@ -27,7 +27,7 @@ FIRST_MARKETS = 100
 EVENTS_PER_PAGE = 200
 CANDLES_PER_REQUEST = 5_000
 """Minutes that one request may span, whether or not anything traded in them."""
-PULSES_PER_REQUEST = 100
+SNAPSHOTS_PER_REQUEST = 100
 """Tickers in one address, which stays far below what servers take."""
 _LONGEST_LIST = 10_000
 _EMPTY_PAGES = 100
@@ -116,14 +116,14 @@ class Api:
         limits = (FIRST_MARKETS, MARKETS_PER_PAGE)
         return self._pages(_MARKET_PATHS[tier], "markets", {"series_ticker": series_ticker}, limits, tally)
 
-    async def pulses(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, Pulse], Made]:
-        """How far some markets, `PULSES_PER_REQUEST` at most, had got, and when; what the live tier lacks is left out.
+    async def pulses(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, MarketSnapshot], Made]:
+        """How far up to `SNAPSHOTS_PER_REQUEST` markets had got, and when; what the live tier lacks is left out.
 
         A row that was not asked for is left out as well. One that cannot be read counts as one that states nothing: the
         lists of its series report it.
         """
         asked = frozenset(tickers)
-        found: dict[str, Pulse] = {}
+        found: dict[str, MarketSnapshot] = {}
         pages = 0
         made: Made | None = None
         filters = {"tickers": ",".join(tickers)}
@@ -135,7 +135,7 @@ class Api:
                     try:
                         found[ticker] = parse.pulse(row)
                     except BadPayload:
-                        found[ticker] = Pulse("", None)
+                        found[ticker] = MarketSnapshot("", None)
             pages += bool(told.value)  # an empty page that names a next one says nothing
             if len(found) == len(asked) or pages == 2:  # an exchange that ignores the filter lists all it has
                 break

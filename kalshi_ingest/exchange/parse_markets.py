@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from kalshi_ingest.domain.model import Cutoff, Event, Market, Pulse, Series, Tier
+from kalshi_ingest.domain.model import Cutoff, Event, Market, MarketSnapshot, Series, Tier
 from kalshi_ingest.domain.plausible import (
     EXCHANGE_BEGAN,
     LARGEST_ROW,
@@ -113,10 +113,10 @@ def market(row: object, tier: Tier = Tier.LIVE) -> Market:
     )
 
 
-def pulse(row: object) -> Pulse:
+def pulse(row: object) -> MarketSnapshot:
     """How far one market has got, from its row."""
     fields = _Fields(row, "a market", "ticker")
-    return Pulse(fields.text("status"), fields.count("volume_fp"))
+    return MarketSnapshot(fields.text("status"), fields.count("volume_fp"))
 
 
 def cutoff(row: object, now: datetime) -> Cutoff:

@@ -13,7 +13,7 @@ from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import Database
 
 
-class Record:
+class DailyRun:
     """What the run of today did, and its rows. Lives as long as the process."""
 
     def __init__(self, wanted: Sequence[Wanted], command: str, state: FollowState) -> None:

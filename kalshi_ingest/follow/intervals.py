@@ -13,7 +13,7 @@ def passed(now_us: int, mark_us: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class PollIntervals:
     """The rhythm of a service. Tests that live through weeks within minutes choose another one."""
 
     poll: float = 1.0

@@ -11,14 +11,14 @@ import structlog
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.follow import queries
-from kalshi_ingest.follow.daily_run import Record
-from kalshi_ingest.follow.intervals import Rhythm, passed
-from kalshi_ingest.follow.scheduler import Book
+from kalshi_ingest.follow.daily_run import DailyRun
+from kalshi_ingest.follow.intervals import PollIntervals, passed
+from kalshi_ingest.follow.scheduler import Scheduler
 from kalshi_ingest.follow.state import FollowState
-from kalshi_ingest.ingest.discovery import Dates, SeriesPlan
+from kalshi_ingest.ingest.discovery import Dates, SeriesDiscovery
 from kalshi_ingest.ingest.progress import SeriesProgress
-from kalshi_ingest.ingest.run_context import Tools
-from kalshi_ingest.ingest.worker import Border
+from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.worker import CutoffCache
 
 _AHEAD = timedelta(days=30)
 _USUAL = timedelta(days=8)
@@ -43,11 +43,17 @@ class _Read:
     """The same, of one from the first unfinished date on."""
 
 
-class Lists:
+class ListingPoller:
     """Reads one series at a time, so that a list never keeps many trades waiting."""
 
     def __init__(
-        self, tools: Tools, book: Book, border: Border, record: Record, state: FollowState, rhythm: Rhythm
+        self,
+        tools: RunContext,
+        book: Scheduler,
+        border: CutoffCache,
+        record: DailyRun,
+        state: FollowState,
+        rhythm: PollIntervals,
     ) -> None:
         self.first_round = asyncio.Event()
         """Set once the lists of every series were read to their ends since the last loss."""
@@ -135,7 +141,7 @@ class Lists:
         cutoff = await self._border.cutoff()
         recent = cutoff is not None and cutoff.markets.date() + _MARGIN <= dates.start
         book, run_id = self._book, self._record.run_id
-        plan = SeriesPlan(self._tools, done, dates, run_id=run_id, turn=self._turn, tracked=book)
+        plan = SeriesDiscovery(self._tools, done, dates, run_id=run_id, turn=self._turn, tracked=book)
         await plan.run(book.put, recent=recent)
 
     async def _dates(self, ticker: str, *, deep: bool) -> Dates:

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kalshi_ingest.domain.checkpoint import Checkpoint, State
-from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
+from kalshi_ingest.domain.model import MarketSnapshot, Trade, Unit, to_microseconds
 from kalshi_ingest.exchange.caching import Made
-from kalshi_ingest.follow.pending_candles import Unwritten
+from kalshi_ingest.follow.pending_candles import PendingCandles
 from kalshi_ingest.follow.volume_gap import WHOLE_SECONDS, Difference
 
 RECHECK_SECONDS = 600.0
@@ -38,12 +38,12 @@ _OPEN_WORDS = frozenset({"active", "inactive", ""})
 
 
 @dataclass(slots=True)
-class Tracked:
+class MarketState:
     """A market that has not settled."""
 
     unit: Unit
     known: Checkpoint | None
-    unwritten: Unwritten = field(default_factory=Unwritten)
+    unwritten: PendingCandles = field(default_factory=PendingCandles)
     api_status: str = ""
     """The wire's word; empty until the exchange was asked, `missing` when the live tier does not name it."""
     working: bool = False
@@ -98,7 +98,7 @@ class Tracked:
             return now_us < to_microseconds(self.unit.close_time)
         return self.api_status in _OPEN_WORDS
 
-    def heard(self, pulse: Pulse, began: float, began_us: int, *, vouches: bool = True) -> bool:
+    def heard(self, pulse: MarketSnapshot, began: float, began_us: int, *, vouches: bool = True) -> bool:
         """Take in how far the exchange said at `began` that it had got; whether the lists have to be read.
 
         `vouches`: volumes are to be believed at present.

@@ -9,7 +9,7 @@ from kalshi_ingest.domain.walk import BUCKET_US
 
 
 @dataclass(slots=True)
-class Unwritten:
+class PendingCandles:
     """Periods with stored trades whose candles are not written, because they had not ended."""
 
     minutes: set[int] = field(default_factory=set)

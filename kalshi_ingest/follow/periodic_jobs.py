@@ -11,8 +11,8 @@ import structlog
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.follow.faults import Faults, in_words, is_fault
-from kalshi_ingest.follow.intervals import Rhythm, passed
-from kalshi_ingest.follow.state import ErrandState, FollowState
+from kalshi_ingest.follow.intervals import PollIntervals, passed
+from kalshi_ingest.follow.state import FollowState, PeriodicJobState
 from kalshi_ingest.ingest.resources import with_database
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.rights import OBSERVE
@@ -27,7 +27,7 @@ _USUAL = timedelta(days=10)
 """How far back an errand looks; once a day, and at the start, it looks back to the first day held."""
 _DAY_SECONDS = 86_400.0
 
-Errand = Callable[[Database, date, Callable[[], datetime], asyncio.Event], Awaitable[str | None]]
+PeriodicJob = Callable[[Database, date, Callable[[], datetime], asyncio.Event], Awaitable[str | None]]
 """(database, first day, the exchange's time, stop) → why not all that can be had is there, or None."""
 
 log = structlog.get_logger()
@@ -44,10 +44,12 @@ class Weather:
     """None: minute weather is not wanted."""
 
 
-class Errands:
+class PeriodicJobs:
     """Runs them one after another. One that fails is reported and comes again; it never disturbs the markets."""
 
-    def __init__(self, weather: Weather, database_url: str, state: FollowState, rhythm: Rhythm, faults: Faults) -> None:
+    def __init__(
+        self, weather: Weather, database_url: str, state: FollowState, rhythm: PollIntervals, faults: Faults
+    ) -> None:
         self._weather = weather
         self._database_url = database_url
         self._state = state
@@ -58,7 +60,7 @@ class Errands:
 
     async def run(self, clock: Callable[[], datetime], stop: asyncio.Event) -> None:
         """Run what is due, without an end; `clock` is the exchange's time, `stop` lets one end in order."""
-        errands: dict[str, tuple[float, Errand]] = {"settlement": (self._rhythm.settlement, self._settlement)}
+        errands: dict[str, tuple[float, PeriodicJob]] = {"settlement": (self._rhythm.settlement, self._settlement)}
         if self._weather.minutes is not None:
             errands["minutes"] = (self._rhythm.minutes, partial(self._minutes, self._weather.minutes))
         while True:
@@ -74,7 +76,7 @@ class Errands:
             known.ran_at = None
 
     def _is_due(self, name: str, interval: float, clock: Callable[[], datetime]) -> bool:
-        known = self._state.errands.setdefault(name, ErrandState())
+        known = self._state.errands.setdefault(name, PeriodicJobState())
         if known.ran_at is None:
             return True
         waited = self._state.clock() - known.ran_at
@@ -84,7 +86,7 @@ class Errands:
     async def _do(
         self,
         name: str,
-        work: Errand,
+        work: PeriodicJob,
         clock: Callable[[], datetime],
         stop: asyncio.Event,
     ) -> None:
@@ -110,7 +112,7 @@ class Errands:
             self._whole_us[name] = to_microseconds(now)
 
     async def _with_database(
-        self, work: Errand, whole: bool, clock: Callable[[], datetime], stop: asyncio.Event
+        self, work: PeriodicJob, whole: bool, clock: Callable[[], datetime], stop: asyncio.Event
     ) -> str | None:
         now = clock()
         start = (now - _USUAL).date()

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import structlog
 
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
-from kalshi_ingest.domain.model import Pulse
+from kalshi_ingest.domain.model import MarketSnapshot
 from kalshi_ingest.exchange.api import TradePage
-from kalshi_ingest.follow.market_state import Tracked
+from kalshi_ingest.follow.market_state import MarketState
 from kalshi_ingest.ingest.page_age import GUARD_US
 
 log = structlog.get_logger()
@@ -29,8 +29,8 @@ _PROOF_TURN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One piece of work on one market. Nobody else works on that market until `Book.done`."""
+class WorkItem:
+    """One piece of work on one market. Nobody else works on that market until `Scheduler.done`."""
 
     task: Task
     began: float
@@ -41,7 +41,7 @@ class Order:
     """Only write the candles that ended by then; None: ask for trades."""
 
 
-class Book:
+class Scheduler:
     """Every market that something is left to do for, and which of them is next.
 
     Markets that trade come first, then candles whose period ended, then the walks that prove what has settled; of these
@@ -71,7 +71,7 @@ class Book:
         self._newest_us: dict[str, int] = {}
         """Series → its newest trade that was shown."""
         self._unwritten = dict(unwritten)
-        self._tracked: dict[str, Tracked] = {}
+        self._tracked: dict[str, MarketState] = {}
         self._settled: deque[Task] = deque()
         self._proving: dict[str, str] = {}
         """Settled markets that wait or are being walked → their series."""
@@ -100,14 +100,16 @@ class Book:
                 buckets = frozenset(self._unwritten.pop(ticker, frozenset()))
                 self._settled.append(replace(task, unwritten=buckets))
             else:
-                tracked = self._tracked[ticker] = Tracked(task.unit, task.known, walked_at=self._clock())
+                tracked = self._tracked[ticker] = MarketState(task.unit, task.known, walked_at=self._clock())
                 for start_us in self._unwritten.pop(ticker, frozenset()):
                     tracked.unwritten.add_bucket(start_us)
         self._changed.set()
 
     # What the exchange tells.
 
-    def heard(self, asked: Collection[str], pulses: Mapping[str, Pulse], began: float, began_us: int) -> set[str]:
+    def heard(
+        self, asked: Collection[str], pulses: Mapping[str, MarketSnapshot], began: float, began_us: int
+    ) -> set[str]:
         """Take in how far some markets had got at `began`, which is when the exchange, or a cache, made its answer.
 
         `began_us` is the same in the exchange's time. Returns the series whose lists have to be read because a market's
@@ -150,7 +152,7 @@ class Book:
 
     # What is to be done.
 
-    async def take(self) -> Order:
+    async def take(self) -> WorkItem:
         """The next piece of work, as soon as there is one."""
         while (order := self._next()) is None:
             self._changed.clear()
@@ -174,7 +176,7 @@ class Book:
             if closed_us is not None:
                 tracked.unwritten.add_trades(page.trades, closed_us)
 
-    def done(self, order: Order, checkpoint: Checkpoint) -> None:
+    def done(self, order: WorkItem, checkpoint: Checkpoint) -> None:
         """A piece of work ended so."""
         ticker = order.task.unit.ticker
         tracked = self._tracked.get(ticker)
@@ -241,18 +243,18 @@ class Book:
         missing = {ticker: each.missing for ticker, each in trading if each.missing and each.searched}
         return missing, {ticker: each.explained for ticker, each in trading if each.explained}
 
-    def _prove(self, tracked: Tracked) -> None:
+    def _prove(self, tracked: MarketState) -> None:
         """A market settled: it leaves the tracked ones, and its last walk is next."""
         ticker = tracked.unit.ticker
         del self._tracked[ticker]
         self._proving[ticker] = tracked.unit.series_ticker
         self._settled.appendleft(Task(tracked.unit, tracked.known, unwritten=tracked.unwritten.all()))
 
-    def _next(self) -> Order | None:
+    def _next(self) -> WorkItem | None:
         now, now_us = self._clock(), self._exchange_us()
         self._turn += 1
         if self._settled and self._turn % _PROOF_TURN == 0:
-            return Order(self._settled.popleft(), now, now_us)
+            return WorkItem(self._settled.popleft(), now, now_us)
         doubted = self.doubted
         waiting = [each for each in self._tracked.values() if each.waits_until(now, doubted=doubted) <= now]
         if waiting:
@@ -261,9 +263,9 @@ class Book:
             closed_us = each.confirmed_us - GUARD_US
             if not each.working and each.known is not None and (due := each.unwritten.due(closed_us)):
                 each.working = True
-                return Order(Task(each.unit, each.known, unwritten=due), now, now_us, closed_us)
+                return WorkItem(Task(each.unit, each.known, unwritten=due), now, now_us, closed_us)
         if self._settled:
-            return Order(self._settled.popleft(), now, now_us)
+            return WorkItem(self._settled.popleft(), now, now_us)
         announced = now - self._announced_at < _ANNOUNCED_SECONDS
         is_due = not announced and now - self._checked_at >= self._cross_check
         if is_due and (doubtful := self._likeliest(now, now_us)) is not None:
@@ -271,7 +273,7 @@ class Book:
             return _walk(doubtful, now, now_us)
         return None
 
-    def _likeliest(self, now: float, now_us: int) -> Tracked | None:
+    def _likeliest(self, now: float, now_us: int) -> MarketState | None:
         """Whose trades to look at although its volume stands still: volumes may stand still for another reason.
 
         The market that by its trades so far has the most to show since its last walk.
@@ -281,7 +283,7 @@ class Book:
         return max(able, key=lambda each: each.expected(now), default=None)
 
 
-def _walk(tracked: Tracked, now: float, now_us: int) -> Order:
+def _walk(tracked: MarketState, now: float, now_us: int) -> WorkItem:
     tracked.begin()
     task = Task(tracked.unit, tracked.known, only_new=not tracked.whole, unwritten=tracked.unwritten.all())
-    return Order(task, now, now_us)
+    return WorkItem(task, now, now_us)

@@ -14,11 +14,11 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import DatabaseWentBack, IngestError, Permanent, SeriesTaken, ServiceUnusable, Unusable
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.follow.daily_run import Record
+from kalshi_ingest.follow.daily_run import DailyRun
 from kalshi_ingest.follow.durability_check import prove_held
 from kalshi_ingest.follow.faults import MOST_IN_A_ROW, Faults, in_words, is_fault
-from kalshi_ingest.follow.intervals import Rhythm
-from kalshi_ingest.follow.periodic_jobs import Errands, Weather
+from kalshi_ingest.follow.intervals import PollIntervals
+from kalshi_ingest.follow.periodic_jobs import PeriodicJobs, Weather
 from kalshi_ingest.follow.session import FollowSession
 from kalshi_ingest.follow.state import FollowState, Phase
 from kalshi_ingest.http.client import new_session
@@ -60,7 +60,7 @@ class FollowService:
         exchange: Exchange,
         database_url: str,
         state: FollowState,
-        rhythm: Rhythm | None = None,
+        rhythm: PollIntervals | None = None,
         *,
         revive: Revive | None = None,
     ) -> None:
@@ -71,12 +71,12 @@ class FollowService:
         )
         self._database_url = database_url
         self._state = state
-        self._rhythm = rhythm or Rhythm()
-        self._record = Record(asked.wanted, asked.command, state)
+        self._rhythm = rhythm or PollIntervals()
+        self._record = DailyRun(asked.wanted, asked.command, state)
         self._faults = Faults(state)
-        self._errands: Errands | None = None
+        self._errands: PeriodicJobs | None = None
         if asked.weather is not None:
-            self._errands = Errands(asked.weather, database_url, state, self._rhythm, self._faults)
+            self._errands = PeriodicJobs(asked.weather, database_url, state, self._rhythm, self._faults)
         self._revive = revive
         self._random = Random()
         self._start = asked.start

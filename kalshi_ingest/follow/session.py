@@ -14,19 +14,19 @@ from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
 from kalshi_ingest.exchange.api import TradePage
 from kalshi_ingest.exchange.websocket import Channel, ChannelStats, channel_url
 from kalshi_ingest.follow import queries
-from kalshi_ingest.follow.daily_run import Record
+from kalshi_ingest.follow.daily_run import DailyRun
 from kalshi_ingest.follow.durability_check import prove_held
 from kalshi_ingest.follow.faults import Faults, in_words, is_fault
-from kalshi_ingest.follow.intervals import Rhythm
-from kalshi_ingest.follow.listing_poller import Lists
-from kalshi_ingest.follow.periodic_jobs import Errands
-from kalshi_ingest.follow.scheduler import Book, Order
+from kalshi_ingest.follow.intervals import PollIntervals
+from kalshi_ingest.follow.listing_poller import ListingPoller
+from kalshi_ingest.follow.periodic_jobs import PeriodicJobs
+from kalshi_ingest.follow.scheduler import Scheduler, WorkItem
 from kalshi_ingest.follow.state import FollowState, Phase
-from kalshi_ingest.follow.volume_poller import Poller
+from kalshi_ingest.follow.volume_poller import VolumePoller
 from kalshi_ingest.ingest.cancellation import wind_down
 from kalshi_ingest.ingest.failures import together
 from kalshi_ingest.ingest.resources import Session
-from kalshi_ingest.ingest.worker import Border, Walker
+from kalshi_ingest.ingest.worker import CutoffCache, Worker
 from kalshi_ingest.postgres import checkpoints
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.writer import Writer
@@ -40,9 +40,9 @@ class FollowSession:
     def __init__(
         self,
         session: Session,
-        record: Record,
+        record: DailyRun,
         state: FollowState,
-        rhythm: Rhythm,
+        rhythm: PollIntervals,
         faults: Faults,
         *,
         proved_usable: bool,
@@ -59,7 +59,12 @@ class FollowSession:
         self._faults = faults
 
     async def run(
-        self, start: date | None, stop: asyncio.Event, errands: Errands | None, *, on_first_round: Callable[[], None]
+        self,
+        start: date | None,
+        stop: asyncio.Event,
+        errands: PeriodicJobs | None,
+        *,
+        on_first_round: Callable[[], None],
     ) -> None:
         """Follow until `stop`; then what is under way is committed. `start`: begin there, not with what is unfinished.
 
@@ -77,7 +82,7 @@ class FollowSession:
         if not await tools.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
         unwritten, cross_check = await self._unwritten(tickers), self._rhythm.cross_check
-        book = Book(self._state.clock, self._now_us, unwritten, lambda: self._tools.api.cache_seconds, cross_check)
+        book = Scheduler(self._state.clock, self._now_us, unwritten, lambda: self._tools.api.cache_seconds, cross_check)
         await self._record.begin(tools.planning, tools.clock, start or await self._first_date(tickers))
         error: str | None = None
         try:
@@ -90,10 +95,10 @@ class FollowSession:
 
     async def _follow(
         self,
-        book: Book,
+        book: Scheduler,
         start: date | None,
         stop: asyncio.Event,
-        errands: Errands | None,
+        errands: PeriodicJobs | None,
         on_first_round: Callable[[], None],
     ) -> None:
         tools, rhythm = self._tools, self._rhythm
@@ -104,10 +109,10 @@ class FollowSession:
 
         writer = Writer(tools.writing, lambda: self._record.run_id, tools.clock, queued=tools.workers + 1)
         self._state.pacer, self._state.writer = self._client.pacer, writer
-        border = Border(tools.api)
-        walker = Walker(tools, writer, border, self._record.progress, page)
-        lists = Lists(tools, book, border, self._record, self._state, rhythm)
-        poller = Poller(tools, book, lists, self._state, rhythm)
+        border = CutoffCache(tools.api)
+        walker = Worker(tools, writer, border, self._record.progress, page)
+        lists = ListingPoller(tools, book, border, self._record, self._state, rhythm)
+        poller = VolumePoller(tools, book, lists, self._state, rhythm)
         async with together() as group:
             writing = group.create_task(writer.run())
             jobs = [group.create_task(self._work(book, walker)) for _ in range(tools.workers)]
@@ -130,7 +135,7 @@ class FollowSession:
             self._state.phase = Phase.STOPPING
             await wind_down(group, jobs, writer, writing, (tools.writing, tools.planning))
 
-    async def _work(self, book: Book, walker: Walker) -> None:
+    async def _work(self, book: Scheduler, walker: Worker) -> None:
         """One worker: a market at a time, without an end."""
         while True:
             order = await book.take()
@@ -147,7 +152,7 @@ class FollowSession:
                 self._faults.no_more(unit.ticker)
             book.done(order, checkpoint)
 
-    async def _listen(self, channel: Channel, book: Book) -> None:
+    async def _listen(self, channel: Channel, book: Scheduler) -> None:
         """Keep the WebSocket. A fault in it costs only time, because everything is polled as well."""
         rhythm, times = self._rhythm, 0
         while True:
@@ -220,7 +225,7 @@ async def _once(event: asyncio.Event, call: Callable[[], None]) -> None:
     call()
 
 
-async def _worked(order: Order, walker: Walker, database: Database) -> Checkpoint:
+async def _worked(order: WorkItem, walker: Worker, database: Database) -> Checkpoint:
     """One piece of work."""
     task = order.task
     if task.unit.settled:

@@ -90,7 +90,7 @@ class SeriesState:
 
 
 @dataclass(slots=True)
-class ErrandState:
+class PeriodicJobState:
     """Something done on a schedule of its own beside the markets: settlements, minutes."""
 
     ran_at: float | None = None
@@ -136,7 +136,7 @@ class FollowState:
     """The same."""
     channel: ChannelStats | None = None
     """The WebSocket; None without a key."""
-    errands: dict[str, ErrandState] = field(default_factory=dict)
+    errands: dict[str, PeriodicJobState] = field(default_factory=dict)
     """`settlement`, `minutes`."""
 
     @property

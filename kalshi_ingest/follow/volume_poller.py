@@ -6,14 +6,14 @@ import math
 import structlog
 
 from kalshi_ingest.errors import OutOfReach, Permanent, Transient
-from kalshi_ingest.exchange.api import PULSES_PER_REQUEST
+from kalshi_ingest.exchange.api import SNAPSHOTS_PER_REQUEST
 from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.exchange.parse_events import Changed, Event, Gap, Traded, Watched
-from kalshi_ingest.follow.intervals import Rhythm
-from kalshi_ingest.follow.listing_poller import Lists
-from kalshi_ingest.follow.scheduler import Book
+from kalshi_ingest.follow.intervals import PollIntervals
+from kalshi_ingest.follow.listing_poller import ListingPoller
+from kalshi_ingest.follow.scheduler import Scheduler
 from kalshi_ingest.follow.state import FollowState, Phase
-from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.run_context import RunContext
 
 _SHORTEST = 0.05
 _COMPLAINT_SECONDS = 60.0
@@ -23,10 +23,12 @@ _LONGEST_KEPT = 30.0
 log = structlog.get_logger()
 
 
-class Poller:
+class VolumePoller:
     """Tells the book what it hears, and the service's state how fresh the data are."""
 
-    def __init__(self, tools: Tools, book: Book, lists: Lists, state: FollowState, rhythm: Rhythm) -> None:
+    def __init__(
+        self, tools: RunContext, book: Scheduler, lists: ListingPoller, state: FollowState, rhythm: PollIntervals
+    ) -> None:
         self._tools = tools
         self._book = book
         self._lists = lists
@@ -85,8 +87,8 @@ class Poller:
         """Ask, and tell the book; until when, on the steady clock, a cache would only repeat the answers."""
         kept_until, made_at, whole = math.inf, self._state.clock(), True
         tickers = self._book.tickers(trading=trading)
-        for start in range(0, len(tickers), PULSES_PER_REQUEST):
-            some = tickers[start : start + PULSES_PER_REQUEST]
+        for start in range(0, len(tickers), SNAPSHOTS_PER_REQUEST):
+            some = tickers[start : start + SNAPSHOTS_PER_REQUEST]
             began = self._state.clock()
             try:
                 pulses, made = await self._tools.api.pulses(some, self._tally)

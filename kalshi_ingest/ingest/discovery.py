@@ -11,10 +11,10 @@ from kalshi_ingest.domain import strikes
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task, Verdict
 from kalshi_ingest.domain.model import Event, Market, Tier, Unit
 from kalshi_ingest.errors import Permanent, Rejected, Transient, Unusable
-from kalshi_ingest.ingest.listing_counts import Listed
+from kalshi_ingest.ingest.listing_counts import ListingCounts
 from kalshi_ingest.ingest.listing_rows import ListRows
 from kalshi_ingest.ingest.progress import SeriesProgress
-from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.run_context import RunContext
 from kalshi_ingest.postgres import catalog, checkpoints, listings
 from kalshi_ingest.postgres.database import Connection
 from kalshi_ingest.postgres.writer import REFUSED
@@ -37,12 +37,12 @@ class Dates:
         return self.start <= day <= self.end
 
 
-class SeriesPlan:
+class SeriesDiscovery:
     """Lists one series and feeds what is not proved yet to the workers, page by page."""
 
     def __init__(
         self,
-        tools: Tools,
+        tools: RunContext,
         progress: SeriesProgress,
         dates: Dates,
         *,
@@ -64,7 +64,7 @@ class SeriesPlan:
         self._tracked = tracked
         self._series = progress.wanted.series_ticker
         self._city = progress.wanted.city
-        self._listed = Listed(self._series)
+        self._listed = ListingCounts(self._series)
         self._rows = ListRows(tools, progress, self._listed, lambda day: day in dates)
         self._known: Mapping[str, Checkpoint] = {}
 

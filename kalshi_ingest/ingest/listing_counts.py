@@ -8,7 +8,7 @@ from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.tickers import EventTicker, parse_event_ticker
 
 
-class Listed:
+class ListingCounts:
     """Events and markets of one series, each once."""
 
     def __init__(self, series_ticker: str) -> None:

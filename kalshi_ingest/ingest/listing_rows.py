@@ -10,15 +10,17 @@ from kalshi_ingest.domain.plausible import cleaned, is_event_date
 from kalshi_ingest.domain.tickers import check_market_ticker, event_date_of, parse_event_ticker
 from kalshi_ingest.errors import BadPayload, Permanent, Transient
 from kalshi_ingest.exchange import parse_markets as parse
-from kalshi_ingest.ingest.listing_counts import Listed
+from kalshi_ingest.ingest.listing_counts import ListingCounts
 from kalshi_ingest.ingest.progress import SeriesProgress
-from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.run_context import RunContext
 
 
 class ListRows:
     """Reads the rows of one series. A row that breaks its contract fails its market or event, and nothing else."""
 
-    def __init__(self, tools: Tools, progress: SeriesProgress, listed: Listed, wanted: Callable[[date], bool]) -> None:
+    def __init__(
+        self, tools: RunContext, progress: SeriesProgress, listed: ListingCounts, wanted: Callable[[date], bool]
+    ) -> None:
         """`wanted`: whether an event date was asked for. What the lists hold is counted in `listed`."""
         self._api = tools.api
         self._clock = tools.api.now

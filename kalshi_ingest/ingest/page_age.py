@@ -14,7 +14,7 @@ _LONGEST_WAIT = 60.0
 """Seconds that a second walk waits at most for a cache to forget the pages of the first."""
 
 
-class Shown:
+class PageAge:
     """The pages that one walk was shown."""
 
     def __init__(self, walk: Walk, known: Checkpoint | None) -> None:

@@ -18,7 +18,7 @@ from kalshi_ingest.http.client import HttpSession, new_session
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer, Traffic
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import AGREEING, ServerClock
-from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.run_context import RunContext
 from kalshi_ingest.postgres import migrate
 from kalshi_ingest.postgres.database import PATIENCE, Database
 from kalshi_ingest.postgres.rights import FETCH, LOOK, Need
@@ -57,7 +57,7 @@ class Session:
     """What `opened` gives."""
 
     client: Client
-    tools: Tools
+    tools: RunContext
     http: HttpSession
     signer: Signer | None
     """Of the account; None without a key."""
@@ -100,7 +100,7 @@ async def opened(
             pace = client.pacer.requests_per_second
             workers = exchange.workers or workers_for(pace)
             log.info("pace", requests_per_second=pace, workers=workers, signed=client.signed)
-            yield Session(client, Tools(api, writing, planning, clock, workers), http, signer)
+            yield Session(client, RunContext(api, writing, planning, clock, workers), http, signer)
     finally:
         gc.set_threshold(*collecting)
         await writing.close()

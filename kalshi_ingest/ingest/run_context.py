@@ -9,7 +9,7 @@ from kalshi_ingest.postgres.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class RunContext:
     """Opened and closed by whoever runs the job."""
 
     api: Api

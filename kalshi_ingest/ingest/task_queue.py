@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from kalshi_ingest.domain.checkpoint import Task
 
 
-class Feed:
+class TaskQueue:
     """Hands out tasks while the plan is still being made. Bounded by the number of markets there are."""
 
     def __init__(self, series_tickers: Sequence[str]) -> None:

@@ -15,10 +15,10 @@ from kalshi_ingest.domain.model import Cutoff, Tier, Unit, tiers_of, to_datetime
 from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
-from kalshi_ingest.ingest.page_age import Shown
+from kalshi_ingest.ingest.page_age import PageAge
 from kalshi_ingest.ingest.progress import SeriesProgress
-from kalshi_ingest.ingest.run_context import Tools
-from kalshi_ingest.ingest.task_queue import Feed
+from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.task_queue import TaskQueue
 from kalshi_ingest.postgres import checkpoints
 from kalshi_ingest.postgres.database import Connection
 from kalshi_ingest.postgres.staging import Contradiction
@@ -39,7 +39,7 @@ _ANEW_SECONDS = 3_600.0
 log = structlog.get_logger()
 
 
-class Border:
+class CutoffCache:
     """The cutoff as it was about a minute ago: it moves while a run is at work. Nobody waits while it is asked for."""
 
     def __init__(self, api: Api) -> None:
@@ -74,14 +74,14 @@ class Border:
         return self._known
 
 
-class Walker:
+class Worker:
     """Walks markets; every worker of a run shares one."""
 
     def __init__(
         self,
-        tools: Tools,
+        tools: RunContext,
         writer: Writer,
-        border: Border,
+        border: CutoffCache,
         progress: Mapping[str, SeriesProgress],
         on_page: OnPage | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class Walker:
         self._anew: dict[str, float] = {}
         """Ticker → when it was walked anew last, on the loop's clock."""
 
-    async def work(self, feed: Feed) -> None:
+    async def work(self, feed: TaskQueue) -> None:
         """Walk markets until the feed has no more."""
         while (task := await feed.take()) is not None:
             await self.walk(task)
@@ -161,7 +161,7 @@ class Walker:
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
         resumed = walk.checkpoint.cursor is not None
-        shown = Shown(walk, task.known)
+        shown = PageAge(walk, task.known)
         answered: set[Tier] = set()
         reloads = 0
         while (position := walk.position) is not None:
@@ -229,7 +229,7 @@ class Walker:
         unit: Unit,
         position: tuple[Tier, str | None],
         answered: set[Tier],
-        shown: Shown,
+        shown: PageAge,
         progress: SeriesProgress,
     ) -> TradePage | None:
         """One page; None when the tier says that it holds no such market, so that the other one has to."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kalshi_ingest.domain.words import counted
-from kalshi_ingest.follow.state import ErrandState, FollowState, Phase
+from kalshi_ingest.follow.state import FollowState, PeriodicJobState, Phase
 from kalshi_ingest.web.cards import card
 from kalshi_ingest.web.days import FUTURE, MARKS, OUTSIDE
 from kalshi_ingest.web.formatting import age, capital, weekday
@@ -95,7 +95,7 @@ def _channel(state: FollowState) -> str:
     return f"{word}, {counted(channel.messages, 'message')}, {counted(channel.gaps, 'gap')} filled again"
 
 
-def _errand(errand: ErrandState, state: FollowState) -> str:
+def _errand(errand: PeriodicJobState, state: FollowState) -> str:
     done = errand.succeeded_at
     last = "not fetched yet" if done is None else f"fetched {age(state.clock() - done)} ago"
     return f"{last}; failing: {errand.error}" if errand.error else last

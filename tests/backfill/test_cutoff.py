@@ -131,7 +131,7 @@ async def test_a_cutoff_that_is_known_is_used_while_it_is_asked_for_again(monkey
     monkeypatch.setattr(worker, "_CUTOFF_SECONDS", 0.0)
     monkeypatch.setattr(Api, "cutoff", stalling)
     async with aiohttp.ClientSession() as session:
-        border = worker.Border(Api(Client(session, "http://127.0.0.1:9", Pacer(100))))
+        border = worker.CutoffCache(Api(Client(session, "http://127.0.0.1:9", Pacer(100))))
         running = asyncio.create_task(border.run())
         while asked < 3:
             await asyncio.sleep(0)

@@ -8,7 +8,7 @@ import pytest
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.ingest.discovery import Dates
-from kalshi_ingest.ingest.listing_counts import Listed
+from kalshi_ingest.ingest.listing_counts import ListingCounts
 from kalshi_simulator import Faults, Simulator
 from tests.support.backfills import IMPATIENT, Run, fetch, small_world
 
@@ -40,7 +40,7 @@ async def test_a_list_that_broke_off_counts_nothing(database_url: str) -> None:
 
 
 def test_no_event_is_told_only_of_days_that_are_over_and_not_before_the_first_one() -> None:
-    listed = Listed("KXHIGHLAX")
+    listed = ListingCounts("KXHIGHLAX")
     asked = (date(2025, 1, 4), date(2025, 1, 9))
     assert listed.counts(*asked, today=date(2025, 1, 7)) == {}, "lists without a row prove nothing"
     listed.note(parse_event_ticker("KXHIGHNY-25MAR01"))
@@ -51,7 +51,7 @@ def test_no_event_is_told_only_of_days_that_are_over_and_not_before_the_first_on
 
 
 def test_of_another_series_only_what_is_listed_is_counted() -> None:
-    listed = Listed("KXRAIN")
+    listed = ListingCounts("KXRAIN")
     listed.events.add("KXRAIN-25JAN05")
     listed.market("KXRAIN-25JAN05")
     listed.market("KXRAIN-25JAN05")

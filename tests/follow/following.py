@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.follow.intervals import Rhythm
+from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.periodic_jobs import Weather
 from kalshi_ingest.follow.service import Asked, FollowService, Revive
 from kalshi_ingest.follow.state import FollowState, Phase, SeriesState
@@ -24,7 +24,7 @@ from tests.support.backfills import CHICAGO, fetch, small_world
 from tests.support.patience import COMES, ENDS
 
 NEVER = math.inf
-QUICK = Rhythm(
+QUICK = PollIntervals(
     poll=0.05,
     quiet=0.1,
     cross_check=NEVER,
@@ -187,7 +187,7 @@ async def following(
     *,
     wanted: Sequence[Wanted] = CHICAGO,
     start: date | None = None,
-    rhythm: Rhythm = QUICK,
+    rhythm: PollIntervals = QUICK,
     weather: Weather | None = None,
     faster: float = 1.0,
     revive: Revive | None = None,

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from kalshi_ingest.follow.intervals import Rhythm
+from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.service import Asked, FollowService
 from kalshi_ingest.follow.state import FollowState, Phase, SeriesState
 from kalshi_ingest.ingest.progress import Wanted
@@ -87,7 +87,7 @@ async def test_a_silent_database_is_given_up_and_found_again(database_url: str) 
     config = WorldConfig(start=date(2026, 6, 9), end=date(2026, 6, 11), now=NOON, cities=("KXHIGHCHI",))
     wanted = [Wanted("KXHIGHCHI", "chicago")]
     state = FollowState({"KXHIGHCHI": SeriesState(wanted[0])}, NOON, stale_after=5)
-    rhythm = Rhythm(poll=0.1, database_silence=8, away=0.2)
+    rhythm = PollIntervals(poll=0.1, database_silence=8, away=0.2)
     stop = asyncio.Event()
     async with Simulator(SyntheticWorld(config)) as simulator, wire_to(database_url) as wire:
         exchange = Exchange(simulator.url, requests_per_second=200)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.follow.daily_run import Record
+from kalshi_ingest.follow.daily_run import DailyRun
 from kalshi_ingest.follow.state import FollowState, SeriesState
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.postgres.database import Database
@@ -44,12 +44,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def record() -> tuple[Record, FollowState]:
+def record() -> tuple[DailyRun, FollowState]:
     state = FollowState({each.series_ticker: SeriesState(each) for each in TWO}, EVENING)
-    return Record(TWO, "follow in a test", state), state
+    return DailyRun(TWO, "follow in a test", state), state
 
 
-def work(kept: Record, ticker: str = "KXHIGHCHI") -> None:
+def work(kept: DailyRun, ticker: str = "KXHIGHCHI") -> None:
     """Some work is done."""
     progress = kept.progress[ticker]
     progress.stats.trades += 10
@@ -62,7 +62,7 @@ def work(kept: Record, ticker: str = "KXHIGHCHI") -> None:
 
 
 @asynccontextmanager
-async def kept_current(kept: Record, database: Database, clock: Clock) -> AsyncIterator[None]:
+async def kept_current(kept: DailyRun, database: Database, clock: Clock) -> AsyncIterator[None]:
     keeping = asyncio.create_task(kept.keep(database, clock, 0.01))
     try:
         yield

@@ -14,13 +14,13 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.parse_events import Event
 from kalshi_ingest.follow import service as service_module
 from kalshi_ingest.follow.faults import is_fault
-from kalshi_ingest.follow.listing_poller import Lists
-from kalshi_ingest.follow.periodic_jobs import Errands
+from kalshi_ingest.follow.listing_poller import ListingPoller
+from kalshi_ingest.follow.periodic_jobs import PeriodicJobs
 from kalshi_ingest.follow.service import FollowService
 from kalshi_ingest.follow.state import Phase
-from kalshi_ingest.follow.volume_poller import Poller
+from kalshi_ingest.follow.volume_poller import VolumePoller
 from kalshi_ingest.ingest.run_log import RunLog
-from kalshi_ingest.ingest.worker import Border, Walker
+from kalshi_ingest.ingest.worker import CutoffCache, Worker
 from kalshi_ingest.postgres.writer import Writer
 from kalshi_simulator import Limits
 from tests.cli.test_follow import a_key
@@ -32,13 +32,13 @@ _TRADES = "select count(*) from trades"
 _RHYTHM = replace(QUICK, lists=0.3, fault=0.2, longest_fault=0.4)
 
 PLACES: dict[str, tuple[type, str]] = {
-    "worker": (Walker, "walk"),
+    "worker": (Worker, "walk"),
     "writer": (Writer, "_commit"),
-    "lists": (Lists, "_read_series"),
-    "volumes": (Poller, "_look"),
+    "lists": (ListingPoller, "_read_series"),
+    "volumes": (VolumePoller, "_look"),
     "run log": (RunLog, "update"),
-    "telling": (Poller, "_tell"),
-    "cutoff": (Border, "cutoff"),
+    "telling": (VolumePoller, "_tell"),
+    "cutoff": (CutoffCache, "cutoff"),
     "exchange": (Api, "pulses"),
 }
 
@@ -119,7 +119,7 @@ async def test_wrong_sql_is_a_fault_and_not_an_outage(database_url: str) -> None
 
 async def test_ten_in_a_row_without_progress_end_it(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ever longer pauses, which nobody waits for here."""
-    breaking = Breaking(monkeypatch, Poller, "_look")
+    breaking = Breaking(monkeypatch, VolumePoller, "_look")
     breaking.left = float("inf")
     pauses: list[float] = []
     survived: Callable[[Any, Exception], float] = FollowService._survived
@@ -141,7 +141,7 @@ async def test_a_session_that_worked_for_a_while_ends_the_row(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_module, "MOST_IN_A_ROW", 2)
-    breaking = Breaking(monkeypatch, Poller, "_look")
+    breaking = Breaking(monkeypatch, VolumePoller, "_look")
     rhythm = replace(_RHYTHM, fault=0.001, longest_fault=0.01)
     async with (
         serving(LivingWorld(after())) as simulator,
@@ -157,7 +157,7 @@ async def test_a_session_that_worked_for_a_while_ends_the_row(
 async def test_a_market_that_faults_again_and_again_fails_alone(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    breaking = Breaking(monkeypatch, Walker, "walk", only=TICKER)
+    breaking = Breaking(monkeypatch, Worker, "walk", only=TICKER)
     breaking.left = float("inf")
     world = LivingWorld(after())
     world.add(*(trade_row(ticker, after(-5), number) for number, ticker in enumerate(TICKERS)))
@@ -182,16 +182,16 @@ async def test_a_fault_in_the_channel_leaves_polling_at_work(
     path, public = a_key(tmp_path)
     broken = 0
 
-    hear = Poller.hear
+    hear = VolumePoller.hear
 
-    def broken_twice(poller: Poller, event: Event) -> None:
+    def broken_twice(poller: VolumePoller, event: Event) -> None:
         nonlocal broken
         broken += 1
         if broken <= 2:
             raise TypeError("nobody foresaw this event")
         hear(poller, event)
 
-    monkeypatch.setattr(Poller, "hear", broken_twice)
+    monkeypatch.setattr(VolumePoller, "hear", broken_twice)
     world = LivingWorld(after())
     world.add(trade_row(TICKER, after(-5), 1))
     limits = Limits(public_key_pem=public, authenticated_requests_per_second=2_000)
@@ -214,7 +214,7 @@ async def test_a_fault_in_the_channel_leaves_polling_at_work(
 async def test_an_errand_that_faults_is_said_and_leaves_the_markets_alone(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    breaking = Breaking(monkeypatch, Errands, "_settlement")
+    breaking = Breaking(monkeypatch, PeriodicJobs, "_settlement")
     breaking.left = 1
     async with (
         serving(LivingWorld(after())) as simulator,

@@ -8,14 +8,14 @@ from typing import Any
 import orjson
 import pytest
 
-from kalshi_ingest.follow.intervals import Rhythm
+from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_simulator import Simulator
 from tests.follow.following import TICKERS, Following, LivingWorld, after, following, serving
 from tests.support.backfills import assert_holds_all, trade_row
 from tests.support.relay import relaying
 
 FASTER = 10
-RHYTHM = Rhythm(poll=1.0, quiet=2.0, lists_pause=1.0, log=0.1, away=0.1)
+RHYTHM = PollIntervals(poll=1.0, quiet=2.0, lists_pause=1.0, log=0.1, away=0.1)
 """For a clock that runs ten times as fast."""
 
 Row = dict[str, Any]

@@ -18,9 +18,9 @@ from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.follow.periodic_jobs import Weather
 from kalshi_ingest.follow.state import Phase
 from kalshi_ingest.http.pacing import Pacer
-from kalshi_ingest.ingest.discovery import Dates, SeriesPlan
+from kalshi_ingest.ingest.discovery import Dates, SeriesDiscovery
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
-from kalshi_ingest.ingest.run_context import Tools
+from kalshi_ingest.ingest.run_context import RunContext
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator, SyntheticWorld
 from tests.follow.following import QUICK, SERIES, TICKER, TICKERS, LivingWorld, days_of_chicago, following, serving
@@ -144,16 +144,16 @@ def nobody(_: str, __: Iterable[Task]) -> None:
 
 
 @asynccontextmanager
-async def plan_of(simulator: Simulator, database_url: str) -> AsyncIterator[SeriesPlan]:
+async def plan_of(simulator: Simulator, database_url: str) -> AsyncIterator[SeriesDiscovery]:
     database = Database(database_url)
     await database.open()
     try:
         async with aiohttp.ClientSession() as http:
             api = Api(Client(http, simulator.url, Pacer(1000)))
-            tools = Tools(api, database, database, lambda: datetime.now(UTC), 1)
+            tools = RunContext(api, database, database, lambda: datetime.now(UTC), 1)
             dates = Dates(date(2025, 6, 1), date(2025, 8, 1))
             progress = SeriesProgress(CHICAGO[0])
-            yield SeriesPlan(tools, progress, dates, run_id=uuid4(), turn=asyncio.Semaphore(1))
+            yield SeriesDiscovery(tools, progress, dates, run_id=uuid4(), turn=asyncio.Semaphore(1))
     finally:
         await database.close()
 

@@ -8,11 +8,11 @@ import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State
-from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
+from kalshi_ingest.domain.model import MarketSnapshot, Trade, Unit, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.exchange.caching import Made
-from kalshi_ingest.follow.market_state import RECHECK_SECONDS, UNSTATED_SECONDS, Tracked
-from kalshi_ingest.follow.pending_candles import Unwritten
+from kalshi_ingest.follow.market_state import RECHECK_SECONDS, UNSTATED_SECONDS, MarketState
+from kalshi_ingest.follow.pending_candles import PendingCandles
 
 OPENS = datetime(2025, 6, 30, 14, tzinfo=UTC)
 UNIT = Unit("M", "KXHIGHCHI", date(2025, 7, 1), OPENS, OPENS + timedelta(hours=39), False, 0)
@@ -20,8 +20,8 @@ OPEN = Checkpoint("M", "KXHIGHCHI", date(2025, 7, 1), state=State.OPEN)
 START = to_microseconds(OPENS)
 
 
-def active(volume: int | None) -> Pulse:
-    return Pulse("active", volume)
+def active(volume: int | None) -> MarketSnapshot:
+    return MarketSnapshot("active", volume)
 
 
 def stored(contracts: int) -> Checkpoint:
@@ -32,19 +32,19 @@ def trade(number: int, seconds: float = 0) -> Trade:
     return Trade(START + round(seconds * 1_000_000), number.to_bytes(16), 500_000, 100, 1, False)
 
 
-def confirmed(volume: int = 100) -> Tracked:
+def confirmed(volume: int = 100) -> MarketState:
     """A market whose trades add up to its volume since second 10."""
-    market = Tracked(UNIT, stored(volume), walked_at=10.0)
+    market = MarketState(UNIT, stored(volume), walked_at=10.0)
     market.heard(active(volume), 10.0, 10_000_000)
     assert market.confirmed_at == 10.0
     return market
 
 
-def due(market: Tracked, now: float) -> bool:
+def due(market: MarketState, now: float) -> bool:
     return market.waits_until(now) <= now
 
 
-def walk(market: Tracked, checkpoint: Checkpoint, began: float, began_us: int, ended: float) -> None:
+def walk(market: MarketState, checkpoint: Checkpoint, began: float, began_us: int, ended: float) -> None:
     """A walk from its beginning to its end, with nothing heard meanwhile."""
     market.begin()
     market.walked(checkpoint, began, began_us, ended)
@@ -52,8 +52,8 @@ def walk(market: Tracked, checkpoint: Checkpoint, began: float, began_us: int, e
 
 
 def test_a_market_that_nobody_walked_is_asked_for_at_once() -> None:
-    assert due(Tracked(UNIT, None), 0.0)
-    assert due(Tracked(UNIT, replace(OPEN, state=State.WALKING)), 0.0), "a walk that broke off goes on"
+    assert due(MarketState(UNIT, None), 0.0)
+    assert due(MarketState(UNIT, replace(OPEN, state=State.WALKING)), 0.0), "a walk that broke off goes on"
 
 
 def test_once_the_sum_is_the_volume_only_a_new_volume_is_a_reason() -> None:
@@ -68,12 +68,12 @@ def test_once_the_sum_is_the_volume_only_a_new_volume_is_a_reason() -> None:
 
 
 def test_what_a_list_said_counts_from_the_start() -> None:
-    assert due(Tracked(replace(UNIT, volume=200), stored(100), walked_at=0.0), 0.0)
-    assert not due(Tracked(replace(UNIT, volume=100), stored(100), walked_at=0.0), 1.0)
+    assert due(MarketState(replace(UNIT, volume=200), stored(100), walked_at=0.0), 0.0)
+    assert not due(MarketState(replace(UNIT, volume=100), stored(100), walked_at=0.0), 1.0)
 
 
 def test_nobody_asks_twice_at_the_same_time() -> None:
-    market = Tracked(UNIT, None, working=True)
+    market = MarketState(UNIT, None, working=True)
     assert market.waits_until(5.0) == math.inf
 
 
@@ -111,7 +111,7 @@ def test_what_was_heard_after_a_walk_began_is_a_reason_to_walk_again_at_once() -
     assert market.confirmed_at == 10.0, "neither the walk nor the pulse is matched by the other"
 
 
-def waits(market: Tracked, now: float, seconds: float) -> float:
+def waits(market: MarketState, now: float, seconds: float) -> float:
     """The moment after a pause that has to be so long."""
     assert not due(market, now + seconds - 0.01)
     assert due(market, now + seconds)
@@ -157,7 +157,7 @@ class Lie:
 
     def __init__(self, volume: int, shown: int) -> None:
         self.now = 1000.0
-        self.market = Tracked(replace(UNIT, volume=shown), stored(shown), walked_at=900.0)
+        self.market = MarketState(replace(UNIT, volume=shown), stored(shown), walked_at=900.0)
         self.volume, self.shown = volume, shown
         self.pages: int | None = None
         """Contracts on the pages of a walk over everything; None: all that is stored."""
@@ -321,7 +321,7 @@ def test_a_market_that_stands_still_is_looked_into_now_and_then() -> None:
 
 
 def test_a_market_without_a_stated_volume_is_asked_more_often() -> None:
-    market = Tracked(replace(UNIT, volume=None), stored(100), walked_at=10.0)
+    market = MarketState(replace(UNIT, volume=None), stored(100), walked_at=10.0)
     market.heard(active(None), 11.0, 11_000_000)
     assert market.waits_until(0.0) == 10.0 + UNSTATED_SECONDS
 
@@ -329,9 +329,9 @@ def test_a_market_without_a_stated_volume_is_asked_more_often() -> None:
 @pytest.mark.parametrize("word", ["closed", "determined", "initialized", "a word of tomorrow"])
 def test_a_market_that_does_not_trade_is_not_looked_into(word: str) -> None:
     market = confirmed()
-    market.heard(Pulse(word, 100), 20.0, 20_000_000)
+    market.heard(MarketSnapshot(word, 100), 20.0, 20_000_000)
     assert market.waits_until(0.0) == math.inf
-    market.heard(Pulse(word, 101), 21.0, 21_000_000)
+    market.heard(MarketSnapshot(word, 101), 21.0, 21_000_000)
     assert due(market, 21.0), "unless its volume moved"
 
 
@@ -400,28 +400,28 @@ def test_an_announcement_does_not_bring_a_failing_market_back_early() -> None:
 
 
 def test_a_life_that_goes_on_is_noticed() -> None:
-    market = Tracked(UNIT, stored(0))
+    market = MarketState(UNIT, stored(0))
     assert not market.heard(active(0), 1.0, 1), "the first word says nothing about a change"
     assert not market.heard(active(5), 2.0, 2)
-    assert market.heard(Pulse("closed", 5), 3.0, 3)
-    assert not market.heard(Pulse("closed", 5), 4.0, 4)
-    assert market.heard(Pulse("finalized", 5), 5.0, 5)
-    assert market.heard(Pulse("finalized", 5), 6.0, 6), "until somebody takes it away"
+    assert market.heard(MarketSnapshot("closed", 5), 3.0, 3)
+    assert not market.heard(MarketSnapshot("closed", 5), 4.0, 4)
+    assert market.heard(MarketSnapshot("finalized", 5), 5.0, 5)
+    assert market.heard(MarketSnapshot("finalized", 5), 6.0, 6), "until somebody takes it away"
 
 
 def test_whether_a_market_trades() -> None:
-    market = Tracked(UNIT, None)
+    market = MarketState(UNIT, None)
     assert market.is_open(0), "nobody has asked yet"
     for word, expected in (("active", True), ("inactive", True), ("closed", False), ("finalized", False)):
-        market.heard(Pulse(word, 0), 1.0, 1)
+        market.heard(MarketSnapshot(word, 0), 1.0, 1)
         assert market.is_open(START) is expected
-    market.heard(Pulse("initialized", 0), 1.0, 1)
+    market.heard(MarketSnapshot("initialized", 0), 1.0, 1)
     assert not market.is_open(START - 60_000_000)
     assert market.is_open(START - 10_000_000), "it opens within seconds"
 
 
 def test_periods_wait_until_they_have_ended() -> None:
-    unwritten = Unwritten()
+    unwritten = PendingCandles()
     unwritten.add_trades([trade(1, 30), trade(2, 250), trade(3, 400)], START + 200_000_000)
     assert unwritten.all() == {START, START + BUCKET_US}
     assert unwritten.minutes == {START + 4 * MINUTE_US, START + 6 * MINUTE_US}, "the first minute is written"
@@ -437,7 +437,7 @@ def test_periods_wait_until_they_have_ended() -> None:
 
 
 def test_a_bucket_found_after_a_restart_waits_with_all_its_minutes() -> None:
-    unwritten = Unwritten()
+    unwritten = PendingCandles()
     unwritten.add_bucket(START)
     assert unwritten.due(START + MINUTE_US - 1) == frozenset()
     assert unwritten.due(START + MINUTE_US) == {START}
@@ -467,7 +467,7 @@ def test_a_deficit_that_stays_while_the_volume_moves_is_accepted_too() -> None:
 
 
 def test_a_volume_that_rises_below_what_is_stored_is_a_reason_once() -> None:
-    market = Tracked(replace(UNIT, volume=100), stored(150), walked_at=0.0)
+    market = MarketState(replace(UNIT, volume=100), stored(150), walked_at=0.0)
     market.heard(active(100), 1.0, 1_000_000)
     assert not due(market, 1.0)
     market.heard(active(110), 2.0, 2_000_000)

@@ -12,8 +12,8 @@ from aiohttp import web
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.follow.faults import Faults
-from kalshi_ingest.follow.periodic_jobs import Errands, Weather
-from kalshi_ingest.follow.state import ErrandState, FollowState, Phase, SeriesState
+from kalshi_ingest.follow.periodic_jobs import PeriodicJobs, Weather
+from kalshi_ingest.follow.state import FollowState, PeriodicJobState, Phase, SeriesState
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig
 from tests.follow.following import QUICK, SERIES, SETTLES, Condition, days_of_chicago, following, serving
 from tests.support.backfills import CHICAGO, fetch
@@ -79,7 +79,7 @@ async def running(
 ) -> AsyncIterator[FollowState]:
     """Errands alone, by the world's clock."""
     state = FollowState({each.series_ticker: SeriesState(each) for each in CHICAGO}, MORNING)
-    errands = Errands(weather, database_url, state, replace(QUICK, settlement=settlement), Faults(state))
+    errands = PeriodicJobs(weather, database_url, state, replace(QUICK, settlement=settlement), Faults(state))
     task = asyncio.create_task(errands.run(lambda: world.now, asyncio.Event()))
     try:
         yield state
@@ -89,8 +89,8 @@ async def running(
         await asyncio.wait([task])
 
 
-def settlement(state: FollowState) -> ErrandState:
-    return state.errands.get("settlement", ErrandState())
+def settlement(state: FollowState) -> PeriodicJobState:
+    return state.errands.get("settlement", PeriodicJobState())
 
 
 async def test_official_maxima_come_by_themselves_while_the_markets_are_followed(database_url: str) -> None:

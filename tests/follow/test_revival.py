@@ -12,7 +12,7 @@ import pytest
 
 from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.follow.state import Phase
-from kalshi_ingest.follow.volume_poller import Poller
+from kalshi_ingest.follow.volume_poller import VolumePoller
 from kalshi_ingest.postgres.embedded.restart import start_again
 from tests.follow.following import QUICK, TICKER, LivingWorld, after, following, serving
 from tests.follow.test_faults import Breaking
@@ -56,7 +56,7 @@ async def test_a_database_that_is_lost_is_started_again_by_the_service() -> None
 
 
 async def test_neither_the_exchange_nor_a_fault_is_a_reason(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    breaking = Breaking(monkeypatch, Poller, "_look")
+    breaking = Breaking(monkeypatch, VolumePoller, "_look")
 
     async def revive() -> None:
         raise AssertionError("the database is not lost")

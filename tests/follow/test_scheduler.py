@@ -10,10 +10,10 @@ import pytest
 
 from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
-from kalshi_ingest.domain.model import Pulse, Trade, Unit, to_microseconds
+from kalshi_ingest.domain.model import MarketSnapshot, Trade, Unit, to_microseconds
 from kalshi_ingest.domain.walk import BUCKET_US
 from kalshi_ingest.exchange.api import TradePage
-from kalshi_ingest.follow.scheduler import Book, Order
+from kalshi_ingest.follow.scheduler import Scheduler, WorkItem
 from kalshi_ingest.ingest.page_age import GUARD_US
 from tests.support.patience import COMES
 
@@ -41,7 +41,7 @@ class Desk:
     """A book and what the tests do with it."""
 
     clocks: Clocks
-    book: Book
+    book: Scheduler
 
     def put(self, *names: str, known: State | None = State.OPEN, settled: bool = False, contracts: int = 0) -> None:
         """Markets as a list shows them, each `contracts` large and with as many stored."""
@@ -54,13 +54,13 @@ class Desk:
 
     def hear(self, **volumes: int) -> set[str]:
         """All of them trade, and have got so far."""
-        pulses = {name: Pulse("active", volume) for name, volume in volumes.items()}
+        pulses = {name: MarketSnapshot("active", volume) for name, volume in volumes.items()}
         return self.book.heard(list(volumes), pulses, self.clocks.now, self.clocks.exchange())
 
-    def next(self) -> Order | None:
+    def next(self) -> WorkItem | None:
         return self.book._next()
 
-    def end(self, order: Order | None, contracts: int = 0, state: State = State.OPEN) -> None:
+    def end(self, order: WorkItem | None, contracts: int = 0, state: State = State.OPEN) -> None:
         """The work ended so, a second later."""
         assert order is not None
         self.clocks.now += 1
@@ -81,7 +81,7 @@ def checkpoint_of(ticker: str, state: State, contracts: int = 0) -> Checkpoint:
 
 def desk(unwritten: Mapping[str, AbstractSet[int]] | None = None) -> Desk:
     clocks = Clocks()
-    return Desk(clocks, Book(clocks.steady, clocks.exchange, unwritten or {}))
+    return Desk(clocks, Scheduler(clocks.steady, clocks.exchange, unwritten or {}))
 
 
 def trade(seconds: float, number: int = 1) -> Trade:
@@ -189,16 +189,16 @@ def test_a_market_that_is_gone_or_went_on_has_its_lists_read() -> None:
     at = desk()
     at.put("A", "B", "C")
     assert at.hear(A=0, B=0) == set()
-    gone = at.book.heard(["A", "B"], {"A": Pulse("active", 0)}, 1.0, OPENS_US)
+    gone = at.book.heard(["A", "B"], {"A": MarketSnapshot("active", 0)}, 1.0, OPENS_US)
     assert gone == {SERIES}, "the live tier no longer shows B"
-    assert at.book.heard(["A"], {"A": Pulse("closed", 0)}, 2.0, OPENS_US) == {SERIES}
+    assert at.book.heard(["A"], {"A": MarketSnapshot("closed", 0)}, 2.0, OPENS_US) == {SERIES}
     assert at.book.heard(["X"], {}, 2.0, OPENS_US) == set(), "nobody follows it"
 
 
 def test_who_trades_and_who_waits() -> None:
     at = desk()
     at.put("A", "B", "C")
-    pulses = {"A": Pulse("active", 0), "B": Pulse("closed", 0), "C": Pulse("determined", 0)}
+    pulses = {"A": MarketSnapshot("active", 0), "B": MarketSnapshot("closed", 0), "C": MarketSnapshot("determined", 0)}
     at.book.heard(["A", "B", "C"], pulses, 0.0, OPENS_US)
     assert at.book.tickers(trading=True) == ["A"]
     assert at.book.tickers(trading=False) == ["B", "C"]
@@ -249,7 +249,7 @@ def test_a_failing_market_is_not_vouched_for_and_one_that_does_not_trade_does_no
     at = desk()
     at.put("A", "B", "C")
     at.hear(A=0, B=3)
-    at.book.heard(["C"], {"C": Pulse("closed", 3)}, 0.0, OPENS_US)
+    at.book.heard(["C"], {"C": MarketSnapshot("closed", 3)}, 0.0, OPENS_US)
     at.clocks.now = 5
     assert not at.book.caught_up
     for _ in range(2):

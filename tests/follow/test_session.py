@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.follow.intervals import Rhythm
+from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.state import Phase
 from kalshi_simulator import Faults
 from tests.follow.following import (
@@ -26,7 +26,7 @@ from tests.support.backfills import Run, assert_holds_all, fetch, trade_row
 from tests.support.clean import Clean
 from tests.support.dumps import PROOF, TABLES, digests
 
-PATIENT = Rhythm(poll=1.0, quiet=2.0, cross_check=NEVER, lists_pause=1.0, log=0.1, away=0.1)
+PATIENT = PollIntervals(poll=1.0, quiet=2.0, cross_check=NEVER, lists_pause=1.0, log=0.1, away=0.1)
 """For a clock that runs twenty times as fast."""
 
 _STATES = "select state, count(*) from checkpoints group by 1 order by 1"

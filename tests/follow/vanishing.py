@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from kalshi_ingest.clocks import steady
-from kalshi_ingest.follow.intervals import Rhythm
+from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.service import Asked, FollowService
 from kalshi_ingest.follow.state import FollowState, SeriesState
 from kalshi_ingest.ingest.resources import Exchange, migrated
@@ -37,7 +37,7 @@ async def _following(world: LivingWorld, url: str) -> AsyncIterator[Following]:
     state = FollowState({each.series_ticker: SeriesState(each) for each in CHICAGO}, datetime.now(UTC))
     async with serving(world) as simulator, endpoints(state, url, "127.0.0.1", 0):
         exchange = Exchange(simulator.url, requests_per_second=50)
-        service = FollowService(Asked(CHICAGO, None, None, "follow in a test"), exchange, url, state, Rhythm())
+        service = FollowService(Asked(CHICAGO, None, None, "follow in a test"), exchange, url, state, PollIntervals())
         stop = asyncio.Event()
         at_work = Following(state, asyncio.create_task(service.run(stop)), stop)
         try:

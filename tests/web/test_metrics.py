@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.exchange.websocket import ChannelStats
-from kalshi_ingest.follow.state import LAG_BOUNDS, ErrandState, FollowState, Phase
+from kalshi_ingest.follow.state import LAG_BOUNDS, FollowState, PeriodicJobState, Phase
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.ingest.series_stats import SeriesStats
 from kalshi_ingest.postgres.database import Database
@@ -97,7 +97,7 @@ async def busy() -> FollowState:
     state.losses = Counter(database=2)
     state.database_seen_at = 999.0
     state.channel = ChannelStats(connected=True, gaps=2, messages=321)
-    state.errands = {"settlement": ErrandState(950.0, 900.0), "minutes": ErrandState(990.0, None, "why")}
+    state.errands = {"settlement": PeriodicJobState(950.0, 900.0), "minutes": PeriodicJobState(990.0, None, "why")}
     return state
 
 
