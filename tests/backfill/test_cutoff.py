@@ -95,6 +95,21 @@ async def test_it_moves_between_two_runs(
     await _assert_as_on_a_still_day(world, trades, database_url, clean)
 
 
+async def test_it_moves_between_the_two_lists(database_url: str) -> None:
+    """The live list is read first, so what moves to the historical tier meanwhile is in at least one of them."""
+    world = _world(_FIRST, 20.0)
+
+    def move(route: str, _: str | None) -> None:
+        if route.endswith("markets"):
+            world.cutoff = _LAST
+
+    async with Simulator(world, Limits(overlap=timedelta(0))) as simulator:
+        simulator.on_answered = move
+        job = await Run(simulator.url, database_url)()
+    assert job.progress["KXHIGHCHI"].failed == {}
+    await assert_holds_all(database_url, world)
+
+
 async def test_nobody_waits_for_a_cutoff_that_does_not_come(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only that endpoint is ill, through all its retries: the walks take both tiers, and everything is there."""
     monkeypatch.setattr(worker, "_FIRST_SECONDS", 0.05)

@@ -11,7 +11,7 @@ from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.domain.minutes import VISUAL_CROSSING, Observation, minutes_of
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.weather.minutes.queries import write_days
+from kalshi_ingest.weather.minutes.queries import fail_days, write_days
 from tests.support.backfills import fetch
 
 CHICAGO = find_city("chicago")
@@ -29,12 +29,17 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def write(
-    database: Database, observations: Sequence[Observation], day: date = DAY, *, again: bool = False
+    database: Database,
+    observations: Sequence[Observation],
+    day: date = DAY,
+    *,
+    again: bool = False,
+    state: str = "complete",
 ) -> int:
     minutes = minutes_of(CHICAGO, day, [(VISUAL_CROSSING, observations)], NOW)
 
     async def work(connection: asyncpg.Connection) -> int:
-        return await write_days(connection, [(minutes, "complete")], NOW, again=again)
+        return await write_days(connection, [(minutes, state)], NOW, again=again)
 
     return await database.run(work)
 
@@ -106,3 +111,20 @@ async def test_fewer_observed_slots_are_worse(database: Database, database_url: 
     assert await write(database, every[:-1], again=True) == 0
     assert tuple((await fetch(database_url, "select slots_observed, slots_filled from wx.minute_day"))[0]) == (287, 1)
     assert await write(database, every) == 0
+
+
+async def test_a_failure_keeps_what_is_stored_and_takes_no_proof_away(database: Database, database_url: str) -> None:
+    proved, unproved, unknown = (date(2025, 1, number) for number in (20, 21, 22))
+    every = [Observation(START + n * 300, 50_00, "KMDW", VISUAL_CROSSING) for n in range(576)]
+    await write(database, every, proved)
+    await write(database, every, unproved, state="open")
+    await database.run(fail_days, "KMDW", [proved, unproved, unknown], VISUAL_CROSSING, "it is down", NOW)
+    rows = await fetch(
+        database_url, "select date_local, state, error, slots_observed from wx.minute_day order by date_local"
+    )
+    assert [tuple(row) for row in rows] == [
+        (proved, "complete", None, 288),
+        (unproved, "failed", "it is down", 288),
+        (unknown, "failed", "it is down", 0),
+    ]
+    assert [row[0] for row in await fetch(database_url, "select count(*) from wx.minute_obs")] == [576]
