@@ -17,7 +17,7 @@ from kalshi_ingest.cli.app import BELOW, HELP, program
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
 
-_FLAGS = {"--json", "--again", "--dry-run"}
+_FLAGS = {"--json", "--again", "--dry-run", "--quiet", "--verbose", "--simulator"}
 """Options of the commands in `BELOW` that take no value."""
 
 _KINDS: dict[object, str] = {int: "a whole number", float: "a number"}

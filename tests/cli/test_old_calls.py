@@ -100,6 +100,7 @@ UNDERSTOOD: dict[str, tuple[str, dict[str, Any]]] = {
     "weather grid --json": ("weather grid", {"json": True}),
     "weather grid --again": ("weather grid", {"again": True}),
     "weather --json grid": ("weather grid", {"json": True}),
+    "weather --json --again minutes": ("weather minutes", {"json": True, "again": True}),
     "weather --start 2025-11-01 --city chicago settlement --end 2025-11-14": (
         "weather settlement",
         DATES | {"city": ["chicago"]},

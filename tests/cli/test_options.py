@@ -108,6 +108,12 @@ async def test_a_command_is_pointed_at_the_simulator() -> None:
         assert told.items() >= default_addresses().items()
 
 
+def test_options_may_stand_before_the_second_word_of_a_command() -> None:
+    called = parse(["weather", "--simulator", "-v", "--city", "la", "minutes", "--dry-run"])
+    assert called.command == "weather minutes"
+    assert called.arguments["simulator"] is called.arguments["verbose"] is called.arguments["dry_run"] is True
+
+
 def test_the_simulator_and_an_address_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["weather", "settlement", "--simulator", "--iem-url", "http://x"]) == 2
     assert "--simulator chooses --iem-url: leave one out" in capsys.readouterr().err
