@@ -10,7 +10,7 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.ingest.resources import Exchange, opened
+from kalshi_ingest.ingest.resources import Exchange, open_resources
 
 
 async def main() -> None:
@@ -20,8 +20,8 @@ async def main() -> None:
     dates = Dates(date.fromisoformat(arguments["start"]), date.fromisoformat(arguments["end"]))
     wanted = [Wanted(city.series_ticker, city.key) for city in CITIES if not city.retired]
     exchange = Exchange(arguments["url"], requests_per_second=UNCAPPED)
-    async with opened(exchange, arguments["database"], utc_now) as session:
-        job = Backfill(session.tools, wanted, dates, "benchmark")
+    async with open_resources(exchange, arguments["database"], utc_now) as session:
+        job = Backfill(session.context, wanted, dates, "benchmark")
 
         async def work() -> tuple[int, int]:
             await job.run(asyncio.Event())

@@ -17,9 +17,8 @@ from kalshi_ingest.archive.verification import ArchivedCity, Steps, checked_city
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exchange.parse_markets import STATUSES
-from kalshi_ingest.ingest.invoker import asked_by
-from kalshi_ingest.ingest.restarting import restarting
-from kalshi_ingest.ingest.run_log import Entry, run_log
+from kalshi_ingest.ingest.restarting import with_restarts
+from kalshi_ingest.ingest.run_log import Entry, invoker, run_log
 from kalshi_ingest.parquet.manifest import Manifest, read_manifest
 from kalshi_ingest.parquet.memory import give_back
 from kalshi_ingest.parquet.schema import (
@@ -56,8 +55,8 @@ async def load(
     Raises `Unusable` when there is no archive, no city to load or none that could be loaded, `OutOfReach` when the
     database stays away.
     """
-    run = ingestion_log.Run(uuid4(), command, asked_by(), clock(), None, None)
-    return await restarting([database], lambda: _load(database, place, labels, run, clock))
+    run = ingestion_log.Run(uuid4(), command, invoker(), clock(), None, None)
+    return await with_restarts([database], lambda: _load(database, place, labels, run, clock))
 
 
 async def _load(

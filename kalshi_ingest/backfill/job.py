@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from kalshi_ingest.ingest.cancellation import run_until, wind_down
+from kalshi_ingest.ingest.cancellation import run_until, task_group, wind_down
 from kalshi_ingest.ingest.discovery import Dates, SeriesDiscovery
-from kalshi_ingest.ingest.failures import together
-from kalshi_ingest.ingest.invoker import asked_by
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
-from kalshi_ingest.ingest.restarting import restarting
-from kalshi_ingest.ingest.run_context import RunContext
-from kalshi_ingest.ingest.run_log import Entry, RunLog, run_log
+from kalshi_ingest.ingest.resources import RunContext
+from kalshi_ingest.ingest.restarting import with_restarts
+from kalshi_ingest.ingest.run_log import Entry, RunLog, invoker, run_log
 from kalshi_ingest.ingest.task_queue import TaskQueue
 from kalshi_ingest.ingest.worker import CutoffCache, Worker
 from kalshi_ingest.postgres import ingestion_log
@@ -25,12 +23,12 @@ _PAGES_AT_ONCE = 2
 class Backfill:
     """One run. `progress` can be read at any time."""
 
-    def __init__(self, tools: RunContext, wanted: Sequence[Wanted], dates: Dates, command: str) -> None:
+    def __init__(self, context: RunContext, wanted: Sequence[Wanted], dates: Dates, command: str) -> None:
         self.progress = {each.series_ticker: SeriesProgress(each) for each in wanted}
         self.interrupted = False
-        self._tools = tools
+        self._context = context
         self._dates = dates
-        self._run = ingestion_log.Run(uuid4(), command, asked_by(), tools.clock(), dates.start, dates.end)
+        self._run = ingestion_log.Run(uuid4(), command, invoker(), context.clock(), dates.start, dates.end)
 
     @property
     def run_id(self) -> UUID:
@@ -43,44 +41,44 @@ class Backfill:
         Raises `Unusable` when another run works on one of the series or a series is unknown, `OutOfReach` when the
         exchange or the database stays away.
         """
-        await self._tools.writing.lock_series(self.progress)
-        await restarting((self._tools.writing, self._tools.planning), lambda: self._once(stop), self._start_over)
+        await self._context.writing.lock_series(self.progress)
+        await with_restarts((self._context.writing, self._context.planning), lambda: self._once(stop), self._start_over)
 
     async def _once(self, stop: asyncio.Event) -> None:
-        database, clock = self._tools.planning, self._tools.clock
+        database, clock = self._context.planning, self._context.clock
         async with run_log(database, self._run, self._entries, clock, stop) as log:
             await self._work(stop, log)
             log.interrupted = self.interrupted = self.interrupted or stop.is_set()
         if not self.interrupted:
-            await self._tools.writing.verify()
-            await self._tools.planning.verify()
+            await self._context.writing.verify()
+            await self._context.planning.verify()
 
     def _start_over(self) -> None:
         for progress in self.progress.values():
             progress.start_over("the database went back to an earlier state during this run: everything was read again")
 
     async def _work(self, stop: asyncio.Event, log: RunLog) -> None:
-        tools = self._tools
-        writer = Writer(tools.writing, lambda: self.run_id, tools.api.now, queued=tools.workers + 1)
-        feed = TaskQueue(list(self.progress))
-        border = CutoffCache(tools.api)
-        walker = Worker(tools, writer, border, self.progress)
-        async with together() as group:
+        context = self._context
+        writer = Writer(context.writing, lambda: self.run_id, context.api.now, queued=context.workers + 1)
+        queue = TaskQueue(list(self.progress))
+        cutoffs = CutoffCache(context.api)
+        worker = Worker(context, writer, cutoffs, self.progress)
+        async with task_group() as group:
             writing = group.create_task(writer.run())
             turn = asyncio.Semaphore(_PAGES_AT_ONCE)
-            keeping = [group.create_task(log.keep(_LOG_SECONDS)), group.create_task(border.run())]
-            jobs = [group.create_task(self._plan(each, feed, turn)) for each in self.progress.values()]
-            jobs += [group.create_task(walker.work(feed)) for _ in range(tools.workers)]
+            keeping = [group.create_task(log.keep(_LOG_SECONDS)), group.create_task(cutoffs.run())]
+            jobs = [group.create_task(self._plan(each, queue, turn)) for each in self.progress.values()]
+            jobs += [group.create_task(worker.work(queue)) for _ in range(context.workers)]
             await run_until(stop, asyncio.wait(jobs))
-            self.interrupted = await wind_down(group, jobs, writer, writing, (tools.writing, tools.planning))
+            self.interrupted = await wind_down(group, jobs, writer, writing, (context.writing, context.planning))
             for task in keeping:
                 task.cancel()
 
-    async def _plan(self, progress: SeriesProgress, feed: TaskQueue, turn: asyncio.Semaphore) -> None:
+    async def _plan(self, progress: SeriesProgress, queue: TaskQueue, turn: asyncio.Semaphore) -> None:
         try:
-            await SeriesDiscovery(self._tools, progress, self._dates, run_id=self.run_id, turn=turn).run(feed.put)
+            await SeriesDiscovery(self._context, progress, self._dates, run_id=self.run_id, turn=turn).run(queue.put)
         finally:
-            feed.close(progress.wanted.series_ticker)
+            queue.close(progress.wanted.series_ticker)
 
     def _entries(self) -> dict[str, Entry]:
         return {ticker: _entry(progress) for ticker, progress in self.progress.items()}

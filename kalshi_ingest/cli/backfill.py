@@ -27,7 +27,7 @@ from kalshi_ingest.follow.queries import first_dates
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.ingest.resources import Exchange, migrated, opened, with_database
+from kalshi_ingest.ingest.resources import Exchange, migrate_schema, open_database, open_resources
 from kalshi_ingest.settings import Settings
 
 _GRACE_SECONDS = 6.0
@@ -119,8 +119,8 @@ async def _run(
 
 async def _starts(url: str, wanted: Sequence[Wanted], end: date) -> dict[date, list[Wanted]]:
     """From which event date on something may be missing of what is held, with the series of which that is so."""
-    await migrated(url)
-    database = await with_database(url)
+    await migrate_schema(url)
+    database = await open_database(url)
     try:
         found = await database.run(first_dates, [each.series_ticker for each in wanted])
     finally:
@@ -139,10 +139,10 @@ async def run_backfill(exchange: Exchange, url: str, order: Order) -> int:
     """The job with its display and summary, until it ends or a signal stops it."""
     stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
     async with AsyncExitStack() as stack:
-        session = await run_until(stop, stack.enter_async_context(opened(exchange, url, utc_now)))
+        session = await run_until(stop, stack.enter_async_context(open_resources(exchange, url, utc_now)))
         if session is None:
             return INTERRUPTED
-        job = Backfill(session.tools, order.wanted, order.dates, order.told)
+        job = Backfill(session.context, order.wanted, order.dates, order.told)
         progress = list(job.progress.values())
         started = time.monotonic()
         showing = asyncio.create_task(Display(progress, session.client, sys.stderr).run())

@@ -31,7 +31,7 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND
 from kalshi_ingest.ingest.cancellation import run_until
-from kalshi_ingest.ingest.resources import migrated, opened, with_database
+from kalshi_ingest.ingest.resources import migrate_schema, open_database, open_resources
 from kalshi_ingest.postgres.rights import JUDGE
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.web.coverage_page import as_page
@@ -101,8 +101,8 @@ async def _stoppable(work: Coroutine[Any, Any, T]) -> T | None:
 
 async def _first_look(settings: Settings, url: str, scope: Scope) -> Report:
     if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
-        await migrated(url)
-    await (await with_database(url, JUDGE)).close()
+        await migrate_schema(url)
+    await (await open_database(url, JUDGE)).close()
     report = await examine(url, scope)
     if idle := nothing_to_judge(report, named=scope.series is not None):
         raise Unusable(
@@ -138,7 +138,7 @@ async def _agreed(settings: Settings, url: str, planned: FixPlan, *, agreed: boo
     pace = settings.requests_per_second or ANONYMOUS_REQUESTS_PER_SECOND
     if settings.requests_per_second is None and settings.api_key_id is not None:
         # Only the exchange knows the account's limit.
-        async with opened(exchange_of(settings), url, utc_now) as session:
+        async with open_resources(exchange_of(settings), url, utc_now) as session:
             pace = session.client.pacer.requests_per_second
     out = screen()
     if out is None:
@@ -150,16 +150,16 @@ async def _agreed(settings: Settings, url: str, planned: FixPlan, *, agreed: boo
 
 async def _forget(settings: Settings, url: str, report: Report) -> bool:
     """A proof, be it a doubtful one, is not given up for an exchange that does not answer."""
-    async with opened(exchange_of(settings), url, utc_now) as session:
-        await session.tools.api.cutoff()
-        await forget_distrusted(session.tools.writing, report)
+    async with open_resources(exchange_of(settings), url, utc_now) as session:
+        await session.context.api.cutoff()
+        await forget_distrusted(session.context.writing, report)
     return True
 
 
 async def _audit(settings: Settings, url: str, report: Report, markets: int, seed: int) -> AuditReport:
-    async with opened(exchange_of(settings), url, utc_now, need=JUDGE) as session:
+    async with open_resources(exchange_of(settings), url, utc_now, need=JUDGE) as session:
         scope = AuditScope(series_in(report), report.start, report.end)
-        return await audit(session.tools, scope, markets, seed)
+        return await audit(session.context, scope, markets, seed)
 
 
 def _print(report: Report, audited: AuditReport | None, *, as_object: bool) -> None:

@@ -18,7 +18,7 @@ from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.ingest.resources import Exchange, with_database
+from kalshi_ingest.ingest.resources import Exchange, open_database
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import API_PATH
 from kalshi_ingest.text_table import table
@@ -99,7 +99,7 @@ async def _outcome(url: str, scope: Scope) -> bool:
 async def _weather(url: str, services_url: str, dates: Dates, now: datetime) -> None:
     """Settlements, minutes and the grid, as the `weather` commands fetch them."""
     iem_url, cities = services_url + "/iem", [city for city in CITIES if not city.retired]
-    database = await with_database(url)
+    database = await open_database(url)
     try:
         async with services(iem_url, services_url + "/ncei") as ask:
             asked = Settlements(cities, *settled_dates(dates), "weather settlement (demo)")
@@ -158,7 +158,7 @@ async def _simulator(dates: Dates) -> AsyncIterator[str]:
 
 
 async def _show(url: str) -> None:
-    database = await with_database(url)
+    database = await open_database(url)
     try:
         rows = await database.run(lambda connection: connection.fetch(_BUSIEST))
         if rows:

@@ -9,7 +9,7 @@ from kalshi_ingest.cli.common import database_url, interruptible, say
 from kalshi_ingest.cli.options import DATABASE, LOGS, command, names, option
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
-from kalshi_ingest.ingest.resources import migrated, with_database
+from kalshi_ingest.ingest.resources import migrate_schema, open_database
 from kalshi_ingest.parquet.manifest import Layout
 from kalshi_ingest.parquet.memory import use_system_memory
 from kalshi_ingest.parquet.storage import Place
@@ -47,8 +47,8 @@ def prepared_export(
     place.require_writable()
 
     async def write(url: str) -> int:
-        await migrated(url)
-        database = await with_database(url)
+        await migrate_schema(url)
+        database = await open_database(url)
         try:
             result = await write_archive(database, place, layout=layout, labels=labels, expected=expected)
         finally:

@@ -10,7 +10,7 @@ from kalshi_ingest.cli.export import label
 from kalshi_ingest.cli.options import DATABASE, LOGS, command, command_line, names, option
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
-from kalshi_ingest.ingest.resources import migrated, with_database
+from kalshi_ingest.ingest.resources import migrate_schema, open_database
 from kalshi_ingest.parquet.memory import use_system_memory
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.rights import FETCH
@@ -43,8 +43,8 @@ def load(
 
 
 async def _load(url: str, place: Place, labels: Sequence[str] | None, told: str, *, refresh_grid: bool) -> int:
-    await migrated(url)
-    database = await with_database(url, FETCH)
+    await migrate_schema(url)
+    database = await open_database(url, FETCH)
     try:
         result = await read_archive(database, place, labels, clock=utc_now, command=told)
         say(result.as_text())

@@ -5,7 +5,7 @@ import asyncio
 from kalshi_ingest.cli.common import database_url, interruptible, say
 from kalshi_ingest.cli.options import DATABASE, LOGS, command
 from kalshi_ingest.exit_codes import COMPLETE
-from kalshi_ingest.ingest.resources import migrated
+from kalshi_ingest.ingest.resources import migrate_schema
 from kalshi_ingest.settings import Settings
 
 
@@ -14,7 +14,7 @@ def migrate(settings: Settings) -> int:
     """`migrate`: apply what is missing."""
 
     async def apply(url: str) -> int:
-        applied = await migrated(url)
+        applied = await migrate_schema(url)
         say("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
         return COMPLETE
 

@@ -9,7 +9,7 @@ from kalshi_ingest.cli.options import DATABASE, FLAT, LOGS, command, option
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE
-from kalshi_ingest.ingest.resources import migrated, with_database
+from kalshi_ingest.ingest.resources import migrate_schema, open_database
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.status import run_history
@@ -45,8 +45,8 @@ def status(settings: Settings, *, asked: Annotated[Asked, FLAT] = _DEFAULT) -> i
 
     async def read(url: str) -> int:
         if settings.database_url is None:  # the embedded database is the program's own, so it needs no asking
-            await migrated(url)
-        database = await with_database(url)
+            await migrate_schema(url)
+        database = await open_database(url)
         try:
             say(await _told(database, asked))
         finally:

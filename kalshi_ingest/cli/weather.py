@@ -22,7 +22,7 @@ from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
 from kalshi_ingest.http.client import learn_time
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.ingest.cancellation import run_until
-from kalshi_ingest.ingest.resources import migrated, with_database
+from kalshi_ingest.ingest.resources import migrate_schema, open_database
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.rights import LOOK, OBSERVE, Need
 from kalshi_ingest.settings import Settings
@@ -152,8 +152,8 @@ async def _opened(url: str, work: Work, need: Need, stays: str) -> int:
 
 
 async def _database(url: str, need: Need) -> Database:
-    await migrated(url)
-    return await with_database(url, need)
+    await migrate_schema(url)
+    return await open_database(url, need)
 
 
 def asked_days(options: Options, first: date, now_: datetime) -> tuple[date, date]:

@@ -14,8 +14,8 @@ from kalshi_ingest.domain.cities import city_of_series
 from kalshi_ingest.domain.model import Tier
 from kalshi_ingest.errors import Permanent, Rejected, Transient
 from kalshi_ingest.exchange.client import Tally
-from kalshi_ingest.ingest.failures import together
-from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.cancellation import task_group
+from kalshi_ingest.ingest.resources import RunContext
 
 _MARKETS_AT_ONCE = 4
 """The pace is the client's; more at once would only hold more candles."""
@@ -23,20 +23,20 @@ _MARKETS_AT_ONCE = 4
 log = structlog.get_logger()
 
 
-async def audit(tools: RunContext, scope: Scope, markets: int, seed: int = 0) -> AuditReport:
+async def audit(context: RunContext, scope: Scope, markets: int, seed: int = 0) -> AuditReport:
     """Compare every traded minute of `markets` complete markets in `scope`; nothing is written.
 
     Retired cities are left out: nothing is asked of the exchange for them. Raises `OutOfReach` when the exchange or
     the database stays away; a market whose candles cannot be had for another reason is in the report as such.
     """
     active = [ticker for ticker in scope.series_tickers if not _is_retired(ticker)]
-    cutoff = await _cutoff(tools)
-    sampled, eligible = await tools.planning.run(
+    cutoff = await _cutoff(context)
+    sampled, eligible = await context.planning.run(
         store.sample, replace(scope, series_tickers=active), markets, seed, cutoff
     )
-    work = _Work(tools, iter(sampled))
-    async with together() as group:
-        for _ in range(min(_MARKETS_AT_ONCE, tools.workers)):
+    work = _Work(context, iter(sampled))
+    async with task_group() as group:
+        for _ in range(min(_MARKETS_AT_ONCE, context.workers)):
             group.create_task(work.run())
     return AuditReport(
         asked=markets,
@@ -52,7 +52,7 @@ async def audit(tools: RunContext, scope: Scope, markets: int, seed: int = 0) ->
 class _Work:
     """What the workers share: the markets that wait, and what became of the others."""
 
-    tools: RunContext
+    context: RunContext
     waiting: Iterator[Sampled]
     audited: list[Audited] = field(default_factory=list)
     not_audited: list[tuple[str, str]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class _Work:
 
     async def _audited(self, market: Sampled) -> Audited:
         tier, theirs = await self._theirs(market)
-        comparison = compare(await self.tools.planning.run(store.minute_candles, market.ticker), theirs)
+        comparison = compare(await self.context.planning.run(store.minute_candles, market.ticker), theirs)
         return Audited(market.ticker, market.series_ticker, tier, comparison)
 
     async def _theirs(self, market: Sampled) -> tuple[Tier, list[MinuteCandle]]:
@@ -87,7 +87,9 @@ class _Work:
         raise Permanent("the exchange has no candles of this market, in neither tier (404 from both)")
 
     async def _of_tier(self, market: Sampled, tier: Tier) -> list[MinuteCandle]:
-        parts = self.tools.api.candles(market.ticker, market.series_ticker, tier, market.start, market.end, self.tally)
+        parts = self.context.api.candles(
+            market.ticker, market.series_ticker, tier, market.start, market.end, self.tally
+        )
         return [candle async for part in parts for candle in part if candle.volume]
 
 
@@ -96,10 +98,10 @@ def _is_retired(series_ticker: str) -> bool:
     return city is not None and city.retired
 
 
-async def _cutoff(tools: RunContext) -> datetime | None:
+async def _cutoff(context: RunContext) -> datetime | None:
     """The border between the tiers; None when the exchange does not tell, then the live tier is asked first."""
     try:
-        return (await tools.api.cutoff()).markets
+        return (await context.api.cutoff()).markets
     except (Permanent, Transient) as error:
         log.warning("the cutoff between the tiers cannot be read", reason=str(error))
         return None

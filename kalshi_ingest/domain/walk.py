@@ -64,10 +64,10 @@ class Walk:
     ) -> None:
         """Start, or go on from what is `known`.
 
-        A walk goes on where its checkpoint says. It starts again from the newest trade, over staging, when the
+        A walk resumes where its checkpoint says. It starts again from the newest trade, over staging, when the
         market was walked to its end before it settled, when it settled during the walk, or when it failed; then it
-        asks for trades `since_us` only, if that is given (see `since`). `unwritten` are buckets whose candles wait
-        to be written.
+        asks for trades `since_us` only, if that is given (see `resume_from`). `unwritten` are buckets whose candles
+        wait to be written.
         """
         fresh = Checkpoint(
             unit.ticker,
@@ -269,7 +269,7 @@ class Walk:
         return joined[cut:]
 
 
-def since(known: Checkpoint | None, unit: Unit) -> int | None:
+def resume_from(known: Checkpoint | None, unit: Unit) -> int | None:
     """From when on the next walk of a market has to ask: what is older is stored. None: from its first trade.
 
     Only a market that trades and was walked to its end can be asked for what is new; the walk after it settled, which

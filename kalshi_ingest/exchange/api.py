@@ -116,7 +116,7 @@ class Api:
         limits = (FIRST_MARKETS, MARKETS_PER_PAGE)
         return self._pages(_MARKET_PATHS[tier], "markets", {"series_ticker": series_ticker}, limits, tally)
 
-    async def pulses(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, MarketSnapshot], Made]:
+    async def market_snapshots(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, MarketSnapshot], Made]:
         """How far up to `SNAPSHOTS_PER_REQUEST` markets had got, and when; what the live tier lacks is left out.
 
         A row that was not asked for is left out as well. One that cannot be read counts as one that states nothing: the
@@ -133,7 +133,7 @@ class Api:
                 ticker = row.get("ticker") if isinstance(row, dict) else None
                 if isinstance(ticker, str) and ticker in asked:
                     try:
-                        found[ticker] = parse.pulse(row)
+                        found[ticker] = parse.market_snapshot(row)
                     except BadPayload:
                         found[ticker] = MarketSnapshot("", None)
             pages += bool(told.value)  # an empty page that names a next one says nothing

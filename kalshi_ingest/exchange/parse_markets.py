@@ -113,7 +113,7 @@ def market(row: object, tier: Tier = Tier.LIVE) -> Market:
     )
 
 
-def pulse(row: object) -> MarketSnapshot:
+def market_snapshot(row: object) -> MarketSnapshot:
     """How far one market has got, from its row."""
     fields = _Fields(row, "a market", "ticker")
     return MarketSnapshot(fields.text("status"), fields.count("volume_fp"))

@@ -6,9 +6,8 @@ from datetime import date, datetime
 from uuid import UUID, uuid4
 
 from kalshi_ingest.follow.state import FollowState, SeriesState
-from kalshi_ingest.ingest.invoker import asked_by
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
-from kalshi_ingest.ingest.run_log import Entry, RunLog, logged
+from kalshi_ingest.ingest.run_log import Entry, RunLog, invoker, logged
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import Database
 
@@ -41,7 +40,7 @@ class DailyRun:
         if run is None or run.started_at.date() != now.date():
             for ticker in self.progress:
                 self.progress[ticker] = _begun(self._state.series[ticker])
-            run = ingestion_log.Run(uuid4(), self._command, asked_by(), now, min(first, now.date()), now.date())
+            run = ingestion_log.Run(uuid4(), self._command, invoker(), now, min(first, now.date()), now.date())
         self._log = RunLog(database, run, self._entries, clock)
         await self._log.begin()
 

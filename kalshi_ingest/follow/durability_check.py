@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from kalshi_ingest.follow.state import FollowState
-from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.cancellation import task_group
 from kalshi_ingest.postgres.database import Database
 
 _INTERVAL = 2.0
@@ -21,7 +21,7 @@ async def prove_held(databases: Sequence[Database], state: FollowState) -> None:
     """
     proof = _Proof(databases, state)
     try:
-        async with together() as group:
+        async with task_group() as group:
             group.create_task(proof.watch())
             group.create_task(proof.renew())
     finally:

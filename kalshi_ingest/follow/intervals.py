@@ -25,17 +25,17 @@ class PollIntervals:
     traded. Only when nothing else is to be done."""
     quiet: float = 10.0
     """Markets that wait for their opening or their result."""
-    lists: float = 300.0
+    listings: float = 300.0
     """The lists of each series: new events, and everything about a market but its trades. Counted in the exchange's
-    time as well as in real time, whichever is sooner, but never sooner than `lists_pause`."""
-    lists_pause: float = 2.0
-    lists_again: float = 20.0
+    time as well as in real time, whichever is sooner, but never sooner than `listings_pause`."""
+    listings_pause: float = 2.0
+    listings_retry: float = 20.0
     """The same after they could not be read whole."""
     deep: float = 86_400.0
     """The lists from the first unfinished event date on, however old it is, in the exchange's time."""
     settlement: float = 3_600.0
     minutes: float = 21_600.0
-    errand_pause: float = 20.0
+    job_pause: float = 20.0
     """Between two errands of a kind, whatever the exchange's time says."""
     log: float = 5.0
     """The run's rows in the ingestion log."""

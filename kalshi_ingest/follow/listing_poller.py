@@ -17,7 +17,7 @@ from kalshi_ingest.follow.scheduler import Scheduler
 from kalshi_ingest.follow.state import FollowState
 from kalshi_ingest.ingest.discovery import Dates, SeriesDiscovery
 from kalshi_ingest.ingest.progress import SeriesProgress
-from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.resources import RunContext
 from kalshi_ingest.ingest.worker import CutoffCache
 
 _AHEAD = timedelta(days=30)
@@ -48,21 +48,21 @@ class ListingPoller:
 
     def __init__(
         self,
-        tools: RunContext,
-        book: Scheduler,
-        border: CutoffCache,
-        record: DailyRun,
+        context: RunContext,
+        scheduler: Scheduler,
+        cutoffs: CutoffCache,
+        daily_run: DailyRun,
         state: FollowState,
-        rhythm: PollIntervals,
+        intervals: PollIntervals,
     ) -> None:
         self.first_round = asyncio.Event()
         """Set once the lists of every series were read to their ends since the last loss."""
-        self._tools = tools
-        self._book = book
-        self._border = border
-        self._record = record
+        self._context = context
+        self._scheduler = scheduler
+        self._cutoffs = cutoffs
+        self._daily_run = daily_run
         self._state = state
-        self._rhythm = rhythm
+        self._intervals = intervals
         self._turn = asyncio.Semaphore(1)
         self._read = {ticker: _Read(-math.inf, 0, False) for ticker in state.series}
         self._begin_at: dict[str, date | None] = {}
@@ -76,7 +76,7 @@ class ListingPoller:
 
     def are_read(self, ticker: str) -> bool:
         """Whether the lists of a series were read to their ends of late: they show a market hours before it opens."""
-        return self._state.clock() - self._read[ticker].ended_at < 2 * self._rhythm.lists
+        return self._state.clock() - self._read[ticker].ended_at < 2 * self._intervals.listings
 
     async def run(self, start: date | None, *, strict: bool = False) -> None:
         """Read everything from `start` on (None: from what is unfinished), then whatever is due, without an end.
@@ -94,7 +94,7 @@ class ListingPoller:
                 self.first_round.set()
             self._woken.clear()
             try:
-                async with asyncio.timeout(min(1.0, self._rhythm.lists_pause)):
+                async with asyncio.timeout(min(1.0, self._intervals.listings_pause)):
                     await self._woken.wait()
             except TimeoutError:
                 continue
@@ -102,9 +102,9 @@ class ListingPoller:
     def _is_due(self, ticker: str) -> bool:
         read = self._read[ticker]
         waited = self._state.clock() - read.at
-        if waited < self._rhythm.lists_pause:
+        if waited < self._intervals.listings_pause:
             return False
-        interval = self._rhythm.lists if read.to_the_end else self._rhythm.lists_again
+        interval = self._intervals.listings if read.to_the_end else self._intervals.listings_retry
         by_exchange = read.to_the_end and passed(self._now_us(), read.at_us) >= interval
         return ticker in self._asked or waited >= interval or by_exchange
 
@@ -112,12 +112,12 @@ class ListingPoller:
         """Whether to begin at the first unfinished date: until that succeeded once, and then once a day."""
         read = self._read[ticker]
         waited = max(self._state.clock() - read.deep_at, passed(self._now_us(), read.deep_us))
-        return ticker in self._begin_at or waited >= self._rhythm.deep
+        return ticker in self._begin_at or waited >= self._intervals.deep
 
     async def _read_series(self, ticker: str, *, strict: bool) -> None:
         read, deep = self._read[ticker], self._is_deep(ticker)
         read.at, read.at_us = self._state.clock(), self._now_us()
-        progress = self._record.progress[ticker]
+        progress = self._daily_run.progress[ticker]
         progress.stats.tally.oldest = 0.0
         done = SeriesProgress(progress.wanted, stats=progress.stats)
         try:
@@ -138,14 +138,14 @@ class ListingPoller:
         progress.warnings.extend(each for each in done.warnings if each not in progress.warnings)
 
     async def _list(self, done: SeriesProgress, dates: Dates) -> None:
-        cutoff = await self._border.cutoff()
+        cutoff = await self._cutoffs.cutoff()
         recent = cutoff is not None and cutoff.markets.date() + _MARGIN <= dates.start
-        book, run_id = self._book, self._record.run_id
-        plan = SeriesDiscovery(self._tools, done, dates, run_id=run_id, turn=self._turn, tracked=book)
-        await plan.run(book.put, recent=recent)
+        scheduler, run_id = self._scheduler, self._daily_run.run_id
+        plan = SeriesDiscovery(self._context, done, dates, run_id=run_id, turn=self._turn, followed=scheduler)
+        await plan.run(scheduler.put, recent=recent)
 
     async def _dates(self, ticker: str, *, deep: bool) -> Dates:
-        today = self._tools.clock().date()
+        today = self._context.clock().date()
         yesterday = today - timedelta(days=1)
         first = min(yesterday, (await self._first_dates([ticker])).get(ticker, yesterday))
         start = self._begin_at.get(ticker)
@@ -155,12 +155,12 @@ class ListingPoller:
 
     def _tell(self, ticker: str, failed: Mapping[str, str]) -> None:
         for what, reason in failed.items():
-            if self._state.series[ticker].failed_lists.get(what) != reason:
+            if self._state.series[ticker].failed_listings.get(what) != reason:
                 log.warning("cannot be read", series=ticker, what=what, reason=reason)
-        self._state.series[ticker].failed_lists = dict(failed)
+        self._state.series[ticker].failed_listings = dict(failed)
 
     async def _first_dates(self, tickers: list[str]) -> dict[str, date]:
-        return await self._tools.planning.run(queries.first_dates, tickers)
+        return await self._context.planning.run(queries.first_dates, tickers)
 
     def _now_us(self) -> int:
-        return to_microseconds(self._tools.clock())
+        return to_microseconds(self._context.clock())

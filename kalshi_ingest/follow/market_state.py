@@ -98,7 +98,7 @@ class MarketState:
             return now_us < to_microseconds(self.unit.close_time)
         return self.api_status in _OPEN_WORDS
 
-    def heard(self, pulse: MarketSnapshot, began: float, began_us: int, *, vouches: bool = True) -> bool:
+    def heard(self, market_snapshot: MarketSnapshot, began: float, began_us: int, *, vouches: bool = True) -> bool:
         """Take in how far the exchange said at `began` that it had got; whether the lists have to be read.
 
         `vouches`: volumes are to be believed at present.
@@ -106,24 +106,28 @@ class MarketState:
         if began < self._listed_at:
             return False  # an older copy than the one before
         # At the first look, what has closed meanwhile has moved on from what the lists said a moment before.
-        went_on = pulse.api_status != self.api_status if self.api_status else pulse.api_status not in _BEFORE_WORDS
-        if pulse.volume is not None and self._listed is not None and pulse.volume > self._listed:
+        went_on = (
+            market_snapshot.api_status != self.api_status
+            if self.api_status
+            else market_snapshot.api_status not in _BEFORE_WORDS
+        )
+        if market_snapshot.volume is not None and self._listed is not None and market_snapshot.volume > self._listed:
             self._moved = True
             if not self.failing:  # whatever is looked for besides, the new trades are asked for
                 self._not_before = min(self._not_before, max(began + _NEWS_SECONDS, self._repeated_until))
-        if pulse.volume != self._listed:
+        if market_snapshot.volume != self._listed:
             self._risen_at = began
-        self.api_status, self._listed, self._listed_at = pulse.api_status, pulse.volume, began
+        self.api_status, self._listed, self._listed_at = market_snapshot.api_status, market_snapshot.volume, began
         self._note_behind(began)
         # A volume that is not stated proves nothing; one below what is stored was made before that, or stands still.
         if (
             vouches
-            and pulse.volume is not None
+            and market_snapshot.volume is not None
             and self._agrees()
             and self._deficit() in (0, self._difference.explained)
         ):
             self._confirm(began, began_us)
-        if went_on or pulse.api_status not in _ENDED_WORDS:
+        if went_on or market_snapshot.api_status not in _ENDED_WORDS:
             self._lists_asked = 0
             return went_on
         return self._should_be_gone(began)

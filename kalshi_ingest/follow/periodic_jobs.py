@@ -13,7 +13,7 @@ from kalshi_ingest.domain.model import to_microseconds
 from kalshi_ingest.follow.faults import Faults, in_words, is_fault
 from kalshi_ingest.follow.intervals import PollIntervals, passed
 from kalshi_ingest.follow.state import FollowState, PeriodicJobState
-from kalshi_ingest.ingest.resources import with_database
+from kalshi_ingest.ingest.resources import open_database
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.rights import OBSERVE
 from kalshi_ingest.weather.grid.queries import refresh
@@ -48,23 +48,25 @@ class PeriodicJobs:
     """Runs them one after another. One that fails is reported and comes again; it never disturbs the markets."""
 
     def __init__(
-        self, weather: Weather, database_url: str, state: FollowState, rhythm: PollIntervals, faults: Faults
+        self, weather: Weather, database_url: str, state: FollowState, intervals: PollIntervals, faults: Faults
     ) -> None:
         self._weather = weather
         self._database_url = database_url
         self._state = state
-        self._rhythm = rhythm
+        self._intervals = intervals
         self._faults = faults
         self._ran_us: dict[str, int] = {}
         self._whole_us: dict[str, int] = {}
 
     async def run(self, clock: Callable[[], datetime], stop: asyncio.Event) -> None:
         """Run what is due, without an end; `clock` is the exchange's time, `stop` lets one end in order."""
-        errands: dict[str, tuple[float, PeriodicJob]] = {"settlement": (self._rhythm.settlement, self._settlement)}
+        periodic_jobs: dict[str, tuple[float, PeriodicJob]] = {
+            "settlement": (self._intervals.settlement, self._settlement)
+        }
         if self._weather.minutes is not None:
-            errands["minutes"] = (self._rhythm.minutes, partial(self._minutes, self._weather.minutes))
+            periodic_jobs["minutes"] = (self._intervals.minutes, partial(self._minutes, self._weather.minutes))
         while True:
-            for name, (interval, work) in errands.items():
+            for name, (interval, work) in periodic_jobs.items():
                 if self._is_due(name, interval, clock):
                     await self._do(name, work, clock, stop)
             await asyncio.sleep(1.0)
@@ -72,16 +74,16 @@ class PeriodicJobs:
     def start_over(self) -> None:
         """What was done may be lost: do all of it again."""
         self._whole_us.clear()
-        for known in self._state.errands.values():
+        for known in self._state.periodic_jobs.values():
             known.ran_at = None
 
     def _is_due(self, name: str, interval: float, clock: Callable[[], datetime]) -> bool:
-        known = self._state.errands.setdefault(name, PeriodicJobState())
+        known = self._state.periodic_jobs.setdefault(name, PeriodicJobState())
         if known.ran_at is None:
             return True
         waited = self._state.clock() - known.ran_at
         by_exchange = passed(to_microseconds(clock()), self._ran_us.get(name, 0))
-        return waited >= self._rhythm.errand_pause and max(waited, by_exchange) >= interval
+        return waited >= self._intervals.job_pause and max(waited, by_exchange) >= interval
 
     async def _do(
         self,
@@ -101,11 +103,11 @@ class PeriodicJobs:
             if is_fault(failure):
                 error = in_words(failure)
                 self._faults.note(name, failure)
-        known = self._state.errands[name]
+        known = self._state.periodic_jobs[name]
         known.error, known.ran_at = error, self._state.clock()
         self._ran_us[name] = to_microseconds(clock())
         if error is not None:
-            log.warning("errand failed; it comes again", errand=name, reason=error)
+            log.warning("errand failed; it comes again", job=name, reason=error)
             return
         known.succeeded_at = known.ran_at
         if whole:
@@ -116,7 +118,7 @@ class PeriodicJobs:
     ) -> str | None:
         now = clock()
         start = (now - _USUAL).date()
-        database = await with_database(self._database_url, OBSERVE)
+        database = await open_database(self._database_url, OBSERVE)
         try:
             if whole:
                 start = min(start, await first_day(database, self._weather.cities, now))

@@ -71,7 +71,7 @@ class Scheduler:
         self._newest_us: dict[str, int] = {}
         """Series → its newest trade that was shown."""
         self._unwritten = dict(unwritten)
-        self._tracked: dict[str, MarketState] = {}
+        self._markets: dict[str, MarketState] = {}
         self._settled: deque[Task] = deque()
         self._proving: dict[str, str] = {}
         """Settled markets that wait or are being walked → their series."""
@@ -82,17 +82,17 @@ class Scheduler:
 
     def __contains__(self, ticker: object) -> bool:
         """Whether this market's checkpoint is written by somebody who took it from here."""
-        return ticker in self._tracked or ticker in self._proving
+        return ticker in self._markets or ticker in self._proving
 
     def put(self, series_ticker: str, tasks: Iterable[Task]) -> None:
         """Take in markets that are not proved, as the lists show them now."""
         for task in tasks:
             ticker = task.unit.ticker
-            tracked = self._tracked.get(ticker)
-            if tracked is not None:
-                tracked.unit = task.unit
-                if task.unit.settled and not tracked.working:
-                    self._prove(tracked)
+            market = self._markets.get(ticker)
+            if market is not None:
+                market.unit = task.unit
+                if task.unit.settled and not market.working:
+                    self._prove(market)
             elif ticker in self._proving:
                 continue
             elif task.unit.settled:
@@ -100,15 +100,15 @@ class Scheduler:
                 buckets = frozenset(self._unwritten.pop(ticker, frozenset()))
                 self._settled.append(replace(task, unwritten=buckets))
             else:
-                tracked = self._tracked[ticker] = MarketState(task.unit, task.known, walked_at=self._clock())
+                market = self._markets[ticker] = MarketState(task.unit, task.known, walked_at=self._clock())
                 for start_us in self._unwritten.pop(ticker, frozenset()):
-                    tracked.unwritten.add_bucket(start_us)
+                    market.unwritten.add_bucket(start_us)
         self._changed.set()
 
     # What the exchange tells.
 
     def heard(
-        self, asked: Collection[str], pulses: Mapping[str, MarketSnapshot], began: float, began_us: int
+        self, asked: Collection[str], market_snapshots: Mapping[str, MarketSnapshot], began: float, began_us: int
     ) -> set[str]:
         """Take in how far some markets had got at `began`, which is when the exchange, or a cache, made its answer.
 
@@ -117,13 +117,17 @@ class Scheduler:
         """
         went_on: set[str] = set()
         for ticker in asked:
-            tracked = self._tracked.get(ticker)
-            if tracked is None:
+            market = self._markets.get(ticker)
+            if market is None:
                 continue
-            pulse = pulses.get(ticker)
+            market_snapshot = market_snapshots.get(ticker)
             vouches = not self.doubted
-            if tracked.missed(began) if pulse is None else tracked.heard(pulse, began, began_us, vouches=vouches):
-                went_on.add(tracked.unit.series_ticker)
+            if (
+                market.missed(began)
+                if market_snapshot is None
+                else market.heard(market_snapshot, began, began_us, vouches=vouches)
+            ):
+                went_on.add(market.unit.series_ticker)
         self._doubt(began)
         self._changed.set()
         return went_on
@@ -135,68 +139,68 @@ class Scheduler:
 
     def _doubt(self, now: float) -> None:
         now_us = self._exchange_us()
-        if any(each.lags(now) and each.is_open(now_us) for each in self._tracked.values()):
+        if any(each.lags(now) and each.is_open(now_us) for each in self._markets.values()):
             if not self.doubted:
                 log.warning("the exchange's volumes stand still while trades continue; only trades are believed")
-                for each in self._tracked.values():
+                for each in self._markets.values():
                     each.doubt()
             self._doubted_until = self._clock() + _DOUBTED_SECONDS
 
     def claim(self, ticker: str, trade_id: bytes) -> None:
         """A trade was announced on the channel."""
-        tracked = self._tracked.get(ticker)
-        if tracked is not None:
+        market = self._markets.get(ticker)
+        if market is not None:
             self._announced_at = self._clock()
-            tracked.claim(trade_id, self._clock(), self._cache_seconds())
+            market.claim(trade_id, self._clock(), self._cache_seconds())
             self._changed.set()
 
     # What is to be done.
 
     async def take(self) -> WorkItem:
         """The next piece of work, as soon as there is one."""
-        while (order := self._next()) is None:
+        while (item := self._next()) is None:
             self._changed.clear()
             try:
                 async with asyncio.timeout(_LONGEST_WAIT):  # Python 3.11's wait_for may swallow a cancellation
                     await self._changed.wait()
             except TimeoutError:
                 continue
-        return order
+        return item
 
     def page(self, task: Task, page: TradePage, closed_us: int | None) -> None:
         """A page is committed; candles that end after `closed_us` were held back."""
         if page.trades:
             series = task.unit.series_ticker
             self._newest_us[series] = max(self._newest_us.get(series, 0), page.trades[-1].created_us)
-        tracked = self._tracked.get(task.unit.ticker)
-        if tracked is not None:
-            tracked.found(page.trades)
-            tracked.shown(page.trades, page.made, self._clock())
-            tracked.closed_us = closed_us
+        market = self._markets.get(task.unit.ticker)
+        if market is not None:
+            market.found(page.trades)
+            market.shown(page.trades, page.made, self._clock())
+            market.closed_us = closed_us
             if closed_us is not None:
-                tracked.unwritten.add_trades(page.trades, closed_us)
+                market.unwritten.add_trades(page.trades, closed_us)
 
-    def done(self, order: WorkItem, checkpoint: Checkpoint) -> None:
+    def done(self, item: WorkItem, checkpoint: Checkpoint) -> None:
         """A piece of work ended so."""
-        ticker = order.task.unit.ticker
-        tracked = self._tracked.get(ticker)
-        if tracked is None:
+        ticker = item.task.unit.ticker
+        market = self._markets.get(ticker)
+        if market is None:
             self._proving.pop(ticker, None)
             return
-        tracked.working = False
-        if order.closed_us is None:
-            began_us = order.began_us if tracked.made is None else tracked.made.at_us
-            alive_us = self._newest_us.get(tracked.unit.series_ticker, 0)
-            tracked.walked(checkpoint, order.began - tracked.age, began_us, self._clock(), alive_us)
+        market.working = False
+        if item.closed_us is None:
+            began_us = item.began_us if market.made is None else market.made.at_us
+            alive_us = self._newest_us.get(market.unit.series_ticker, 0)
+            market.walked(checkpoint, item.began - market.age, began_us, self._clock(), alive_us)
             # A walk that went on where it broke off leaves alone what the pages before it held back.
-            went_on = order.task.known is not None and order.task.known.state is State.WALKING
-            if not tracked.failing and not went_on:
-                tracked.unwritten.written(began_us - GUARD_US if tracked.closed_us is None else tracked.closed_us)
+            went_on = item.task.known is not None and item.task.known.state is State.WALKING
+            if not market.failing and not went_on:
+                market.unwritten.written(began_us - GUARD_US if market.closed_us is None else market.closed_us)
         else:
-            tracked.known = checkpoint
-            tracked.unwritten.written(order.closed_us)
-        if tracked.unit.settled:
-            self._prove(tracked)
+            market.known = checkpoint
+            market.unwritten.written(item.closed_us)
+        if market.unit.settled:
+            self._prove(market)
         self._changed.set()
 
     # What others want to know.
@@ -204,20 +208,20 @@ class Scheduler:
     def tickers(self, *, trading: bool) -> list[str]:
         """The markets that trade; else those that are known, do not trade and have not settled."""
         now_us = self._exchange_us()
-        return [ticker for ticker, tracked in self._tracked.items() if tracked.is_open(now_us) == trading]
+        return [ticker for ticker, market in self._markets.items() if market.is_open(now_us) == trading]
 
     @property
     def caught_up(self) -> bool:
         """Whether nothing waits for its proof, and every other market was confirmed once, is known to fail, or lacks
         trades that no walk finds."""
         return not self._proving and all(
-            each.confirmed_at is not None or each.failing or each.searched for each in self._tracked.values()
+            each.confirmed_at is not None or each.failing or each.searched for each in self._markets.values()
         )
 
     def counts(self, series_ticker: str) -> tuple[int, int, int]:
         """Of one series: markets that trade, that have not settled, and that wait for a walk or are being walked."""
         now_us, now = self._exchange_us(), self._clock()
-        of_series = [each for each in self._tracked.values() if each.unit.series_ticker == series_ticker]
+        of_series = [each for each in self._markets.values() if each.unit.series_ticker == series_ticker]
         waiting = sum(each.working or each.waits_until(now, doubted=self.doubted) <= now for each in of_series)
         proving = sum(series == series_ticker for series in self._proving.values())
         return sum(each.is_open(now_us) for each in of_series), len(of_series), waiting + proving
@@ -226,7 +230,7 @@ class Scheduler:
         """(whether a market of the series trades, the moment up to which all that trade are confirmed, if all are)."""
         now_us = self._exchange_us()
         trading = [
-            each for each in self._tracked.values() if each.unit.series_ticker == series_ticker and each.is_open(now_us)
+            each for each in self._markets.values() if each.unit.series_ticker == series_ticker and each.is_open(now_us)
         ]
         moments = [each.confirmed_at for each in trading if each.confirmed_at is not None]
         return bool(trading), min(moments) if moments and len(moments) == len(trading) else None
@@ -237,18 +241,18 @@ class Scheduler:
         now_us = self._exchange_us()
         trading = [
             (ticker, each)
-            for ticker, each in self._tracked.items()
+            for ticker, each in self._markets.items()
             if each.unit.series_ticker == series_ticker and each.is_open(now_us)
         ]
         missing = {ticker: each.missing for ticker, each in trading if each.missing and each.searched}
         return missing, {ticker: each.explained for ticker, each in trading if each.explained}
 
-    def _prove(self, tracked: MarketState) -> None:
+    def _prove(self, market: MarketState) -> None:
         """A market settled: it leaves the tracked ones, and its last walk is next."""
-        ticker = tracked.unit.ticker
-        del self._tracked[ticker]
-        self._proving[ticker] = tracked.unit.series_ticker
-        self._settled.appendleft(Task(tracked.unit, tracked.known, unwritten=tracked.unwritten.all()))
+        ticker = market.unit.ticker
+        del self._markets[ticker]
+        self._proving[ticker] = market.unit.series_ticker
+        self._settled.appendleft(Task(market.unit, market.known, unwritten=market.unwritten.all()))
 
     def _next(self) -> WorkItem | None:
         now, now_us = self._clock(), self._exchange_us()
@@ -256,10 +260,10 @@ class Scheduler:
         if self._settled and self._turn % _PROOF_TURN == 0:
             return WorkItem(self._settled.popleft(), now, now_us)
         doubted = self.doubted
-        waiting = [each for each in self._tracked.values() if each.waits_until(now, doubted=doubted) <= now]
+        waiting = [each for each in self._markets.values() if each.waits_until(now, doubted=doubted) <= now]
         if waiting:
             return _walk(min(waiting, key=lambda each: each.walked_at), now, now_us)
-        for each in self._tracked.values():
+        for each in self._markets.values():
             closed_us = each.confirmed_us - GUARD_US
             if not each.working and each.known is not None and (due := each.unwritten.due(closed_us)):
                 each.working = True
@@ -278,12 +282,12 @@ class Scheduler:
 
         The market that by its trades so far has the most to show since its last walk.
         """
-        able = [each for each in self._tracked.values() if each.may_be_checked(now, _CHECKED_SECONDS)]
+        able = [each for each in self._markets.values() if each.may_be_checked(now, _CHECKED_SECONDS)]
         able = [each for each in able if each.is_open(now_us)]
         return max(able, key=lambda each: each.expected(now), default=None)
 
 
-def _walk(tracked: MarketState, now: float, now_us: int) -> WorkItem:
-    tracked.begin()
-    task = Task(tracked.unit, tracked.known, only_new=not tracked.whole, unwritten=tracked.unwritten.all())
+def _walk(market: MarketState, now: float, now_us: int) -> WorkItem:
+    market.begin()
+    task = Task(market.unit, market.known, only_new=not market.whole, unwritten=market.unwritten.all())
     return WorkItem(task, now, now_us)

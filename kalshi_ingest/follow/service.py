@@ -23,10 +23,9 @@ from kalshi_ingest.follow.session import FollowSession
 from kalshi_ingest.follow.state import FollowState, Phase
 from kalshi_ingest.http.client import new_session
 from kalshi_ingest.http.retry import RetryPolicy
-from kalshi_ingest.ingest.cancellation import run_until
-from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.cancellation import run_until, task_group
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.ingest.resources import Exchange, migrated, opened
+from kalshi_ingest.ingest.resources import Exchange, migrate_schema, open_resources
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.sqlstate import is_of_database
 
@@ -60,7 +59,7 @@ class FollowService:
         exchange: Exchange,
         database_url: str,
         state: FollowState,
-        rhythm: PollIntervals | None = None,
+        intervals: PollIntervals | None = None,
         *,
         revive: Revive | None = None,
     ) -> None:
@@ -71,12 +70,12 @@ class FollowService:
         )
         self._database_url = database_url
         self._state = state
-        self._rhythm = rhythm or PollIntervals()
-        self._record = DailyRun(asked.wanted, asked.command, state)
+        self._intervals = intervals or PollIntervals()
+        self._daily_run = DailyRun(asked.wanted, asked.command, state)
         self._faults = Faults(state)
-        self._errands: PeriodicJobs | None = None
+        self._periodic_jobs: PeriodicJobs | None = None
         if asked.weather is not None:
-            self._errands = PeriodicJobs(asked.weather, database_url, state, self._rhythm, self._faults)
+            self._periodic_jobs = PeriodicJobs(asked.weather, database_url, state, self._intervals, self._faults)
         self._revive = revive
         self._random = Random()
         self._start = asked.start
@@ -94,7 +93,7 @@ class FollowService:
         ends it, with the last one.
         """
         while not stop.is_set():
-            pause = self._rhythm.away
+            pause = self._intervals.away
             try:
                 if await run_until(stop, self._is_there()):
                     await self._session(stop)
@@ -124,42 +123,42 @@ class FollowService:
 
     async def _is_there(self) -> bool:
         """Whether the database is there, with the schema brought up to date, and the exchange says that it is open."""
-        await migrated(self._database_url, self._rhythm.database_silence)
+        await migrate_schema(self._database_url, self._intervals.database_silence)
         return await self._exchange_is_open()
 
     async def _session(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
-            patience = self._rhythm.database_silence
-            everything = opened(self._exchange, self._database_url, utc_now, patience)
+            patience = self._intervals.database_silence
+            everything = open_resources(self._exchange, self._database_url, utc_now, patience)
             opening = stack.enter_async_context(everything)
             session = await run_until(stop, opening)
             if session is None:
                 return
             self._round_over, began = False, self._state.clock()
             following = FollowSession(
-                session, self._record, self._state, self._rhythm, self._faults, proved_usable=self._proved_usable
+                session, self._daily_run, self._state, self._intervals, self._faults, proved_usable=self._proved_usable
             )
             try:
-                await following.run(self._start, stop, self._errands, on_first_round=self._begun)
+                await following.run(self._start, stop, self._periodic_jobs, on_first_round=self._begun)
             except IngestError as error:
                 if self._ends_it(error) or is_of_database(error):
                     raise
                 await self._lost(error, stop)
             finally:
-                if self._round_over and self._state.clock() - began >= self._rhythm.longest_fault:
+                if self._round_over and self._state.clock() - began >= self._intervals.longest_fault:
                     self._faults.progressed()
-            await self._wait_for_exchange((session.tools.writing, session.tools.planning), stop)
+            await self._wait_for_exchange((session.context.writing, session.context.planning), stop)
 
     async def _wait_for_exchange(self, databases: Sequence[Database], stop: asyncio.Event) -> None:
         """Until the exchange is open again. Meanwhile these databases prove that they hold what was stored in them.
 
         Raises `DatabaseWentBack` when they do not.
         """
-        async with together() as group:
+        async with task_group() as group:
             proving = group.create_task(prove_held(databases, self._state))
             is_open: bool | None = False
             while not stop.is_set() and not is_open:
-                await self._pause(self._rhythm.away, stop)
+                await self._pause(self._intervals.away, stop)
                 try:
                     is_open = await run_until(stop, self._exchange_is_open())
                 except IngestError as error:
@@ -197,14 +196,14 @@ class FollowService:
         if in_a_row >= MOST_IN_A_ROW:
             raise fault
         self._state.phase, self._state.reason = Phase.FAULT, in_words(fault)
-        return min(self._rhythm.longest_fault, self._rhythm.fault * 2.0 ** (in_a_row - 1))
+        return min(self._intervals.longest_fault, self._intervals.fault * 2.0 ** (in_a_row - 1))
 
     async def _lost(self, error: Exception, stop: asyncio.Event) -> float:
         """Seconds to wait until everything is opened again; raises a fault at reviving when there were too many."""
         if isinstance(error, DatabaseWentBack):
             self._state.vouch_for_nothing()
-            if self._errands is not None:
-                self._errands.start_over()
+            if self._periodic_jobs is not None:
+                self._periodic_jobs.start_over()
         what = "database" if is_of_database(error) else "exchange"
         phase = Phase.EXCHANGE_AWAY if what == "exchange" else Phase.DATABASE_AWAY
         if isinstance(error, SeriesTaken):
@@ -222,4 +221,4 @@ class FollowService:
                 log.warning("the database cannot be started again", reason=str(failure))
             except Exception as fault:
                 return self._survived(fault)
-        return self._rhythm.away
+        return self._intervals.away

@@ -23,8 +23,7 @@ from kalshi_ingest.follow.periodic_jobs import PeriodicJobs
 from kalshi_ingest.follow.scheduler import Scheduler, WorkItem
 from kalshi_ingest.follow.state import FollowState, Phase
 from kalshi_ingest.follow.volume_poller import VolumePoller
-from kalshi_ingest.ingest.cancellation import wind_down
-from kalshi_ingest.ingest.failures import together
+from kalshi_ingest.ingest.cancellation import task_group, wind_down
 from kalshi_ingest.ingest.resources import Session
 from kalshi_ingest.ingest.worker import CutoffCache, Worker
 from kalshi_ingest.postgres import checkpoints
@@ -40,9 +39,9 @@ class FollowSession:
     def __init__(
         self,
         session: Session,
-        record: DailyRun,
+        daily_run: DailyRun,
         state: FollowState,
-        rhythm: PollIntervals,
+        intervals: PollIntervals,
         faults: Faults,
         *,
         proved_usable: bool,
@@ -52,17 +51,17 @@ class FollowSession:
         self._session = session
         self._client = session.client
         # The exchange's own time decides what has ended: this machine's clock may be wrong or jump.
-        self._tools = replace(session.tools, clock=session.client.clock)
-        self._record = record
+        self._context = replace(session.context, clock=session.client.clock)
+        self._daily_run = daily_run
         self._state = state
-        self._rhythm = rhythm
+        self._intervals = intervals
         self._faults = faults
 
     async def run(
         self,
         start: date | None,
         stop: asyncio.Event,
-        errands: PeriodicJobs | None,
+        periodic_jobs: PeriodicJobs | None,
         *,
         on_first_round: Callable[[], None],
     ) -> None:
@@ -73,98 +72,100 @@ class FollowSession:
         Raises `Unusable` when another run works on one of the series or a series is unknown; `OutOfReach` when the
         exchange or the database stays away.
         """
-        tools, tickers = self._tools, list(self._state.series)
-        await tools.writing.lock_series(tickers)
-        for database in (tools.writing, tools.planning):
+        context, tickers = self._context, list(self._state.series)
+        await context.writing.lock_series(tickers)
+        for database in (context.writing, context.planning):
             await database.fence()
         self._state.vouch_for_nothing()  # between two sessions nobody held the database to what it has stored
         self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
-        if not await tools.api.is_trading():  # and the exchange's time is known from here on
+        if not await context.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
-        unwritten, cross_check = await self._unwritten(tickers), self._rhythm.cross_check
-        book = Scheduler(self._state.clock, self._now_us, unwritten, lambda: self._tools.api.cache_seconds, cross_check)
-        await self._record.begin(tools.planning, tools.clock, start or await self._first_date(tickers))
+        unwritten, cross_check = await self._unwritten(tickers), self._intervals.cross_check
+        scheduler = Scheduler(
+            self._state.clock, self._now_us, unwritten, lambda: self._context.api.cache_seconds, cross_check
+        )
+        await self._daily_run.begin(context.planning, context.clock, start or await self._first_date(tickers))
         error: str | None = None
         try:
-            await self._follow(book, start, stop, errands, on_first_round)
+            await self._follow(scheduler, start, stop, periodic_jobs, on_first_round)
         except BaseException as failure:
             error = str(failure) if isinstance(failure, IngestError) else type(failure).__name__
             raise
         finally:
-            await self._record.close(error)
+            await self._daily_run.close(error)
 
     async def _follow(
         self,
-        book: Scheduler,
+        scheduler: Scheduler,
         start: date | None,
         stop: asyncio.Event,
-        errands: PeriodicJobs | None,
+        periodic_jobs: PeriodicJobs | None,
         on_first_round: Callable[[], None],
     ) -> None:
-        tools, rhythm = self._tools, self._rhythm
+        context, intervals = self._context, self._intervals
 
         def page(task: Task, page: TradePage, closed_us: int | None) -> None:
-            book.page(task, page, closed_us)
+            scheduler.page(task, page, closed_us)
             self._measure(task, page.trades)
 
-        writer = Writer(tools.writing, lambda: self._record.run_id, tools.clock, queued=tools.workers + 1)
+        writer = Writer(context.writing, lambda: self._daily_run.run_id, context.clock, queued=context.workers + 1)
         self._state.pacer, self._state.writer = self._client.pacer, writer
-        border = CutoffCache(tools.api)
-        walker = Worker(tools, writer, border, self._record.progress, page)
-        lists = ListingPoller(tools, book, border, self._record, self._state, rhythm)
-        poller = VolumePoller(tools, book, lists, self._state, rhythm)
-        async with together() as group:
+        cutoffs = CutoffCache(context.api)
+        worker = Worker(context, writer, cutoffs, self._daily_run.progress, page)
+        listings = ListingPoller(context, scheduler, cutoffs, self._daily_run, self._state, intervals)
+        poller = VolumePoller(context, scheduler, listings, self._state, intervals)
+        async with task_group() as group:
             writing = group.create_task(writer.run())
-            jobs = [group.create_task(self._work(book, walker)) for _ in range(tools.workers)]
-            jobs.append(group.create_task(border.run()))
-            jobs.append(group.create_task(lists.run(start, strict=self._strict)))
+            jobs = [group.create_task(self._work(scheduler, worker)) for _ in range(context.workers)]
+            jobs.append(group.create_task(cutoffs.run()))
+            jobs.append(group.create_task(listings.run(start, strict=self._strict)))
             jobs.append(group.create_task(poller.run()))
-            jobs.append(group.create_task(self._record.keep(tools.planning, tools.clock, rhythm.log)))
+            jobs.append(group.create_task(self._daily_run.keep(context.planning, context.clock, intervals.log)))
             jobs.append(group.create_task(self._summarize()))
-            jobs.append(group.create_task(_once(lists.first_round, on_first_round)))
+            jobs.append(group.create_task(_once(listings.first_round, on_first_round)))
             jobs.append(group.create_task(self._watch_database()))
-            jobs.append(group.create_task(prove_held((tools.writing, tools.planning), self._state)))
+            jobs.append(group.create_task(prove_held((context.writing, context.planning), self._state)))
             if (signer := self._session.signer) is not None:
                 url, sign = channel_url(self._client.base_url), signer.at(self._client.clock)
                 self._state.channel = stats = self._state.channel or ChannelStats()
                 channel = Channel(self._session.http, url, sign, poller.hear, stats=stats)
-                jobs.append(group.create_task(self._listen(channel, book)))
-            if errands is not None:
-                jobs.append(group.create_task(errands.run(tools.clock, stop)))
+                jobs.append(group.create_task(self._listen(channel, scheduler)))
+            if periodic_jobs is not None:
+                jobs.append(group.create_task(periodic_jobs.run(context.clock, stop)))
             await stop.wait()
             self._state.phase = Phase.STOPPING
-            await wind_down(group, jobs, writer, writing, (tools.writing, tools.planning))
+            await wind_down(group, jobs, writer, writing, (context.writing, context.planning))
 
-    async def _work(self, book: Scheduler, walker: Worker) -> None:
+    async def _work(self, scheduler: Scheduler, worker: Worker) -> None:
         """One worker: a market at a time, without an end."""
         while True:
-            order = await book.take()
-            unit = order.task.unit
+            item = await scheduler.take()
+            unit = item.task.unit
             try:
-                checkpoint = await _worked(order, walker, self._tools.writing)
+                checkpoint = await _run_item(item, worker, self._context.writing)
             except Exception as error:
                 if not self._faults.of_market(unit.ticker, error):
                     raise
-                known = order.task.known or Checkpoint(unit.ticker, unit.series_ticker, unit.event_date)
+                known = item.task.known or Checkpoint(unit.ticker, unit.series_ticker, unit.event_date)
                 checkpoint = known.failed(in_words(error))
-                self._record.progress[unit.series_ticker].failed[unit.ticker] = in_words(error)
+                self._daily_run.progress[unit.series_ticker].failed[unit.ticker] = in_words(error)
             else:
                 self._faults.no_more(unit.ticker)
-            book.done(order, checkpoint)
+            scheduler.done(item, checkpoint)
 
-    async def _listen(self, channel: Channel, book: Scheduler) -> None:
+    async def _listen(self, channel: Channel, scheduler: Scheduler) -> None:
         """Keep the WebSocket. A fault in it costs only time, because everything is polled as well."""
-        rhythm, times = self._rhythm, 0
+        intervals, times = self._intervals, 0
         while True:
             began = self._state.clock()
             try:
-                await channel.run(lambda: book.tickers(trading=True))
+                await channel.run(lambda: scheduler.tickers(trading=True))
             except Exception as fault:
                 if not is_fault(fault):
                     raise
                 self._faults.note("channel", fault)
-                times = 1 if self._state.clock() - began >= rhythm.longest_fault else times + 1
-            await asyncio.sleep(min(rhythm.longest_fault, rhythm.fault * 2.0 ** min(times, 16)))
+                times = 1 if self._state.clock() - began >= intervals.longest_fault else times + 1
+            await asyncio.sleep(min(intervals.longest_fault, intervals.fault * 2.0 ** min(times, 16)))
 
     async def _watch_database(self) -> None:
         """A server whose machine vanished says nothing, not even that it is gone: whoever waits for it is freed."""
@@ -172,15 +173,15 @@ class FollowSession:
         while True:
             await asyncio.sleep(0.5)
             seen_at = self._state.database_seen_at
-            if seen_at is not None and self._state.clock() - max(seen_at, began) > self._rhythm.database_silence:
-                self._tools.writing.abort()
-                self._tools.planning.abort()
+            if seen_at is not None and self._state.clock() - max(seen_at, began) > self._intervals.database_silence:
+                self._context.writing.abort()
+                self._context.planning.abort()
                 raise DatabaseAway("the database does not answer")
 
     async def _summarize(self) -> None:
         while True:
             told_at = self._state.clock()
-            while self._state.clock() - told_at < self._rhythm.summary:
+            while self._state.clock() - told_at < self._intervals.summary:
                 await asyncio.sleep(0.5)
             log.info("following", **_summary(self._state))
 
@@ -192,15 +193,15 @@ class FollowSession:
             series.last_trade_at = max(series.last_trade_at or newest, newest)
         known = task.known
         if self._state.phase is Phase.FOLLOWING and task.only_new and known is not None and known.state is State.OPEN:
-            now_us, before_us = to_microseconds(self._tools.clock()), known.newest_us or 0
+            now_us, before_us = to_microseconds(self._context.clock()), known.newest_us or 0
             series.lag.add((now_us - trade.created_us) / 1e6 for trade in trades if trade.created_us > before_us)
 
     async def _unwritten(self, tickers: Sequence[str]) -> dict[str, set[int]]:
-        return await self._tools.planning.run(queries.unwritten_buckets, tickers)
+        return await self._context.planning.run(queries.unwritten_buckets, tickers)
 
     async def _first_date(self, tickers: Sequence[str]) -> date:
-        found = await self._tools.planning.run(queries.first_dates, tickers)
-        return min(found.values(), default=self._tools.clock().date() - timedelta(days=1))
+        found = await self._context.planning.run(queries.first_dates, tickers)
+        return min(found.values(), default=self._context.clock().date() - timedelta(days=1))
 
     def _now_us(self) -> int:
         return to_microseconds(self._client.clock.earliest())
@@ -225,18 +226,18 @@ async def _once(event: asyncio.Event, call: Callable[[], None]) -> None:
     call()
 
 
-async def _worked(order: WorkItem, walker: Worker, database: Database) -> Checkpoint:
+async def _run_item(item: WorkItem, worker: Worker, database: Database) -> Checkpoint:
     """One piece of work."""
-    task = order.task
+    task = item.task
     if task.unit.settled:
         # The plan read its checkpoint when it began; another worker may have proved the market since.
         task = replace(task, known=await _checkpoint(database, task.unit.ticker))
     known = task.known
     if known is not None and known.is_proved(task.unit.volume):
         return known
-    if known is not None and order.closed_us is not None:
-        return await walker.close(task, known, order.closed_us)
-    return await walker.walk(task)
+    if known is not None and item.closed_us is not None:
+        return await worker.close(task, known, item.closed_us)
+    return await worker.walk(task)
 
 
 async def _checkpoint(database: Database, ticker: str) -> Checkpoint | None:

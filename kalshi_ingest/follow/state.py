@@ -10,8 +10,7 @@ from kalshi_ingest.clocks import steady
 from kalshi_ingest.exchange.websocket import ChannelStats
 from kalshi_ingest.http.pacing import Pacer, Traffic
 from kalshi_ingest.http.server_clock import ServerClock
-from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.ingest.series_stats import SeriesStats
+from kalshi_ingest.ingest.progress import SeriesStats, Wanted
 from kalshi_ingest.postgres.writer import Writer
 
 STALE_SECONDS = 15.0
@@ -75,7 +74,7 @@ class SeriesState:
     stats: SeriesStats = field(default_factory=SeriesStats)
     failed_markets: dict[str, str] = field(default_factory=dict)
     """Markets that fail now → why."""
-    failed_lists: dict[str, str] = field(default_factory=dict)
+    failed_listings: dict[str, str] = field(default_factory=dict)
     """What of the exchange's lists could not be read when they were read last → why."""
     lag: Lag = field(default_factory=Lag)
     missing: dict[str, int] = field(default_factory=dict)
@@ -86,7 +85,7 @@ class SeriesState:
     @property
     def failed(self) -> dict[str, str]:
         """What is failing now: ticker (or what else could not be read) → reason."""
-        return self.failed_lists | self.failed_markets
+        return self.failed_listings | self.failed_markets
 
 
 @dataclass(slots=True)
@@ -136,7 +135,7 @@ class FollowState:
     """The same."""
     channel: ChannelStats | None = None
     """The WebSocket; None without a key."""
-    errands: dict[str, PeriodicJobState] = field(default_factory=dict)
+    periodic_jobs: dict[str, PeriodicJobState] = field(default_factory=dict)
     """`settlement`, `minutes`."""
 
     @property

@@ -13,7 +13,7 @@ from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.listing_poller import ListingPoller
 from kalshi_ingest.follow.scheduler import Scheduler
 from kalshi_ingest.follow.state import FollowState, Phase
-from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.resources import RunContext
 
 _SHORTEST = 0.05
 _COMPLAINT_SECONDS = 60.0
@@ -27,13 +27,18 @@ class VolumePoller:
     """Tells the book what it hears, and the service's state how fresh the data are."""
 
     def __init__(
-        self, tools: RunContext, book: Scheduler, lists: ListingPoller, state: FollowState, rhythm: PollIntervals
+        self,
+        context: RunContext,
+        scheduler: Scheduler,
+        listings: ListingPoller,
+        state: FollowState,
+        intervals: PollIntervals,
     ) -> None:
-        self._tools = tools
-        self._book = book
-        self._lists = lists
+        self._context = context
+        self._scheduler = scheduler
+        self._lists = listings
         self._state = state
-        self._rhythm = rhythm
+        self._intervals = intervals
         self._tally = Tally()
         self._quiet_made: float | None = None
         """When the answers were made that told last of all markets that do not trade; None: not yet."""
@@ -47,7 +52,7 @@ class VolumePoller:
         """
         match event:
             case Traded(ticker, trade_id):
-                self._book.claim(ticker, trade_id)
+                self._scheduler.claim(ticker, trade_id)
             case Changed(ticker, _):
                 # A new market is known by its name only, and the WebSocket tells of every series of the exchange.
                 self._lists.ask({ticker.partition("-")[0]} & self._state.series.keys())
@@ -62,14 +67,14 @@ class VolumePoller:
             self._woken.clear()
             kept_until = await self._look(trading=True)
             catching_up = self._state.phase is Phase.CATCHING_UP
-            pause = self._rhythm.poll if catching_up else self._rhythm.quiet
+            pause = self._intervals.poll if catching_up else self._intervals.quiet
             if began >= max(quiet_at + pause, quiet_kept):
                 quiet_at, quiet_kept = began, await self._look(trading=False)
-            self._state.cache_seconds = self._tools.api.cache_seconds
+            self._state.cache_seconds = self._context.api.cache_seconds
             self._tell()
             channel = self._state.channel
             announced = channel is not None and channel.connected
-            pause = self._rhythm.poll_with_channel if announced else self._rhythm.poll
+            pause = self._intervals.poll_with_channel if announced else self._intervals.poll
             await asyncio.sleep(_SHORTEST)  # whatever the channel tells
             await self._sleep(max(began + pause, kept_until) - self._state.clock())
 
@@ -86,14 +91,14 @@ class VolumePoller:
     async def _look(self, *, trading: bool) -> float:
         """Ask, and tell the book; until when, on the steady clock, a cache would only repeat the answers."""
         kept_until, made_at, whole = math.inf, self._state.clock(), True
-        tickers = self._book.tickers(trading=trading)
+        tickers = self._scheduler.tickers(trading=trading)
         for start in range(0, len(tickers), SNAPSHOTS_PER_REQUEST):
             some = tickers[start : start + SNAPSHOTS_PER_REQUEST]
             began = self._state.clock()
             try:
-                pulses, made = await self._tools.api.pulses(some, self._tally)
+                market_snapshots, made = await self._context.api.market_snapshots(some, self._tally)
             except Transient as error:
-                if not await self._tools.api.is_trading():
+                if not await self._context.api.is_trading():
                     raise OutOfReach("the exchange is closed for maintenance") from error
                 self._complain(error)
                 whole = False
@@ -102,7 +107,7 @@ class VolumePoller:
                 self._complain(error)
                 whole = False
                 continue
-            self._lists.ask(self._book.heard(some, pulses, began - made.age, made.at_us))
+            self._lists.ask(self._scheduler.heard(some, market_snapshots, began - made.age, made.at_us))
             made_at = min(made_at, began - made.age)
             kept_until = min(kept_until, self._state.clock() + min(made.kept, _LONGEST_KEPT))
         if whole and not trading:
@@ -116,15 +121,15 @@ class VolumePoller:
             log.warning("the markets' volumes cannot be read", reason=str(error))
 
     def _tell(self) -> None:
-        self._state.volumes_doubted = self._book.doubted
+        self._state.volumes_doubted = self._scheduler.doubted
         for ticker, series in self._state.series.items():
-            series.missing, series.accepted = self._book.deficits(ticker)
-            series.open_markets, series.unsettled_markets, series.backlog = self._book.counts(ticker)
-            trading, fresh_at = self._book.fresh_at(ticker)
+            series.missing, series.accepted = self._scheduler.deficits(ticker)
+            series.open_markets, series.unsettled_markets, series.backlog = self._scheduler.counts(ticker)
+            trading, fresh_at = self._scheduler.fresh_at(ticker)
             if not trading and self._lists.are_read(ticker):
                 fresh_at = self._quiet_made
-            if fresh_at is not None or self._book.doubted:
+            if fresh_at is not None or self._scheduler.doubted:
                 series.fresh_at = fresh_at
-        if self._state.phase is Phase.CATCHING_UP and self._lists.first_round.is_set() and self._book.caught_up:
+        if self._state.phase is Phase.CATCHING_UP and self._lists.first_round.is_set() and self._scheduler.caught_up:
             self._state.phase = Phase.FOLLOWING
             log.info("up to date")

@@ -1,11 +1,13 @@
-"""Stopping: work that a stop cuts short, and the writer's last commit."""
+"""Tasks that work together: the error that ends them, what a stop cancels, and the writer's last commit."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import structlog
 
+from kalshi_ingest.errors import IngestError
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.writer import Writer
 
@@ -69,3 +71,28 @@ async def wind_down(
             database.abort()
     writing.cancel()
     return bool(stopped)
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises, in place of the group of everything that failed, the one error that ended it.
+
+    That is one written for the user before any other.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failures:
+        raise _first_of(failures) from failures
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    leaves: list[BaseException] = []
+    waiting: list[BaseException] = [group]
+    while waiting:
+        error = waiting.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, IngestError)), leaves[0])

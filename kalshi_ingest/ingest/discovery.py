@@ -11,10 +11,9 @@ from kalshi_ingest.domain import strikes
 from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task, Verdict
 from kalshi_ingest.domain.model import Event, Market, Tier, Unit
 from kalshi_ingest.errors import Permanent, Rejected, Transient, Unusable
-from kalshi_ingest.ingest.listing_counts import ListingCounts
-from kalshi_ingest.ingest.listing_rows import ListRows
+from kalshi_ingest.ingest.listing_rows import ListingCounts, ListRows
 from kalshi_ingest.ingest.progress import SeriesProgress
-from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.resources import RunContext
 from kalshi_ingest.postgres import catalog, checkpoints, listings
 from kalshi_ingest.postgres.database import Connection
 from kalshi_ingest.postgres.writer import REFUSED
@@ -42,30 +41,30 @@ class SeriesDiscovery:
 
     def __init__(
         self,
-        tools: RunContext,
+        context: RunContext,
         progress: SeriesProgress,
         dates: Dates,
         *,
         run_id: UUID,
         turn: asyncio.Semaphore,
-        tracked: Container[str] = frozenset(),
+        followed: Container[str] = frozenset(),
     ) -> None:
         """`turn` is shared by the plans of a run: a decoded page of markets takes megabytes.
 
-        `tracked`: markets whose checkpoints somebody else writes while the plan is made.
+        `followed`: markets whose checkpoints somebody else writes while the plan is made.
         """
-        self._api = tools.api
-        self._database = tools.planning
-        self._clock = tools.api.now
+        self._api = context.api
+        self._database = context.planning
+        self._clock = context.api.now
         self._progress = progress
         self._dates = dates
         self._run_id = run_id
         self._turn = turn
-        self._tracked = tracked
+        self._followed = followed
         self._series = progress.wanted.series_ticker
         self._city = progress.wanted.city
         self._listed = ListingCounts(self._series)
-        self._rows = ListRows(tools, progress, self._listed, lambda day: day in dates)
+        self._rows = ListRows(context, progress, self._listed, lambda day: day in dates)
         self._known: Mapping[str, Checkpoint] = {}
 
     async def run(self, put: Put, *, recent: bool = False) -> None:
@@ -155,7 +154,7 @@ class SeriesDiscovery:
         markets = [market for market, _ in resolved]
         if not markets and not rejected:
             return
-        quiet = [market for market in markets if self._proved_empty(market) and market.ticker not in self._tracked]
+        quiet = [market for market in markets if self._proved_empty(market) and market.ticker not in self._followed]
         unknown = [market for market in markets if market.ticker not in self._known]
 
         async def work(connection: Connection) -> tuple[set[str], Mapping[str, Checkpoint]]:
@@ -210,7 +209,7 @@ class SeriesDiscovery:
         return [
             each.failed(rejected[each.ticker][1])
             for each in now
-            if each.state is not State.COMPLETE and each.ticker not in self._tracked
+            if each.state is not State.COMPLETE and each.ticker not in self._followed
         ]
 
     def _of_held(self, ticker: str, day: date, held: Mapping[str, tuple[int, int]]) -> Checkpoint:

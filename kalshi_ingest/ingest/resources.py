@@ -18,7 +18,6 @@ from kalshi_ingest.http.client import HttpSession, new_session
 from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer, Traffic
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import AGREEING, ServerClock
-from kalshi_ingest.ingest.run_context import RunContext
 from kalshi_ingest.postgres import migrate
 from kalshi_ingest.postgres.database import PATIENCE, Database
 from kalshi_ingest.postgres.rights import FETCH, LOOK, Need
@@ -53,18 +52,31 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class RunContext:
+    """Opened and closed by whoever runs the job."""
+
+    api: Api
+    writing: Database
+    """Holds the run's locks and takes the trades."""
+    planning: Database
+    """Takes series, events, markets and the log, so that a long list never holds up trades."""
+    clock: Callable[[], datetime]
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
-    """What `opened` gives."""
+    """What `open_resources` gives."""
 
     client: Client
-    tools: RunContext
+    context: RunContext
     http: HttpSession
     signer: Signer | None
     """Of the account; None without a key."""
 
 
 @asynccontextmanager
-async def opened(
+async def open_resources(
     exchange: Exchange,
     database_url: str,
     clock: Callable[[], datetime],
@@ -87,7 +99,7 @@ async def opened(
         # the whole processor time.
         gc.set_threshold(50_000, 20, 100)
         await planning.open()
-        await migrated(database_url, patience)
+        await migrate_schema(database_url, patience)
         await writing.require_current(need)
         await planning.require_current()
         async with new_session(_MOST_WORKERS * 3) as http:
@@ -135,7 +147,7 @@ async def time_at(exchange: Exchange, clock: Callable[[], datetime]) -> datetime
     return exchange.clock() if exchange.clock.known else clock()
 
 
-async def migrated(database_url: str, patience: float = PATIENCE) -> list[str]:
+async def migrate_schema(database_url: str, patience: float = PATIENCE) -> list[str]:
     """Bring the schema up to date; the names of the migrations applied now."""
     database = Database(database_url, patience=patience)
     await database.open()
@@ -162,7 +174,7 @@ async def _learn_budget(api: Api, client: Client, exchange: Exchange) -> None:
         client.pacer.allow(account)
 
 
-async def with_database(database_url: str, need: Need = LOOK) -> Database:
+async def open_database(database_url: str, need: Need = LOOK) -> Database:
     """An open database whose schema and rights are as this program needs them; close it after use."""
     database = Database(database_url)
     await database.open()

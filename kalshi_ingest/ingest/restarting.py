@@ -16,7 +16,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-async def restarting(
+async def with_restarts(
     databases: Sequence[Database], work: Callable[[], Awaitable[T]], again: Callable[[], None] = lambda: None
 ) -> T:
     """Fence the databases and do `work`; all of it once more, after `again`, when one of them went back meanwhile.

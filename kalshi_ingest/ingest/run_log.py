@@ -1,10 +1,14 @@
 """The ingestion log's rows of one run, from its beginning to its outcome."""
 
 import asyncio
+import getpass
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import metadata
 from typing import Any
 
 from kalshi_ingest.errors import IngestError
@@ -129,3 +133,12 @@ async def logged(writing: Coroutine[Any, Any, None], *, hurried: bool, stop: asy
     with suppress(IngestError, TimeoutError):
         async with asyncio.timeout(LOG_SECONDS if hurried else None):
             await run_until(stop or asyncio.Event(), writing, grace=LOG_SECONDS)
+
+
+def invoker() -> str:
+    """user@host and the program's version, e.g. `quant@research-3, kalshi_ingest 0.1.0`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}, kalshi_ingest {metadata.version('kalshi-ingest')}"

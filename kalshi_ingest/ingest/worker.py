@@ -12,12 +12,12 @@ import structlog
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.domain.checkpoint import Checkpoint, Task, Verdict
 from kalshi_ingest.domain.model import Cutoff, Tier, Unit, tiers_of, to_datetime, to_microseconds
-from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, since
+from kalshi_ingest.domain.walk import BUCKET_US, Walk, closing, resume_from
 from kalshi_ingest.errors import BadPayload, Permanent, Rejected, Transient
 from kalshi_ingest.exchange.api import Api, TradePage
 from kalshi_ingest.ingest.page_age import PageAge
 from kalshi_ingest.ingest.progress import SeriesProgress
-from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.resources import RunContext
 from kalshi_ingest.ingest.task_queue import TaskQueue
 from kalshi_ingest.postgres import checkpoints
 from kalshi_ingest.postgres.database import Connection
@@ -33,7 +33,7 @@ _FIRST_SECONDS = 5.0
 OnPage = Callable[[Task, TradePage, int | None], None]
 """(task, the page, the moment after which candles were held back)."""
 
-_ANEW_SECONDS = 3_600.0
+_REWALK_SECONDS = 3_600.0
 """A market is walked anew this often at most: an exchange that wavers fails it in between."""
 
 log = structlog.get_logger()
@@ -79,34 +79,34 @@ class Worker:
 
     def __init__(
         self,
-        tools: RunContext,
+        context: RunContext,
         writer: Writer,
-        border: CutoffCache,
+        cutoffs: CutoffCache,
         progress: Mapping[str, SeriesProgress],
         on_page: OnPage | None = None,
     ) -> None:
         """`on_page` is called with every page once it is committed."""
         self._on_page = on_page
-        self._api = tools.api
-        self._database = tools.writing
+        self._api = context.api
+        self._database = context.writing
         self._writer = writer
-        self._border = border
+        self._cutoffs = cutoffs
         self._progress = progress
-        self._anew: dict[str, float] = {}
+        self._rewalked_at: dict[str, float] = {}
         """Ticker → when it was walked anew last, on the loop's clock."""
 
-    async def work(self, feed: TaskQueue) -> None:
+    async def work(self, queue: TaskQueue) -> None:
         """Walk markets until the feed has no more."""
-        while (task := await feed.take()) is not None:
+        while (task := await queue.take()) is not None:
             await self.walk(task)
 
     async def walk(self, task: Task) -> Checkpoint:
         """One market. Its own errors fail it and nothing else; the reason goes into its checkpoint and the log."""
         progress = self._progress[task.unit.series_ticker]
-        since_us = since(task.known, task.unit) if task.only_new else None
+        since_us = resume_from(task.known, task.unit) if task.only_new else None
         if since_us is not None and since_us > to_microseconds(self._api.now()):
             since_us = None  # a wrong moment of an older version: nothing lies after it
-        tiers = await self._border.tiers(task.unit, since_us)
+        tiers = await self._cutoffs.tiers(task.unit, since_us)
         walk = Walk(task.unit, tiers, task.known, since_us=since_us, unwritten=task.unwritten)
         try:
             await self._restore(walk, task.unit)
@@ -146,7 +146,7 @@ class Worker:
             known = await checkpoints.of_tickers(connection, [unit.ticker])
             return known.get(unit.ticker), *await checkpoints.stored_trades(connection, unit.ticker)
 
-        walk.reload(*await self._database.run(work), await self._border.tiers(unit))
+        walk.reload(*await self._database.run(work), await self._cutoffs.tiers(unit))
 
     async def _fail(self, walk: Walk, unit: Unit, reason: str) -> None:
         for _ in range(_RELOADS):
@@ -161,29 +161,29 @@ class Worker:
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
         resumed = walk.checkpoint.cursor is not None
-        shown = PageAge(walk, task.known)
+        page_age = PageAge(walk, task.known)
         answered: set[Tier] = set()
         reloads = 0
         while (position := walk.position) is not None:
             try:
-                page = await self._page(walk, unit, position, answered, shown, progress)
+                page = await self._page(walk, unit, position, answered, page_age, progress)
             except Rejected as error:
                 if not (resumed and error.status == 400):
                     raise
                 log.info("the exchange no longer takes a stored cursor; walking again", ticker=unit.ticker)
                 resumed = False
-                walk.start_over(await self._border.tiers(unit, walk.checkpoint.since_us))
+                walk.start_over(await self._cutoffs.tiers(unit, walk.checkpoint.since_us))
                 continue
             resumed = False
-            tiers = await self._border.tiers(unit, walk.checkpoint.since_us)
+            tiers = await self._cutoffs.tiers(unit, walk.checkpoint.since_us)
             if page is None:
                 page, tiers = TradePage([], None), (Tier.LIVE, Tier.HISTORICAL)
             if walk.anew and not page.trades and unit.volume != 0:
                 if walk.skip(tiers):
                     continue
                 raise BadPayload(f"{unit.ticker}: the exchange contradicts what is held and then shows no trade")
-            shown.take(walk, page.made)
-            step = walk.take(page.trades, page.cursor, tiers, shown.closed_us)
+            page_age.take(walk, page.made)
+            step = walk.take(page.trades, page.cursor, tiers, page_age.closed_us)
             try:
                 written = await self._writer.write(walk.held, step)
             except Outdated as error:
@@ -200,7 +200,7 @@ class Worker:
             walk.stored(written.checkpoint)
             progress.stats.add(written)
             if self._on_page is not None:
-                self._on_page(task, page, shown.closed_us)
+                self._on_page(task, page, page_age.closed_us)
             if walk.surplus:
                 self._replace_surplus(walk, tiers, progress)
 
@@ -210,9 +210,9 @@ class Worker:
         What is held may be wrong, or what the exchange says at this moment. Either way its next honest answer wins.
         """
         ticker, now = walk.checkpoint.ticker, asyncio.get_running_loop().time()
-        if now - self._anew.get(ticker, -math.inf) < _ANEW_SECONDS:
+        if now - self._rewalked_at.get(ticker, -math.inf) < _REWALK_SECONDS:
             return False
-        self._anew[ticker] = now
+        self._rewalked_at[ticker] = now
         log.warning("walking_anew", ticker=ticker, reason=reason)
         progress.warnings.append(f"{reason}: the market was walked again, and what the exchange says now was stored")
         walk.begin_anew(tiers)
@@ -229,7 +229,7 @@ class Worker:
         unit: Unit,
         position: tuple[Tier, str | None],
         answered: set[Tier],
-        shown: PageAge,
+        page_age: PageAge,
         progress: SeriesProgress,
     ) -> TradePage | None:
         """One page; None when the tier says that it holds no such market, so that the other one has to."""
@@ -243,7 +243,7 @@ class Worker:
                     return None
                 raise
             answered.add(tier)
-            if not await shown.is_copy(walk, page.made, asked):
+            if not await page_age.is_copy(walk, page.made, asked):
                 return page
 
     def _count(self, checkpoint: Checkpoint, progress: SeriesProgress) -> None:

@@ -52,7 +52,7 @@ class _StateCollector(Collector):
         jobs = _gauge(
             "periodic_job_success_age_seconds", "Seconds since a periodic job last succeeded.", "periodic_job"
         )
-        for name, job in sorted(state.errands.items()):
+        for name, job in sorted(state.periodic_jobs.items()):
             if job.succeeded_at is not None:
                 jobs.add_metric([name], max(0.0, state.clock() - job.succeeded_at))
         yield jobs

@@ -83,8 +83,8 @@ def _service(state: FollowState) -> Iterator[tuple[str, str]]:
         f"exchange {state.losses['exchange']:,}, database {state.losses['database']:,}",
     )
     yield "Live channel (WebSocket)", _channel(state)
-    for name, errand in sorted(state.errands.items()):
-        yield f"Weather: {name}", _errand(errand, state)
+    for name, job in sorted(state.periodic_jobs.items()):
+        yield f"Weather: {name}", _periodic_job(job, state)
 
 
 def _channel(state: FollowState) -> str:
@@ -95,7 +95,7 @@ def _channel(state: FollowState) -> str:
     return f"{word}, {counted(channel.messages, 'message')}, {counted(channel.gaps, 'gap')} filled again"
 
 
-def _errand(errand: PeriodicJobState, state: FollowState) -> str:
-    done = errand.succeeded_at
+def _periodic_job(job: PeriodicJobState, state: FollowState) -> str:
+    done = job.succeeded_at
     last = "not fetched yet" if done is None else f"fetched {age(state.clock() - done)} ago"
-    return f"{last}; failing: {errand.error}" if errand.error else last
+    return f"{last}; failing: {job.error}" if job.error else last

@@ -146,10 +146,10 @@ async def test_a_cutoff_that_is_known_is_used_while_it_is_asked_for_again(monkey
     monkeypatch.setattr(worker, "_CUTOFF_SECONDS", 0.0)
     monkeypatch.setattr(Api, "cutoff", stalling)
     async with aiohttp.ClientSession() as session:
-        border = worker.CutoffCache(Api(Client(session, "http://127.0.0.1:9", Pacer(100))))
-        running = asyncio.create_task(border.run())
+        cutoffs = worker.CutoffCache(Api(Client(session, "http://127.0.0.1:9", Pacer(100))))
+        running = asyncio.create_task(cutoffs.run())
         while asked < 3:
             await asyncio.sleep(0)
-        assert [await border.cutoff() for _ in range(8)] == [known] * 8
+        assert [await cutoffs.cutoff() for _ in range(8)] == [known] * 8
         running.cancel()
         await asyncio.wait([running])

@@ -8,7 +8,7 @@ import pytest
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.ingest.discovery import Dates
-from kalshi_ingest.ingest.listing_counts import ListingCounts
+from kalshi_ingest.ingest.listing_rows import ListingCounts
 from kalshi_simulator import Faults, Simulator
 from tests.support.backfills import IMPATIENT, Run, fetch, small_world
 

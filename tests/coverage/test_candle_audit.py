@@ -18,7 +18,7 @@ from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.resources import RunContext
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld, WorldConfig
 from tests.support.backfills import DOGGED, IMPATIENT, STEADY, Run, fetch, plain, trade_row, varied_world, world_of
@@ -36,8 +36,8 @@ async def audited(
     try:
         async with aiohttp.ClientSession() as session:
             client = Client(session, api_url, Pacer(100_000), retry=retry)
-            tools = RunContext(Api(client), database, database, lambda: datetime.now(UTC), 4)
-            return await audit(tools, scope, markets, seed)
+            context = RunContext(Api(client), database, database, lambda: datetime.now(UTC), 4)
+            return await audit(context, scope, markets, seed)
     finally:
         await database.close()
 

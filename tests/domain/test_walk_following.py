@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.domain.checkpoint import Checkpoint, State
 from kalshi_ingest.domain.model import Candle, Cutoff, Tier, Trade, Unit, tiers_of, to_datetime
-from kalshi_ingest.domain.walk import BUCKET_US, OVERLAP_US, Step, Walk, closed, closing, since
+from kalshi_ingest.domain.walk import BUCKET_US, OVERLAP_US, Step, Walk, closed, closing, resume_from
 from kalshi_ingest.errors import BadPayload
 from tests.domain.test_walk import CUTOFFS, LIVE, OPEN, OPEN_US, Exchange, Tables, contracts, holds, tape, unit
 from tests.support.candles import candles_of
@@ -90,7 +90,7 @@ class Followed:
         """Walk, until it ends or for some pages; whether it came to its end."""
         self.exchange.tape = self.visible
         known = self.tables.checkpoint
-        since_us = since(known, market) if only_new else None
+        since_us = resume_from(known, market) if only_new else None
         walk = Walk(market, self._tiers(market, since_us), known, since_us=since_us, unwritten=self.tables.unwritten())
         if walk.cut_bucket is not None:
             walk.restore(self.tables.stored_candles(walk.cut_bucket, walk.cut_bucket + BUCKET_US))
@@ -251,12 +251,12 @@ def test_only_a_trading_market_that_was_walked_to_its_end_is_asked_for_what_is_n
     _, known = open_checkpoint(1, 30)
     newest = OPEN_US + 30 * MINUTE_US
     assert known.newest_us == newest
-    assert since(known, TRADING) == newest - OVERLAP_US
-    assert since(known, SETTLED) is None, "the walk that proves asks for everything"
-    assert since(None, TRADING) is None
-    assert since(replace(known, state=State.WALKING), TRADING) is None
-    assert since(known.failed("why"), TRADING) is None
-    assert since(replace(known, newest_us=None), TRADING) is None, "nothing was seen yet"
+    assert resume_from(known, TRADING) == newest - OVERLAP_US
+    assert resume_from(known, SETTLED) is None, "the walk that proves asks for everything"
+    assert resume_from(None, TRADING) is None
+    assert resume_from(replace(known, state=State.WALKING), TRADING) is None
+    assert resume_from(known.failed("why"), TRADING) is None
+    assert resume_from(replace(known, newest_us=None), TRADING) is None, "nothing was seen yet"
 
 
 def place(walk: Walk) -> tuple[Tier, str | None] | None:
@@ -265,7 +265,7 @@ def place(walk: Walk) -> tuple[Tier, str | None] | None:
 
 
 def windowed(known: Checkpoint) -> Walk:
-    since_us = since(known, TRADING)
+    since_us = resume_from(known, TRADING)
     assert since_us is not None
     return Walk(TRADING, LIVE, known, since_us=since_us)
 
@@ -312,7 +312,7 @@ def test_a_resumed_walk_for_what_is_new_keeps_its_bound_and_so_does_one_that_sta
     walk = windowed(known)
     rows = tape(1, 30, 40, 50)
     walk.stored(tables.write(walk.take(rows[3:], "a", LIVE, None)))
-    again = Walk(TRADING, LIVE, tables.checkpoint, since_us=since(tables.checkpoint, TRADING))
+    again = Walk(TRADING, LIVE, tables.checkpoint, since_us=resume_from(tables.checkpoint, TRADING))
     assert again.checkpoint.since_us == walk.checkpoint.since_us == OPEN_US + 30 * MINUTE_US - OVERLAP_US
     assert place(again) == (Tier.LIVE, "a")
     again.start_over(LIVE)
@@ -327,7 +327,7 @@ def test_after_a_failure_and_after_the_settlement_everything_is_asked_for(ending
     walk.stored(tables.write(walk.take(tape(1, 30, 40, 50)[3:], "a", LIVE, None)))
     broken = walk.checkpoint.failed("why") if ending == "failed" else walk.checkpoint
     market = SETTLED if ending == "settled" else TRADING
-    again = Walk(market, LIVE, broken, since_us=since(broken, market))
+    again = Walk(market, LIVE, broken, since_us=resume_from(broken, market))
     assert again.checkpoint.since_us is None
     assert place(again) == (Tier.LIVE, None)
 

@@ -136,7 +136,7 @@ def test_an_empty_page_says_nothing_about_the_markets_behind_it() -> None:
     pages = [json({"markets": [], "cursor": cursor}) for cursor in ("one", "two")]
     row = {"ticker": TICKER, "status": "active", "volume_fp": "3.00"}
     script = Script(markets=[*pages, json({"markets": [row], "cursor": ""})])
-    found, _ = talk(script, lambda api: api.pulses([TICKER], Tally()))
+    found, _ = talk(script, lambda api: api.market_snapshots([TICKER], Tally()))
     assert list(found) == [TICKER]
 
 
@@ -464,20 +464,20 @@ def test_only_trades_and_pulses_tell_how_long_a_cache_repeats_answers() -> None:
             assert api.cache_seconds == tally.oldest == 0
             assert [page async for page in api.events("KXHIGHCHI", tally)] == [[]]
             assert tally.oldest == 8
-            await api.pulses([TICKER], tally)
+            await api.market_snapshots([TICKER], tally)
             assert api.cache_seconds == 3
             assert [page async for page in api.markets("KXHIGHCHI", Tier.LIVE, tally)] == [[]]
             assert (api.cache_seconds, tally.oldest) == (3, 3001)
-            await api.pulses([TICKER], tally)
+            await api.market_snapshots([TICKER], tally)
             assert api.cache_seconds == 3000
             for _ in range(9):
                 now += 60
                 await api.trades(UNIT, Tier.LIVE, None, tally)
-                await api.pulses([TICKER], tally)
+                await api.market_snapshots([TICKER], tally)
                 assert api.cache_seconds == 3000
             now += 60
             await api.trades(UNIT, Tier.LIVE, None, tally)
-            await api.pulses([TICKER], tally)
+            await api.market_snapshots([TICKER], tally)
             assert api.cache_seconds == 15
 
     virtual_clock.run(scenario(), grace=GRACE)

@@ -28,10 +28,10 @@ QUICK = PollIntervals(
     poll=0.05,
     quiet=0.1,
     cross_check=NEVER,
-    lists_pause=0.05,
-    lists_again=0.3,
+    listings_pause=0.05,
+    listings_retry=0.3,
     log=0.1,
-    errand_pause=0.1,
+    job_pause=0.1,
     away=0.1,
 )
 RETRY = RetryPolicy(attempts=2, first_delay=0.01, longest_delay=0.05, read_timeout=5, total_timeout=10)
@@ -187,7 +187,7 @@ async def following(
     *,
     wanted: Sequence[Wanted] = CHICAGO,
     start: date | None = None,
-    rhythm: PollIntervals = QUICK,
+    intervals: PollIntervals = QUICK,
     weather: Weather | None = None,
     faster: float = 1.0,
     revive: Revive | None = None,
@@ -202,7 +202,7 @@ async def following(
     key_id = None if key_path is None else "key"
     exchange = Exchange(api_url, key_id, key_path, requests_per_second=2_000, workers=4, retry=RETRY)
     asked = Asked(wanted, start, weather, "follow in a test")
-    service = FollowService(asked, exchange, database_url, state, rhythm, revive=revive)
+    service = FollowService(asked, exchange, database_url, state, intervals, revive=revive)
     stop = asyncio.Event()
     at_work = Following(state, asyncio.create_task(service.run(stop)), stop)
     try:

@@ -87,11 +87,11 @@ async def test_a_silent_database_is_given_up_and_found_again(database_url: str) 
     config = WorldConfig(start=date(2026, 6, 9), end=date(2026, 6, 11), now=NOON, cities=("KXHIGHCHI",))
     wanted = [Wanted("KXHIGHCHI", "chicago")]
     state = FollowState({"KXHIGHCHI": SeriesState(wanted[0])}, NOON, stale_after=5)
-    rhythm = PollIntervals(poll=0.1, database_silence=8, away=0.2)
+    intervals = PollIntervals(poll=0.1, database_silence=8, away=0.2)
     stop = asyncio.Event()
     async with Simulator(SyntheticWorld(config)) as simulator, wire_to(database_url) as wire:
         exchange = Exchange(simulator.url, requests_per_second=200)
-        service = FollowService(Asked(wanted, None, None, "follow"), exchange, wire.url, state, rhythm)
+        service = FollowService(Asked(wanted, None, None, "follow"), exchange, wire.url, state, intervals)
         async with serving(state, wire.url, "127.0.0.1", 0):
             running = asyncio.create_task(service.run(stop))
             await until(False, state)

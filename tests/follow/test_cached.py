@@ -18,11 +18,11 @@ async def test_behind_a_cache_nothing_is_claimed_that_a_copy_cannot_prove(databa
     """The bug: a copy counted as of the moment it was asked for, so what was made since seemed to be held."""
     world = LivingWorld(after(1))
     world.add(*(trade_row(ticker, after(0, 10), 100 + number) for number, ticker in enumerate(TICKERS)))
-    rhythm = replace(QUICK, lists=1_000.0)
+    intervals = replace(QUICK, listings=1_000.0)
     listed: list[float] = []
     async with serving(world, limits=Limits(cache_seconds=CACHE_SECONDS)) as simulator, AsyncExitStack() as stack:
         simulator.on_request = lambda route, _: listed.append(steady()) if route == "events" else None
-        service = await stack.enter_async_context(following(simulator.url, database_url, rhythm=rhythm))
+        service = await stack.enter_async_context(following(simulator.url, database_url, intervals=intervals))
         await service.up_to_date()
         assert service.chicago.listed_at is not None
         assert service.chicago.listed_at <= listed[-1] - 1, "its copy may be so old"

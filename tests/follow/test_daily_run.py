@@ -159,7 +159,7 @@ async def test_what_fails_at_the_end_of_a_day_makes_its_run_partial(database_url
     clock = Clock()
     await kept.begin(database, clock, FIRST)
     kept.progress["KXHIGHCHI"].failed["M1"] = "a page breaks its contract"
-    state.series["KXHIGHMIA"].failed_lists["KXHIGHMIA"] = "the list is incomplete"
+    state.series["KXHIGHMIA"].failed_listings["KXHIGHMIA"] = "the list is incomplete"
     kept.progress["KXHIGHMIA"].warnings.append("M2 is short")
     assert state.series["KXHIGHCHI"].failed == {"M1": "a page breaks its contract"}
     assert state.series["KXHIGHMIA"].failed == {"KXHIGHMIA": "the list is incomplete"}
@@ -178,7 +178,7 @@ async def test_what_fails_at_the_end_of_a_day_makes_its_run_partial(database_url
         )
         assert state.series["KXHIGHCHI"].failed == {"M1": "a page breaks its contract"}, "it fails still"
         del kept.progress["KXHIGHCHI"].failed["M1"]
-        state.series["KXHIGHMIA"].failed_lists.clear()
+        state.series["KXHIGHMIA"].failed_listings.clear()
     await kept.close(None)
     assert [row[1] for row in await rows(database_url)] == ["partial", "partial", "success", "success"]
 

@@ -29,7 +29,7 @@ from tests.follow.test_periodic_jobs import weather_of
 from tests.support.backfills import assert_holds_all, fetch, trade_row
 
 _TRADES = "select count(*) from trades"
-_RHYTHM = replace(QUICK, lists=0.3, fault=0.2, longest_fault=0.4)
+_INTERVALS = replace(QUICK, listings=0.3, fault=0.2, longest_fault=0.4)
 
 PLACES: dict[str, tuple[type, str]] = {
     "worker": (Worker, "walk"),
@@ -39,7 +39,7 @@ PLACES: dict[str, tuple[type, str]] = {
     "run log": (RunLog, "update"),
     "telling": (VolumePoller, "_tell"),
     "cutoff": (CutoffCache, "cutoff"),
-    "exchange": (Api, "pulses"),
+    "exchange": (Api, "market_snapshots"),
 }
 
 
@@ -74,7 +74,7 @@ async def test_it_is_survived_wherever_it_happens(
     world.add(trade_row(TICKER, after(-5), 1))
     async with serving(world) as simulator:
         with capture_logs() as logs:
-            async with following(simulator.url, database_url, rhythm=_RHYTHM) as service:
+            async with following(simulator.url, database_url, intervals=_INTERVALS) as service:
                 await service.up_to_date()
                 seen: list[str] = []
                 breaking.left = 1
@@ -107,7 +107,7 @@ async def test_wrong_sql_is_a_fault_and_not_an_outage(database_url: str) -> None
     world.add(trade_row(TICKER, after(-5), 1))
     async with (
         serving(world) as simulator,
-        following(simulator.url, database_url, rhythm=replace(_RHYTHM, fault=1.0)) as service,
+        following(simulator.url, database_url, intervals=replace(_INTERVALS, fault=1.0)) as service,
     ):
         await service.until(lambda: service.state.phase is Phase.FAULT)
         assert "syntax error" in service.state.reason
@@ -131,7 +131,7 @@ async def test_ten_in_a_row_without_progress_end_it(database_url: str, monkeypat
     monkeypatch.setattr(FollowService, "_survived", noted)
     async with serving(LivingWorld(after())) as simulator:
         with pytest.raises(AttributeError, match="nobody_foresaw"):
-            async with following(simulator.url, database_url, rhythm=replace(QUICK, fault=1.0)) as service:
+            async with following(simulator.url, database_url, intervals=replace(QUICK, fault=1.0)) as service:
                 await service.until(lambda: False)
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
     assert breaking.raised == service.state.faults == 10
@@ -142,10 +142,10 @@ async def test_a_session_that_worked_for_a_while_ends_the_row(
 ) -> None:
     monkeypatch.setattr(service_module, "MOST_IN_A_ROW", 2)
     breaking = Breaking(monkeypatch, VolumePoller, "_look")
-    rhythm = replace(_RHYTHM, fault=0.001, longest_fault=0.01)
+    intervals = replace(_INTERVALS, fault=0.001, longest_fault=0.01)
     async with (
         serving(LivingWorld(after())) as simulator,
-        following(simulator.url, database_url, rhythm=rhythm) as service,
+        following(simulator.url, database_url, intervals=intervals) as service,
     ):
         for number in (1, 2, 3):
             await service.up_to_date()
@@ -163,7 +163,7 @@ async def test_a_market_that_faults_again_and_again_fails_alone(
     world.add(*(trade_row(ticker, after(-5), number) for number, ticker in enumerate(TICKERS)))
     async with (
         serving(world) as simulator,
-        following(simulator.url, database_url, rhythm=replace(_RHYTHM, fault=0.01), faster=20) as service,
+        following(simulator.url, database_url, intervals=replace(_INTERVALS, fault=0.01), faster=20) as service,
     ):
         await service.until_rows(database_url, _TRADES, [(len(TICKERS) - 1,)])
         await service.up_to_date()
@@ -197,7 +197,7 @@ async def test_a_fault_in_the_channel_leaves_polling_at_work(
     limits = Limits(public_key_pem=public, authenticated_requests_per_second=2_000)
     async with (
         serving(world, limits=limits) as simulator,
-        following(simulator.url, database_url, rhythm=_RHYTHM, key_path=path) as service,
+        following(simulator.url, database_url, intervals=_INTERVALS, key_path=path) as service,
     ):
         await service.up_to_date()
         await service.until(lambda: service.state.faults == 2)
@@ -222,7 +222,7 @@ async def test_an_errand_that_faults_is_said_and_leaves_the_markets_alone(
     ):
         await service.until(lambda: service.state.faults == 1)
         await service.up_to_date()
-        error = service.state.errands["settlement"].error
+        error = service.state.periodic_jobs["settlement"].error
         assert error is not None
         assert error.startswith("a fault of the program itself: AttributeError")
         assert service.state.faults == 1

@@ -15,7 +15,7 @@ from tests.support.backfills import assert_holds_all, trade_row
 from tests.support.relay import relaying
 
 FASTER = 10
-RHYTHM = PollIntervals(poll=1.0, quiet=2.0, lists_pause=1.0, log=0.1, away=0.1)
+INTERVALS = PollIntervals(poll=1.0, quiet=2.0, listings_pause=1.0, log=0.1, away=0.1)
 """For a clock that runs ten times as fast."""
 
 Row = dict[str, Any]
@@ -76,7 +76,7 @@ async def followed(database_url: str) -> AsyncIterator[tuple[LivingWorld, Lies, 
     async with (
         serving(world) as simulator,
         relaying(simulator.url.removesuffix("/trade-api/v2")) as (relay, url),
-        following(f"{url}/trade-api/v2", database_url, rhythm=RHYTHM, faster=FASTER) as service,
+        following(f"{url}/trade-api/v2", database_url, intervals=INTERVALS, faster=FASTER) as service,
     ):
         relay.spoil = between = Lies()
         await service.up_to_date()

@@ -20,7 +20,7 @@ from kalshi_ingest.follow.state import Phase
 from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.ingest.discovery import Dates, SeriesDiscovery
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
-from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.resources import RunContext
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator, SyntheticWorld
 from tests.follow.following import QUICK, SERIES, TICKER, TICKERS, LivingWorld, days_of_chicago, following, serving
@@ -28,7 +28,7 @@ from tests.support.backfills import CHICAGO, Run, fetch, trade_row
 from tests.support.patience import COMES
 
 BOTH = [Wanted("KXHIGHCHI", "chicago"), Wanted("KXHIGHMIA", "miami")]
-FINE = replace(QUICK, lists=0.5, deep=1.0)
+FINE = replace(QUICK, listings=0.5, deep=1.0)
 
 
 async def test_a_first_reading_that_broke_off_leaves_no_hole(database_url: str) -> None:
@@ -46,7 +46,7 @@ async def test_a_first_reading_that_broke_off_leaves_no_hole(database_url: str) 
                 raise web.HTTPInternalServerError
 
         simulator.on_request = hook
-        async with following(simulator.url, database_url, rhythm=FINE) as service:
+        async with following(simulator.url, database_url, intervals=FINE) as service:
             await service.until(lambda: service.chicago.failed)
             broken = False
             await service.up_to_date()
@@ -70,7 +70,7 @@ async def test_a_killed_first_reading_leaves_no_hole(database_url: str) -> None:
                 await asyncio.Event().wait()
 
         simulator.on_request = hook
-        async with following(simulator.url, database_url, rhythm=FINE) as service:
+        async with following(simulator.url, database_url, intervals=FINE) as service:
             await asyncio.wait_for(reached.wait(), COMES)
             service.task.cancel()
             await asyncio.wait([service.task])
@@ -78,7 +78,7 @@ async def test_a_killed_first_reading_leaves_no_hole(database_url: str) -> None:
             simulator.on_request = None
             service.stop.set()
             service.task = asyncio.create_task(asyncio.sleep(0))
-        async with following(simulator.url, database_url, rhythm=FINE) as service:
+        async with following(simulator.url, database_url, intervals=FINE) as service:
             await service.up_to_date()
     days = [row[0] for row in await fetch(database_url, "select distinct event_date from markets order by 1")]
     assert days == [date(2025, 7, 1) + timedelta(days=number) for number in range(36)]
@@ -89,7 +89,7 @@ async def test_a_series_that_the_exchange_denies_later_stops_nobody_else(databas
     world = days_of_chicago(now, cities=("KXHIGHCHI", "KXHIGHMIA"))
     async with (
         serving(world) as simulator,
-        following(simulator.url, database_url, rhythm=FINE, wanted=BOTH) as service,
+        following(simulator.url, database_url, intervals=FINE, wanted=BOTH) as service,
     ):
         await service.up_to_date()
 
@@ -118,7 +118,7 @@ async def test_a_series_with_nothing_listed_is_vouched_for_as_long_as_its_lists_
 
 async def test_a_series_that_does_not_trade_is_vouched_for_by_looks_not_by_time_that_passes(database_url: str) -> None:
     world = days_of_chicago(datetime(2025, 6, 30, 10, tzinfo=UTC))
-    async with serving(world) as simulator, following(simulator.url, database_url, rhythm=FINE) as service:
+    async with serving(world) as simulator, following(simulator.url, database_url, intervals=FINE) as service:
         await service.up_to_date()
         await service.until(lambda: service.chicago.unsettled_markets == 6)
         assert service.chicago.open_markets == 0
@@ -150,10 +150,10 @@ async def plan_of(simulator: Simulator, database_url: str) -> AsyncIterator[Seri
     try:
         async with aiohttp.ClientSession() as http:
             api = Api(Client(http, simulator.url, Pacer(1000)))
-            tools = RunContext(api, database, database, lambda: datetime.now(UTC), 1)
+            context = RunContext(api, database, database, lambda: datetime.now(UTC), 1)
             dates = Dates(date(2025, 6, 1), date(2025, 8, 1))
             progress = SeriesProgress(CHICAGO[0])
-            yield SeriesDiscovery(tools, progress, dates, run_id=uuid4(), turn=asyncio.Semaphore(1))
+            yield SeriesDiscovery(context, progress, dates, run_id=uuid4(), turn=asyncio.Semaphore(1))
     finally:
         await database.close()
 
@@ -194,8 +194,8 @@ async def test_an_errand_that_breaks_leaves_the_markets_alone(database_url: str)
     async with serving(world) as simulator:
         weather = Weather(cities, simulator.weather_urls.iem, simulator.weather_urls.ncei)
         async with following(simulator.url, database_url, weather=weather) as service:
-            errands = service.state.errands
-            await service.until(lambda: "settlement" in errands and errands["settlement"].error)
+            periodic_jobs = service.state.periodic_jobs
+            await service.until(lambda: "settlement" in periodic_jobs and periodic_jobs["settlement"].error)
             await service.up_to_date()
             assert service.state.losses.total() == 0
             assert len(TICKERS) == service.chicago.open_markets

@@ -40,8 +40,8 @@ async def test_a_database_that_is_killed_and_comes_back(mortal: tuple[DatabaseSe
     server, url = mortal
     world = LivingWorld(after())
     world.add(trade_row(TICKER, after(-5), 1))
-    rhythm = replace(QUICK, database_silence=6)
-    async with serving(world) as simulator, following(simulator.url, url, rhythm=rhythm) as service:
+    intervals = replace(QUICK, database_silence=6)
+    async with serving(world) as simulator, following(simulator.url, url, intervals=intervals) as service:
         watching = asyncio.create_task(watch(service.state, url, RecentPace()))
         await service.up_to_date()
         await service.until(lambda: service.state.not_ready() == [])
@@ -155,7 +155,7 @@ async def test_what_failed_in_passing_is_no_longer_reported_once_it_is_healed(da
     faults = Faults(targeted={TICKERS[1]: "zero_count"}, times=1)
     async with (
         serving(world, faults=faults) as simulator,
-        following(simulator.url, database_url, faster=20, rhythm=replace(QUICK, poll=1.0, quiet=2.0)) as service,
+        following(simulator.url, database_url, faster=20, intervals=replace(QUICK, poll=1.0, quiet=2.0)) as service,
     ):
         await service.until(lambda: service.chicago.failed)
         await service.until(lambda: not service.chicago.failed)

@@ -79,8 +79,8 @@ async def running(
 ) -> AsyncIterator[FollowState]:
     """Errands alone, by the world's clock."""
     state = FollowState({each.series_ticker: SeriesState(each) for each in CHICAGO}, MORNING)
-    errands = PeriodicJobs(weather, database_url, state, replace(QUICK, settlement=settlement), Faults(state))
-    task = asyncio.create_task(errands.run(lambda: world.now, asyncio.Event()))
+    periodic_jobs = PeriodicJobs(weather, database_url, state, replace(QUICK, settlement=settlement), Faults(state))
+    task = asyncio.create_task(periodic_jobs.run(lambda: world.now, asyncio.Event()))
     try:
         yield state
         assert not task.done(), "nothing ends the errands"
@@ -90,7 +90,7 @@ async def running(
 
 
 def settlement(state: FollowState) -> PeriodicJobState:
-    return state.errands.get("settlement", PeriodicJobState())
+    return state.periodic_jobs.get("settlement", PeriodicJobState())
 
 
 async def test_official_maxima_come_by_themselves_while_the_markets_are_followed(database_url: str) -> None:

@@ -38,10 +38,10 @@ async def test_a_database_that_is_lost_is_started_again_by_the_service() -> None
                 raise RuntimeError("a fault of the second attempt")
             await start_again(server.home)
 
-        rhythm = replace(QUICK, database_silence=0.3, fault=0.1)
+        intervals = replace(QUICK, database_silence=0.3, fault=0.1)
         async with (
             serving(world) as simulator,
-            following(simulator.url, url, rhythm=rhythm, revive=revive) as service,
+            following(simulator.url, url, intervals=intervals, revive=revive) as service,
         ):
             await service.up_to_date()
             assert revived == 0
@@ -64,7 +64,7 @@ async def test_neither_the_exchange_nor_a_fault_is_a_reason(database_url: str, m
     world = LivingWorld(after())
     simulator = serving(world)
     url = await simulator.start()
-    async with following(url, database_url, revive=revive, rhythm=QUICK) as service:
+    async with following(url, database_url, revive=revive, intervals=QUICK) as service:
         await service.up_to_date()
         await simulator.stop()
         await service.until(lambda: service.state.phase is Phase.EXCHANGE_AWAY)

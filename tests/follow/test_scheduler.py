@@ -41,7 +41,7 @@ class Desk:
     """A book and what the tests do with it."""
 
     clocks: Clocks
-    book: Scheduler
+    scheduler: Scheduler
 
     def put(self, *names: str, known: State | None = State.OPEN, settled: bool = False, contracts: int = 0) -> None:
         """Markets as a list shows them, each `contracts` large and with as many stored."""
@@ -50,27 +50,27 @@ class Desk:
             unit = Unit(name, SERIES, DAY, OPENS, OPENS + timedelta(hours=39), settled, contracts)
             checkpoint = None if known is None else checkpoint_of(name, known, contracts)
             tasks.append(Task(unit, checkpoint))
-        self.book.put(SERIES, tasks)
+        self.scheduler.put(SERIES, tasks)
 
     def hear(self, **volumes: int) -> set[str]:
         """All of them trade, and have got so far."""
-        pulses = {name: MarketSnapshot("active", volume) for name, volume in volumes.items()}
-        return self.book.heard(list(volumes), pulses, self.clocks.now, self.clocks.exchange())
+        market_snapshots = {name: MarketSnapshot("active", volume) for name, volume in volumes.items()}
+        return self.scheduler.heard(list(volumes), market_snapshots, self.clocks.now, self.clocks.exchange())
 
     def next(self) -> WorkItem | None:
-        return self.book._next()
+        return self.scheduler._next()
 
-    def end(self, order: WorkItem | None, contracts: int = 0, state: State = State.OPEN) -> None:
+    def end(self, item: WorkItem | None, contracts: int = 0, state: State = State.OPEN) -> None:
         """The work ended so, a second later."""
-        assert order is not None
+        assert item is not None
         self.clocks.now += 1
-        self.book.done(order, checkpoint_of(order.task.unit.ticker, state, contracts))
+        self.scheduler.done(item, checkpoint_of(item.task.unit.ticker, state, contracts))
 
     def waiting(self) -> list[str]:
         """Who would be next, in this order, without an end of their work."""
         found = []
-        while (order := self.next()) is not None:
-            found.append(order.task.unit.ticker)
+        while (item := self.next()) is not None:
+            found.append(item.task.unit.ticker)
         return found
 
 
@@ -93,22 +93,22 @@ def test_only_markets_whose_volume_moved_are_asked() -> None:
     at.put("A", "B", "C")
     assert at.waiting() == []
     at.hear(A=0, B=5, C=0)
-    order = at.next()
-    assert order is not None
-    assert (order.task.unit.ticker, order.task.only_new, order.closed_us) == ("B", True, None)
+    item = at.next()
+    assert item is not None
+    assert (item.task.unit.ticker, item.task.only_new, item.closed_us) == ("B", True, None)
     assert at.next() is None, "somebody is at work on it"
     at.hear(A=0, B=5, C=0)
     assert at.next() is None
-    at.end(order, contracts=5)
+    at.end(item, contracts=5)
     assert at.next() is None, "nothing is asked twice for one reason"
 
 
 def test_markets_that_were_never_walked_are_asked_for_everything() -> None:
     at = desk()
     at.put("A", known=None)
-    order = at.next()
-    assert order is not None
-    assert order.task.known is None
+    item = at.next()
+    assert item is not None
+    assert item.task.known is None
 
 
 def test_who_was_walked_longest_ago_is_next() -> None:
@@ -117,10 +117,10 @@ def test_who_was_walked_longest_ago_is_next() -> None:
         at.put(name)
         at.clocks.now += 1
     at.hear(A=1, B=1, C=1)
-    order = at.next()
-    assert order is not None
-    assert order.task.unit.ticker == "C"
-    at.end(order, contracts=1)
+    item = at.next()
+    assert item is not None
+    assert item.task.unit.ticker == "C"
+    at.end(item, contracts=1)
     at.hear(A=1, B=1, C=2)
     at.clocks.now += 1
     at.put("D")
@@ -137,75 +137,79 @@ def test_every_fourth_piece_of_work_is_a_proof() -> None:
     assert found[3] == "S1"
     assert found[7] == "S2"
     assert sorted(found) == ["M0", "M1", "M2", "M3", "M4", "M5", "S1", "S2", "S3"]
-    assert not at.book.caught_up, "they are being walked"
+    assert not at.scheduler.caught_up, "they are being walked"
 
 
 def test_a_settled_market_that_is_listed_again_is_not_walked_twice() -> None:
     at = desk()
     at.put("S", settled=True)
-    order = at.next()
+    item = at.next()
     at.put("S", settled=True)
     assert at.waiting() == []
-    assert "S" in at.book
-    at.end(order, state=State.COMPLETE)
-    assert "S" not in at.book
-    assert at.book.caught_up
+    assert "S" in at.scheduler
+    at.end(item, state=State.COMPLETE)
+    assert "S" not in at.scheduler
+    assert at.scheduler.caught_up
 
 
 def test_a_market_that_settles_is_proved_with_all_its_candles() -> None:
     at = desk()
     at.put("A", contracts=100)
-    at.book.page(Task(unit_of(at, "A"), None), TradePage([trade(10)], None), OPENS_US)
+    at.scheduler.page(Task(unit_of(at, "A"), None), TradePage([trade(10)], None), OPENS_US)
     at.put("A", settled=True, contracts=100)
-    order = at.next()
-    assert order is not None
-    assert (order.task.unit.settled, order.task.only_new, order.closed_us) == (True, False, None)
-    assert order.task.unwritten == {OPENS_US}
-    assert at.book.tickers(trading=True) == at.book.tickers(trading=False) == []
+    item = at.next()
+    assert item is not None
+    assert (item.task.unit.settled, item.task.only_new, item.closed_us) == (True, False, None)
+    assert item.task.unwritten == {OPENS_US}
+    assert at.scheduler.tickers(trading=True) == at.scheduler.tickers(trading=False) == []
 
 
 def unit_of(at: Desk, name: str) -> Unit:
-    return at.book._tracked[name].unit
+    return at.scheduler._markets[name].unit
 
 
 def test_a_market_that_settles_while_somebody_is_at_work_on_it_is_proved_next() -> None:
     at = desk()
     at.put("A")
     at.hear(A=100)
-    order = at.next()
+    item = at.next()
     at.put("A", settled=True, contracts=100)
     assert at.next() is None, "two at work on one market would tread on each other's feet"
-    at.end(order, contracts=100)
+    at.end(item, contracts=100)
     proof = at.next()
     assert proof is not None
     assert proof.task.unit.settled
     assert proof.task.known is not None
     assert proof.task.known.contracts_stored == 100, "it goes on from what the other stored"
     at.end(proof, state=State.COMPLETE)
-    assert "A" not in at.book
+    assert "A" not in at.scheduler
 
 
 def test_a_market_that_is_gone_or_went_on_has_its_lists_read() -> None:
     at = desk()
     at.put("A", "B", "C")
     assert at.hear(A=0, B=0) == set()
-    gone = at.book.heard(["A", "B"], {"A": MarketSnapshot("active", 0)}, 1.0, OPENS_US)
+    gone = at.scheduler.heard(["A", "B"], {"A": MarketSnapshot("active", 0)}, 1.0, OPENS_US)
     assert gone == {SERIES}, "the live tier no longer shows B"
-    assert at.book.heard(["A"], {"A": MarketSnapshot("closed", 0)}, 2.0, OPENS_US) == {SERIES}
-    assert at.book.heard(["X"], {}, 2.0, OPENS_US) == set(), "nobody follows it"
+    assert at.scheduler.heard(["A"], {"A": MarketSnapshot("closed", 0)}, 2.0, OPENS_US) == {SERIES}
+    assert at.scheduler.heard(["X"], {}, 2.0, OPENS_US) == set(), "nobody follows it"
 
 
 def test_who_trades_and_who_waits() -> None:
     at = desk()
     at.put("A", "B", "C")
-    pulses = {"A": MarketSnapshot("active", 0), "B": MarketSnapshot("closed", 0), "C": MarketSnapshot("determined", 0)}
-    at.book.heard(["A", "B", "C"], pulses, 0.0, OPENS_US)
-    assert at.book.tickers(trading=True) == ["A"]
-    assert at.book.tickers(trading=False) == ["B", "C"]
+    market_snapshots = {
+        "A": MarketSnapshot("active", 0),
+        "B": MarketSnapshot("closed", 0),
+        "C": MarketSnapshot("determined", 0),
+    }
+    at.scheduler.heard(["A", "B", "C"], market_snapshots, 0.0, OPENS_US)
+    assert at.scheduler.tickers(trading=True) == ["A"]
+    assert at.scheduler.tickers(trading=False) == ["B", "C"]
     at.hear(A=5)
     at.put("S", settled=True)
-    assert at.book.counts(SERIES) == (1, 3, 2), "trading, not settled, and A and S wait"
-    assert at.book.counts("KXHIGHMIA") == (0, 0, 0)
+    assert at.scheduler.counts(SERIES) == (1, 3, 2), "trading, not settled, and A and S wait"
+    assert at.scheduler.counts("KXHIGHMIA") == (0, 0, 0)
 
 
 def test_a_failing_market_does_not_keep_the_others_waiting() -> None:
@@ -224,41 +228,41 @@ def test_a_failing_market_does_not_keep_the_others_waiting() -> None:
 
 def test_fresh_as_the_least_confirmed_of_those_that_trade() -> None:
     at = desk()
-    assert at.book.fresh_at(SERIES) == (False, None), "nothing trades"
+    assert at.scheduler.fresh_at(SERIES) == (False, None), "nothing trades"
     at.put("A", "B")
-    assert at.book.fresh_at(SERIES) == (True, None)
+    assert at.scheduler.fresh_at(SERIES) == (True, None)
     at.clocks.now = 5
     at.hear(A=0)
-    assert at.book.fresh_at(SERIES) == (True, None), "nobody has heard of B"
+    assert at.scheduler.fresh_at(SERIES) == (True, None), "nobody has heard of B"
     at.clocks.now = 6
     at.hear(B=0)
-    assert at.book.fresh_at(SERIES) == (True, 5)
+    assert at.scheduler.fresh_at(SERIES) == (True, 5)
     at.clocks.now = 7
     at.hear(A=0, B=9)
-    assert at.book.fresh_at(SERIES) == (True, 6), "B has trades that are not stored"
-    order = at.next()
+    assert at.scheduler.fresh_at(SERIES) == (True, 6), "B has trades that are not stored"
+    item = at.next()
     at.clocks.now = 8
     at.hear(A=0)
-    assert at.book.fresh_at(SERIES) == (True, 6)
-    at.end(order, contracts=9)
-    assert at.book.fresh_at(SERIES) == (True, 7), "all that was shown when the walk began"
-    assert at.book.fresh_at("KXHIGHMIA") == (False, None)
+    assert at.scheduler.fresh_at(SERIES) == (True, 6)
+    at.end(item, contracts=9)
+    assert at.scheduler.fresh_at(SERIES) == (True, 7), "all that was shown when the walk began"
+    assert at.scheduler.fresh_at("KXHIGHMIA") == (False, None)
 
 
 def test_a_failing_market_is_not_vouched_for_and_one_that_does_not_trade_does_not_count() -> None:
     at = desk()
     at.put("A", "B", "C")
     at.hear(A=0, B=3)
-    at.book.heard(["C"], {"C": MarketSnapshot("closed", 3)}, 0.0, OPENS_US)
+    at.scheduler.heard(["C"], {"C": MarketSnapshot("closed", 3)}, 0.0, OPENS_US)
     at.clocks.now = 5
-    assert not at.book.caught_up
+    assert not at.scheduler.caught_up
     for _ in range(2):
-        order = at.next()
-        assert order is not None
-        at.end(order, state=State.FAILED)
+        item = at.next()
+        assert item is not None
+        at.end(item, state=State.FAILED)
     at.hear(A=0)
-    assert at.book.fresh_at(SERIES) == (True, None)
-    assert at.book.caught_up, "waiting for it would be waiting for ever"
+    assert at.scheduler.fresh_at(SERIES) == (True, None)
+    assert at.scheduler.caught_up, "waiting for it would be waiting for ever"
 
 
 # Candles.
@@ -267,16 +271,16 @@ def test_a_failing_market_is_not_vouched_for_and_one_that_does_not_trade_does_no
 def paged(at: Desk, name: str, *seconds: float, closed: float = 0) -> None:
     """A page of trades is committed; candles that end later than `closed` were held back."""
     rows = [trade(each, number) for number, each in enumerate(seconds)]
-    at.book.page(Task(unit_of(at, name), None), TradePage(rows, None), OPENS_US + round(closed * 1_000_000))
+    at.scheduler.page(Task(unit_of(at, name), None), TradePage(rows, None), OPENS_US + round(closed * 1_000_000))
 
 
 def due(at: Desk) -> tuple[AbstractSet[int], int] | None:
-    order = at.next()
-    if order is None:
+    item = at.next()
+    if item is None:
         return None
-    assert order.closed_us is not None, "a walk was not expected"
-    found = order.task.unwritten, order.closed_us
-    at.book.done(order, checkpoint_of(order.task.unit.ticker, State.OPEN))
+    assert item.closed_us is not None, "a walk was not expected"
+    found = item.task.unwritten, item.closed_us
+    at.scheduler.done(item, checkpoint_of(item.task.unit.ticker, State.OPEN))
     return found
 
 
@@ -304,13 +308,13 @@ def test_candles_wait_for_trades_that_are_known_to_be_missing() -> None:
     paged(at, "A", 30)
     at.clocks.now = 100
     at.hear(A=7)
-    order = at.next()
-    assert order is not None
-    assert order.closed_us is None, "trades first"
-    assert order.task.unwritten == {OPENS_US}, "the walk writes what has ended"
-    at.end(order, contracts=7)
-    assert at.book._tracked["A"].unwritten.minutes == set()
-    assert at.book._tracked["A"].unwritten.buckets == {OPENS_US}
+    item = at.next()
+    assert item is not None
+    assert item.closed_us is None, "trades first"
+    assert item.task.unwritten == {OPENS_US}, "the walk writes what has ended"
+    at.end(item, contracts=7)
+    assert at.scheduler._markets["A"].unwritten.minutes == set()
+    assert at.scheduler._markets["A"].unwritten.buckets == {OPENS_US}
     assert due(at) is None
 
 
@@ -331,7 +335,7 @@ def test_what_a_failing_walk_was_to_write_is_not_forgotten() -> None:
     at.clocks.now = 100
     at.hear(A=7)
     at.end(at.next(), state=State.FAILED)
-    assert at.book._tracked["A"].unwritten.minutes == at.book._tracked["A"].unwritten.buckets == {OPENS_US}
+    assert at.scheduler._markets["A"].unwritten.minutes == at.scheduler._markets["A"].unwritten.buckets == {OPENS_US}
 
 
 def test_what_a_walk_without_an_answer_does_not_write_is_not_forgotten() -> None:
@@ -341,11 +345,11 @@ def test_what_a_walk_without_an_answer_does_not_write_is_not_forgotten() -> None
     paged(at, "A", 30)
     at.clocks.now = 100
     at.hear(A=7)
-    order = at.next()
-    assert order is not None
-    at.book.page(order.task, TradePage([], None), 0)
-    at.end(order, contracts=7)
-    assert at.book._tracked["A"].unwritten.minutes == at.book._tracked["A"].unwritten.buckets == {OPENS_US}
+    item = at.next()
+    assert item is not None
+    at.scheduler.page(item.task, TradePage([], None), 0)
+    at.end(item, contracts=7)
+    assert at.scheduler._markets["A"].unwritten.minutes == at.scheduler._markets["A"].unwritten.buckets == {OPENS_US}
 
 
 def test_what_a_walk_that_goes_on_does_not_write_is_not_forgotten() -> None:
@@ -353,8 +357,8 @@ def test_what_a_walk_that_goes_on_does_not_write_is_not_forgotten() -> None:
     at = desk({"A": {OPENS_US}})
     at.put("A", known=State.WALKING)
     at.clocks.now = 100
-    order = at.next()
-    at.end(order, contracts=0)
+    item = at.next()
+    at.end(item, contracts=0)
     at.hear(A=0)
     assert due(at) == ({OPENS_US}, OPENS_US + 101 * 1_000_000 - GUARD_US)
 
@@ -366,10 +370,10 @@ def test_buckets_that_waited_when_the_service_started_are_written() -> None:
     at.clocks.now = 302
     at.hear(A=0)
     assert due(at) == ({OPENS_US}, OPENS_US + BUCKET_US)
-    order = at.next()
-    assert order is not None
-    assert order.task.unit.ticker == "S"
-    assert order.task.unwritten == {OPENS_US}
+    item = at.next()
+    assert item is not None
+    assert item.task.unit.ticker == "S"
+    assert item.task.unwritten == {OPENS_US}
 
 
 # Announcements.
@@ -379,31 +383,31 @@ def test_an_announced_trade_is_asked_for_and_found() -> None:
     at = desk()
     at.put("A")
     at.hear(A=0)
-    at.book.claim("A", trade(5, 9).trade_id)
-    at.book.claim("X", trade(5, 9).trade_id)
-    order = at.next()
-    assert order is not None
+    at.scheduler.claim("A", trade(5, 9).trade_id)
+    at.scheduler.claim("X", trade(5, 9).trade_id)
+    item = at.next()
+    assert item is not None
     paged(at, "A", *range(10))
-    at.end(order, contracts=1_000)
+    at.end(item, contracts=1_000)
     assert at.next() is None
 
 
 async def test_an_announcement_wakes_whoever_waits() -> None:
     at = desk()
     at.put("A")
-    waiting = asyncio.ensure_future(at.book.take())
+    waiting = asyncio.ensure_future(at.scheduler.take())
     await asyncio.sleep(0)
     assert not waiting.done()
-    at.book.claim("A", trade(5).trade_id)
-    order = await asyncio.wait_for(waiting, 0.4)
-    assert order.task.unit.ticker == "A"
+    at.scheduler.claim("A", trade(5).trade_id)
+    item = await asyncio.wait_for(waiting, 0.4)
+    assert item.task.unit.ticker == "A"
 
 
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_worker_that_is_stopped_while_it_wakes_up_ends(turns: int) -> None:
     """Python 3.11's `asyncio.wait_for` takes a cancellation for the end of the waiting; a session would never end."""
     at = desk()
-    waiting = asyncio.ensure_future(at.book.take())
+    waiting = asyncio.ensure_future(at.scheduler.take())
     for _ in range(3):
         await asyncio.sleep(0)
     at.hear()
@@ -421,7 +425,7 @@ async def test_time_that_passes_is_noticed() -> None:
     at.put("A")
     at.hear(A=5)
     at.end(at.next(), state=State.FAILED)
-    waiting = asyncio.ensure_future(at.book.take())
+    waiting = asyncio.ensure_future(at.scheduler.take())
     await asyncio.sleep(0)
     at.clocks.now += 100
     assert (await asyncio.wait_for(waiting, COMES)).task.unit.ticker == "A"
@@ -431,12 +435,12 @@ async def test_time_that_passes_is_noticed() -> None:
 def test_a_market_that_is_listed_again_shows_what_it_is_now(settled: bool) -> None:
     at = desk()
     at.put("A", known=None)
-    order = at.next()
-    at.end(order)
+    item = at.next()
+    at.end(item)
     later = replace(unit_of(at, "A"), close_time=OPENS + timedelta(hours=40), settled=settled)
-    at.book.put(SERIES, [Task(later, checkpoint_of("A", State.WALKING))])
+    at.scheduler.put(SERIES, [Task(later, checkpoint_of("A", State.WALKING))])
     at.hear(A=5)
-    order = at.next()
-    assert order is not None
-    assert order.task.unit == later
-    assert order.task.known == checkpoint_of("A", State.OPEN), "its own checkpoint counts, a list's may be older"
+    item = at.next()
+    assert item is not None
+    assert item.task.unit == later
+    assert item.task.known == checkpoint_of("A", State.OPEN), "its own checkpoint counts, a list's may be older"

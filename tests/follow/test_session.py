@@ -26,7 +26,7 @@ from tests.support.backfills import Run, assert_holds_all, fetch, trade_row
 from tests.support.clean import Clean
 from tests.support.dumps import PROOF, TABLES, digests
 
-PATIENT = PollIntervals(poll=1.0, quiet=2.0, cross_check=NEVER, lists_pause=1.0, log=0.1, away=0.1)
+PATIENT = PollIntervals(poll=1.0, quiet=2.0, cross_check=NEVER, listings_pause=1.0, log=0.1, away=0.1)
 """For a clock that runs twenty times as fast."""
 
 _STATES = "select state, count(*) from checkpoints group by 1 order by 1"
@@ -146,7 +146,7 @@ async def test_a_late_trade_corrects_its_candle(database_url: str) -> None:
     world.add(trade_row(TICKER, after(0, 10), 1), trade_row(TICKER, after(10, 10), 2))
     async with (
         serving(world) as simulator,
-        following(simulator.url, database_url, rhythm=PATIENT, faster=20) as service,
+        following(simulator.url, database_url, intervals=PATIENT, faster=20) as service,
     ):
         await service.up_to_date()
         world.add(trade_row(TICKER, after(9, 50), 3), trade_row(TICKER, after(10, 5), 4))
@@ -172,7 +172,7 @@ async def test_a_volume_that_its_trades_do_not_make_is_accepted_after_a_look_at_
     world.change(TICKER, volume_fp="39.00")
     async with (
         serving(world) as simulator,
-        following(simulator.url, database_url, rhythm=PATIENT, faster=20) as service,
+        following(simulator.url, database_url, intervals=PATIENT, faster=20) as service,
     ):
         await service.up_to_date()
         asked = simulator.stats.trade_pages[TICKER]

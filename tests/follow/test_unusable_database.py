@@ -95,8 +95,8 @@ async def limited_url(database_url: str) -> AsyncIterator[str]:
 async def test_it_says_database_and_recovers(ill: Ill, reason: str, limited_url: str) -> None:
     world = LivingWorld(after())
     world.add(trade_row(TICKER, after(-5), 1))
-    rhythm = replace(QUICK, database_silence=0.5)
-    async with serving(world) as simulator, following(simulator.url, limited_url, rhythm=rhythm) as service:
+    intervals = replace(QUICK, database_silence=0.5)
+    async with serving(world) as simulator, following(simulator.url, limited_url, intervals=intervals) as service:
         await service.up_to_date()
         async with ill(limited_url):
             world.add(trade_row(TICKER, after(-4), 2))

@@ -21,7 +21,7 @@ from kalshi_ingest.clocks import steady
 from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.service import Asked, FollowService
 from kalshi_ingest.follow.state import FollowState, SeriesState
-from kalshi_ingest.ingest.resources import Exchange, migrated
+from kalshi_ingest.ingest.resources import Exchange, migrate_schema
 from kalshi_ingest.web.app import serving as endpoints
 from tests.follow.following import TICKER, Following, LivingWorld, after, serving
 from tests.support.backfills import CHICAGO, Run, trade_row
@@ -103,7 +103,7 @@ async def _backfill(url: str) -> None:
     world.add(trade_row(TICKER, after(-50), 1), trade_row(TICKER, after(-40), 2))
     async with serving(world) as simulator:
         began = steady()
-        await migrated(url)
+        await migrate_schema(url)
         await Run(simulator.url, url)()
         _say(done_after=round(steady() - began, 1))
 

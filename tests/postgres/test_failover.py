@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import DatabaseAway, DatabaseUnusable
-from kalshi_ingest.ingest.resources import migrated, with_database
+from kalshi_ingest.ingest.resources import migrate_schema, open_database
 from kalshi_ingest.postgres.database import Database
 from tests.postgres.test_sessions import opened
 from tests.support import postgres
@@ -48,7 +48,7 @@ async def test_a_database_that_stays_read_only(database_url: str) -> None:
 
 async def test_the_schema_is_brought_up_to_date_through_a_loss(empty_database_url: str) -> None:
     await _read_only(empty_database_url, "on")
-    bringing = asyncio.create_task(migrated(empty_database_url))
+    bringing = asyncio.create_task(migrate_schema(empty_database_url))
     done, _ = await asyncio.wait([bringing], timeout=0.3)
     assert not done
     await _read_only(empty_database_url, "off")
@@ -78,7 +78,7 @@ async def _open_and_close(database: Database, patience: float) -> None:
 
 
 async def test_a_newer_schema_is_seen_at_the_next_loss(database_url: str) -> None:
-    database = await with_database(database_url)
+    database = await open_database(database_url)
     try:
         await postgres.execute(
             database_url,

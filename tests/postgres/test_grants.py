@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from kalshi_ingest.errors import DatabaseUnusable
-from kalshi_ingest.ingest.resources import migrated, with_database
+from kalshi_ingest.ingest.resources import migrate_schema, open_database
 from kalshi_ingest.postgres.rights import FETCH, JUDGE, OBSERVE, Need
 from tests.cli.test_cli import one_line, run
 from tests.support import postgres, tour
@@ -78,12 +78,12 @@ async def test_each_role_can_do_its_work_and_no_more(roles: Roles, tmp_path: Pat
 
 
 async def test_tables_that_are_there_already(roles: Roles) -> None:
-    await migrated(roles.url("admin"))
+    await migrate_schema(roles.url("admin"))
     roles.all["owner"] = roles.admin
     roles.words[1] = roles.admin
     await _granted(roles)
     for kind, need in (("writer", OBSERVE), ("reader", JUDGE)):
-        await (await with_database(roles.url(kind), need)).close()
+        await (await open_database(roles.url(kind), need)).close()
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ async def test_tables_that_are_there_already(roles: Roles) -> None:
     ids=["writer", "reader"],
 )
 async def test_all_that_is_missing_is_said_at_once(roles: Roles, need: Need, missing: tuple[str, ...]) -> None:
-    await migrated(roles.url("admin"))
+    await migrate_schema(roles.url("admin"))
     await postgres.execute(
         roles.url("admin"),
         f"create role {roles.all['writer']} login; grant connect on database {roles.name} to {roles.all['writer']}",
     )
     with pytest.raises(DatabaseUnusable) as told:
-        await with_database(roles.url("writer"), need)
+        await open_database(roles.url("writer"), need)
     for each in missing:
         assert each in str(told.value)
 

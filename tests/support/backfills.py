@@ -17,7 +17,7 @@ from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.ingest.run_context import RunContext
+from kalshi_ingest.ingest.resources import RunContext
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import RowsWorld, SyntheticWorld, WorldConfig
 from kalshi_simulator.synthetic_entries import SyntheticMarket
@@ -67,8 +67,8 @@ class Run:
             try:
                 await writing.open()
                 await planning.open()
-                tools = RunContext(api, writing, planning, self._clock, self._workers)
-                job = Backfill(tools, self._wanted, self._dates, "backfill in a test")
+                context = RunContext(api, writing, planning, self._clock, self._workers)
+                job = Backfill(context, self._wanted, self._dates, "backfill in a test")
                 await job.run(self.stop)
                 return job
             finally:

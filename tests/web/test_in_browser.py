@@ -99,7 +99,7 @@ async def test_no_fault_of_contrast_or_labels(database_url: str) -> None:
     chicago, miami = state.series["KXHIGHCHI"], state.series["KXHIGHMIA"]
     chicago.last_trade_at, chicago.fresh_at = NOW - timedelta(seconds=15), None
     miami.failed_markets = {f"KXHIGHMIA-25JUL20-B{n}.5": f"reason {n}" for n in range(7)}
-    state.errands = {"minutes": PeriodicJobState(None, None, "nobody answers")}
+    state.periodic_jobs = {"minutes": PeriodicJobState(None, None, "nobody answers")}
     async with serving(state, database_url, "127.0.0.1", 0, now=lambda: NOW) as url, browser() as tab:
         await until(lambda: state.database_seen_at is not None)
         for look in LOOKS:

@@ -17,7 +17,7 @@ from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.exchange.websocket import ChannelStats
 from kalshi_ingest.follow.state import LAG_BOUNDS, FollowState, PeriodicJobState, Phase
 from kalshi_ingest.http.pacing import Pacer
-from kalshi_ingest.ingest.series_stats import SeriesStats
+from kalshi_ingest.ingest.progress import SeriesStats
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.writer import Writer
 from kalshi_ingest.web.app import serving
@@ -97,7 +97,10 @@ async def busy() -> FollowState:
     state.losses = Counter(database=2)
     state.database_seen_at = 999.0
     state.channel = ChannelStats(connected=True, gaps=2, messages=321)
-    state.errands = {"settlement": PeriodicJobState(950.0, 900.0), "minutes": PeriodicJobState(990.0, None, "why")}
+    state.periodic_jobs = {
+        "settlement": PeriodicJobState(950.0, 900.0),
+        "minutes": PeriodicJobState(990.0, None, "why"),
+    }
     return state
 
 

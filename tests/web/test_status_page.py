@@ -161,7 +161,7 @@ async def test_stale_cities_and_failures_are_told_with_their_reasons(database_ur
     state = following()
     state.series["KXHIGHCHI"].fresh_at = steady() - 9000
     state.series["KXHIGHMIA"].failed_markets = {f"KXHIGHMIA-25JUL20-B{n}.5": f"reason {n}" for n in range(7)}
-    state.errands = {"minutes": PeriodicJobState(None, None, "nobody answers")}
+    state.periodic_jobs = {"minutes": PeriodicJobState(None, None, "nobody answers")}
     page = await _page(state, database_url)
     assert re.search(r"Not ready: chicago: 9\d{3} s old, more than 3600", page.words)
     assert "✕ stale" in page.words
@@ -179,7 +179,7 @@ async def test_every_word_from_outside_is_escaped(database_url: str) -> None:
     state = following(Wanted("KXHIGHCHI", "chicago"), MIAMI, Wanted(HOSTILE, None))
     state.reason = HOSTILE
     state.series["KXHIGHCHI"].failed_markets = {HOSTILE: HOSTILE}
-    state.errands = {HOSTILE: PeriodicJobState(error=HOSTILE)}
+    state.periodic_jobs = {HOSTILE: PeriodicJobState(error=HOSTILE)}
     html, policy = await _answer(state, database_url)
     page = Page(html)
     assert len(page.all_of("script")) == 1

@@ -13,9 +13,8 @@ from kalshi_ingest.domain.calendar import climate_day_of, event_dates
 from kalshi_ingest.domain.cities import City, active_city
 from kalshi_ingest.domain.minutes import is_late
 from kalshi_ingest.errors import BadPayload, OutOfReach, Permanent, Unusable
-from kalshi_ingest.ingest.invoker import asked_by
-from kalshi_ingest.ingest.restarting import restarting
-from kalshi_ingest.ingest.run_log import Entry, run_log
+from kalshi_ingest.ingest.restarting import with_restarts
+from kalshi_ingest.ingest.run_log import Entry, invoker, run_log
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.weather.minutes.queries import Claim, claims, fail_days, write_days
@@ -116,7 +115,7 @@ class MinuteRun:
         self._unreadable = 0
         """Pieces in a row that could not be read and were not divided."""
         asked = planned.asked
-        self._run = ingestion_log.Run(uuid4(), command, asked_by(), clock(), asked.start, asked.end)
+        self._run = ingestion_log.Run(uuid4(), command, invoker(), clock(), asked.start, asked.end)
         self._names = {city: city.series_ticker for city in asked.cities}
 
     async def run(self) -> Progress:
@@ -128,7 +127,7 @@ class MinuteRun:
         await self._database.lock(
             {f"weather minutes {each.series_ticker}": f"fetching minutes of {each.key}" for each in self._names}
         )
-        await restarting([self._database], self._once, self._start_over)
+        await with_restarts([self._database], self._once, self._start_over)
         return self.progress
 
     async def _once(self) -> None:

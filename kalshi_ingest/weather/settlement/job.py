@@ -14,11 +14,9 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.settlement import Reported, Source
-from kalshi_ingest.ingest.cancellation import run_until
-from kalshi_ingest.ingest.failures import together
-from kalshi_ingest.ingest.invoker import asked_by
-from kalshi_ingest.ingest.restarting import restarting
-from kalshi_ingest.ingest.run_log import Entry, run_log
+from kalshi_ingest.ingest.cancellation import run_until, task_group
+from kalshi_ingest.ingest.restarting import with_restarts
+from kalshi_ingest.ingest.run_log import Entry, invoker, run_log
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import Connection, Database
 from kalshi_ingest.weather.settlement import queries
@@ -60,7 +58,7 @@ class SettlementJob:
         self._asked = asked
         self._database = database
         self._clock = clock
-        self._run = ingestion_log.Run(uuid4(), asked.command, asked_by(), clock(), asked.start, asked.end)
+        self._run = ingestion_log.Run(uuid4(), asked.command, invoker(), clock(), asked.start, asked.end)
         self._days = {city: days_of(city, asked.start, asked.end, self._run.started_at) for city in asked.cities}
         self._stations = [city.station.loc_id for city in asked.cities]
         self._series = [city.series_ticker for city in asked.cities]
@@ -74,7 +72,7 @@ class SettlementJob:
         await self._database.lock(
             {f"weather settlement {each.series_ticker}": f"fetching settlements of {each.key}" for each in self._days}
         )
-        return await restarting([self._database], lambda: self._once(stop), self._start_over)
+        return await with_restarts([self._database], lambda: self._once(stop), self._start_over)
 
     async def _once(self, stop: asyncio.Event) -> SettlementReport:
         async with run_log(self._database, self._run, self._entries, self._clock, stop) as log:
@@ -103,7 +101,7 @@ class SettlementJob:
             await self.fetching.forms(forms)
             await self.fetching.form_texts(form_texts)
 
-        async with together() as group:
+        async with task_group() as group:
             group.create_task(from_iem())
             group.create_task(self.fetching.summaries(summaries))
         if self.fetching.unusable is not None:
