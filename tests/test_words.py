@@ -50,11 +50,6 @@ PHRASES = {
 }
 """Phrases, as regular expressions that ignore case, and what to write instead."""
 
-STILL = {
-    "kalshi_ingest/follow/periodic_jobs.py",
-}
-"""Modules that still have such a phrase. The list only shrinks."""
-
 _SQL = re.compile(
     r"\s*(?:--[^\n]*\n\s*)*(?:select|with|insert|update|delete|create|alter|copy|set|drop|lock|declare|union|from|where)\b",
     re.IGNORECASE,
@@ -117,14 +112,7 @@ def test_documents_are_plain(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_the_program_shows_is_plain(path: Path) -> None:
-    lines = [f"line {line}: {phrase}" for line, text in shown(path) for phrase in found(text)]
-    if str(path.relative_to(ROOT)) not in STILL:
-        assert lines == []
-
-
-def test_the_list_of_modules_still_to_be_done_shrinks() -> None:
-    done = [name for name in STILL if not any(found(text) for _, text in shown(ROOT / name))]
-    assert done == [], "these are done: take them off the list"
+    assert [f"line {line}: {phrase}" for line, text in shown(path) for phrase in found(text)] == []
 
 
 @pytest.mark.parametrize(

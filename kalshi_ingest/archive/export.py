@@ -104,7 +104,7 @@ async def export(
                 try:
                     result.cities.append(await exporting.city(city))
                 except UnfitRow as error:
-                    log.warning("not exported", city=city.label, reason=str(error))
+                    log.warning("export_failed", city=city.label, reason=str(error))
                     result.failed[city.label] = str(error)
             return result
 

@@ -74,7 +74,7 @@ async def _load(
             give_back()
             log.info("loaded", city=label, trades=result.loaded[label].trades)
         except Unusable as error:
-            log.warning("not loaded", city=label, reason=str(error))
+            log.warning("load_failed", city=label, reason=str(error))
             result.failed[label] = str(error)
     if not result.loaded:
         raise Unusable("nothing was loaded: " + "; ".join(result.failed.values()))

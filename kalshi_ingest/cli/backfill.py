@@ -137,7 +137,7 @@ async def _starts(url: str, wanted: Sequence[Wanted], end: date) -> dict[date, l
 
 async def run_backfill(exchange: Exchange, url: str, order: Order) -> int:
     """The job with its display and summary, until it ends or a signal stops it."""
-    stop = stop_on_signals("stopping: finishing the commit under way (once more to stop at once)")
+    stop = stop_on_signals("finishing the commit under way (once more to stop at once)")
     async with AsyncExitStack() as stack:
         session = await run_until(stop, stack.enter_async_context(open_resources(exchange, url, utc_now)))
         if session is None:
@@ -168,7 +168,7 @@ async def _to_its_end(job: Backfill, stop: asyncio.Event) -> bool | None:
     except DatabaseAway as error:
         if not stop.is_set():
             raise
-        log.warning("stopped without the database", reason=str(error))
+        log.warning("stopped_without_database", reason=str(error))
         return None
     return True
 

@@ -62,7 +62,7 @@ def embedded_server(data_dir: Path, *, keep: bool = False) -> Iterator[embedded.
         except OutOfReach as error:
             if not stopping:
                 raise
-            log.warning("the embedded server is still stopping", reason=str(error))
+            log.warning("embedded_server_stopping", reason=str(error))
 
 
 def say(text: str, out: TextIO | None = None, *, painted: bool = False) -> None:

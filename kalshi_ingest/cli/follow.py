@@ -77,11 +77,11 @@ def follow(
 
 
 async def _run(service: FollowService, state: FollowState, url: str, address: tuple[str, int]) -> int:
-    notice = "stopping: finishing the commit under way (once more to stop at once)"
+    notice = "finishing the commit under way (once more to stop at once)"
     stop = stop_on_signals(notice, code=COMPLETE)
     gc.freeze()
     async with serving(state, url, *address, now=state.now) as shown:
-        log.info("service", address=shown, series=list(state.series))
+        log.info("service_started", address=shown, series=list(state.series))
         await run_until(stop, service.run(stop), grace=_STOP_SECONDS)
     log.info("stopped")
     return COMPLETE

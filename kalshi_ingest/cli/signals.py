@@ -74,7 +74,7 @@ class Signals:
             if not stop.is_set():
                 stop.set()
                 if notice:
-                    log.info(notice)
+                    log.info("stopping", notice=notice)
 
         self._code = code
         if loop is not self._loop:

@@ -63,7 +63,7 @@ class _Work:
             try:
                 self.audited.append(await self._audited(market))
             except (Permanent, Transient) as error:
-                log.warning("market not audited", ticker=market.ticker, reason=str(error))
+                log.warning("market_not_audited", ticker=market.ticker, reason=str(error))
                 self.not_audited.append((market.ticker, str(error)))
 
     async def _audited(self, market: Sampled) -> Audited:
@@ -103,5 +103,5 @@ async def _cutoff(context: RunContext) -> datetime | None:
     try:
         return (await context.api.cutoff()).markets
     except (Permanent, Transient) as error:
-        log.warning("the cutoff between the tiers cannot be read", reason=str(error))
+        log.warning("cutoff_failed", reason=str(error))
         return None

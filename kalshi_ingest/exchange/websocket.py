@@ -123,7 +123,7 @@ class Channel:
                 was_connected, self.stats.connected, self.watched = self.stats.connected, False, frozenset()
             if was_connected:
                 self._tell(Gap(f"connection lost: {reason}"))
-            log.info("channel", state="not connected", reason=reason, seconds_to_next_attempt=round(delay, 1))
+            log.info("websocket_disconnected", reason=reason, seconds_to_next_attempt=round(delay, 1))
             await asyncio.sleep(delay)
 
     async def _connection(self, http: aiohttp.ClientSession, tickers: Callable[[], Collection[str]]) -> str:
@@ -213,26 +213,26 @@ class Channel:
         was_connected, self.stats.connected, self.watched = self.stats.connected, talk.in_step, talk.watched
         if self.stats.connected and not was_connected:
             self._refused = False
-            log.info("channel", state="connected", markets=len(self.watched))
+            log.info("websocket_connected", markets=len(self.watched))
             self._tell(Gap("subscribed: nothing before was announced"))
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Gap):
             self.stats.gaps += 1
-            log.debug("channel gap", reason=event.reason)
+            log.debug("websocket_gap", reason=event.reason)
         self._listener(event)
 
     def _note(self, code: int | None) -> None:
         if code is not None and code not in self._codes:
             self._codes.add(code)
-            log.warning("channel", error_code=code, consequence="live trades may be late, none is lost")
+            log.warning("websocket_error", error_code=code, consequence="live trades may be late, none is lost")
 
     def _warn_once(self, error: Rejected) -> None:
         if not self._refused:
             self._refused = True
             advice = "check KALSHI_INGEST_API_KEY_ID, KALSHI_INGEST_PRIVATE_KEY_PATH and this machine's clock"
             log.warning(
-                "the exchange refuses the WebSocket; trades are polled instead",
+                "websocket_refused",
                 reason=str(error),
                 advice="check KALSHI_INGEST_API_URL" if error.status in MOVED else advice,
                 minutes_to_next_attempt=REFUSED_SECONDS / 60,

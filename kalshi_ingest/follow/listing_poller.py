@@ -156,7 +156,7 @@ class ListingPoller:
     def _tell(self, ticker: str, failed: Mapping[str, str]) -> None:
         for what, reason in failed.items():
             if self._state.series[ticker].failed_listings.get(what) != reason:
-                log.warning("cannot be read", series=ticker, what=what, reason=reason)
+                log.warning("listing_failed", series=ticker, what=what, reason=reason)
         self._state.series[ticker].failed_listings = dict(failed)
 
     async def _first_dates(self, tickers: list[str]) -> dict[str, date]:

@@ -107,7 +107,7 @@ class PeriodicJobs:
         known.error, known.ran_at = error, self._state.clock()
         self._ran_us[name] = to_microseconds(clock())
         if error is not None:
-            log.warning("errand failed; it comes again", job=name, reason=error)
+            log.warning("periodic_job_failed", job=name, reason=error)
             return
         known.succeeded_at = known.ran_at
         if whole:

@@ -141,7 +141,7 @@ class Scheduler:
         now_us = self._exchange_us()
         if any(each.lags(now) and each.is_open(now_us) for each in self._markets.values()):
             if not self.doubted:
-                log.warning("the exchange's volumes stand still while trades continue; only trades are believed")
+                log.warning("volumes_frozen", consequence="while trades continue, only trades are believed")
                 for each in self._markets.values():
                     each.doubt()
             self._doubted_until = self._clock() + _DOUBTED_SECONDS

@@ -185,7 +185,7 @@ class FollowService:
                     raise
                 raise ServiceUnusable(f"this is not the exchange: {error}; check KALSHI_INGEST_API_URL") from None
         if self._state.phase is not Phase.MAINTENANCE:
-            log.info("the exchange is closed for maintenance")
+            log.info("exchange_maintenance")
         self._state.phase, self._state.reason = Phase.MAINTENANCE, "the exchange says that it is closed"
         return False
 
@@ -211,14 +211,14 @@ class FollowService:
         if self._state.phase not in (phase, Phase.MAINTENANCE):
             self._state.losses[what] += 1
         if (self._state.phase, self._state.reason) != (phase, str(error)):
-            log.warning("waiting", what=what, reason=str(error))
+            log.warning(f"{what}_unavailable", reason=str(error))
         self._state.phase, self._state.reason = phase, str(error)
         if what == "database" and self._revive is not None:
             try:
                 await run_until(stop, self._revive())
             except IngestError as failure:
                 self._state.reason = f"{error}; {failure}"
-                log.warning("the database cannot be started again", reason=str(failure))
+                log.warning("database_restart_failed", reason=str(failure))
             except Exception as fault:
                 return self._survived(fault)
         return self._intervals.away

@@ -118,7 +118,7 @@ class VolumePoller:
         """Once a minute is enough for what is asked every second."""
         if self._state.clock() - self._complained_at >= _COMPLAINT_SECONDS:
             self._complained_at = self._state.clock()
-            log.warning("the markets' volumes cannot be read", reason=str(error))
+            log.warning("market_snapshots_failed", reason=str(error))
 
     def _tell(self) -> None:
         self._state.volumes_doubted = self._scheduler.doubted
@@ -132,4 +132,4 @@ class VolumePoller:
                 series.fresh_at = fresh_at
         if self._state.phase is Phase.CATCHING_UP and self._lists.first_round.is_set() and self._scheduler.caught_up:
             self._state.phase = Phase.FOLLOWING
-            log.info("up to date")
+            log.info("caught_up")

@@ -40,7 +40,7 @@ async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, grace:
         if not limit.expired():
             raise
         if not isinstance(error, TimeoutError):
-            log.debug("gave up", reason=str(error))
+            log.debug("work_abandoned", reason=str(error))
         return None
 
 

@@ -111,7 +111,7 @@ async def open_resources(
                 await _learn_budget(api, client, exchange)
             pace = client.pacer.requests_per_second
             workers = exchange.workers or workers_for(pace)
-            log.info("pace", requests_per_second=pace, workers=workers, signed=client.signed)
+            log.info("resources_opened", requests_per_second=pace, workers=workers, signed=client.signed)
             yield Session(client, RunContext(api, writing, planning, clock, workers), http, signer)
     finally:
         gc.set_threshold(*collecting)

@@ -32,6 +32,6 @@ async def with_restarts(
         except DatabaseWentBack as error:
             if not left:
                 raise
-            log.warning("starting over", reason=str(error))
+            log.warning("run_restarted", reason=str(error))
         left -= 1
         again()

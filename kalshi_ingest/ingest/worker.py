@@ -53,7 +53,7 @@ class CutoffCache:
             try:
                 self._known = await self._api.cutoff()
             except (Permanent, Transient) as error:
-                log.warning("the cutoff between the tiers cannot be read", reason=str(error))
+                log.warning("cutoff_failed", reason=str(error))
             self._asked.set()
             await asyncio.sleep(_CUTOFF_SECONDS)
 
@@ -113,7 +113,7 @@ class Worker:
             await self._pages(walk, task, progress)
         except (Permanent, Transient) as error:
             reason = str(error).replace("\0", "")  # PostgreSQL's text cannot hold it
-            log.warning("market failed", ticker=task.unit.ticker, reason=reason)
+            log.warning("market_failed", ticker=task.unit.ticker, reason=reason)
             progress.failed[task.unit.ticker] = reason
             await self._fail(walk, task.unit, reason)
         else:
@@ -170,7 +170,7 @@ class Worker:
             except Rejected as error:
                 if not (resumed and error.status == 400):
                     raise
-                log.info("the exchange no longer takes a stored cursor; walking again", ticker=unit.ticker)
+                log.info("cursor_rejected", ticker=unit.ticker)
                 resumed = False
                 walk.start_over(await self._cutoffs.tiers(unit, walk.checkpoint.since_us))
                 continue
@@ -190,7 +190,7 @@ class Worker:
                 reloads += 1
                 if reloads > _RELOADS:
                     raise
-                log.warning("walking again over staging", ticker=unit.ticker, reason=str(error))
+                log.warning("walk_restarted", ticker=unit.ticker, reason=str(error))
                 await self._reload(walk, unit)
                 continue
             except Contradiction as error:
@@ -213,7 +213,7 @@ class Worker:
         if now - self._rewalked_at.get(ticker, -math.inf) < _REWALK_SECONDS:
             return False
         self._rewalked_at[ticker] = now
-        log.warning("walking_anew", ticker=ticker, reason=reason)
+        log.warning("market_rewalked", ticker=ticker, reason=reason)
         progress.warnings.append(f"{reason}: the market was walked again, and what the exchange says now was stored")
         walk.begin_anew(tiers)
         return True

@@ -107,7 +107,7 @@ class SeriesLocks:
                         raise SeriesTaken(f"another run is {purpose} in this database ({holder.said}): {then}")
                     if holder.said != told:
                         told = holder.said
-                        log.info("waiting for a session that may be dead", series=series_ticker, holder=told)
+                        log.info("series_lock_waiting", series=series_ticker, holder=told)
                     await asyncio.sleep(_DEAD_LOOK)
 
     async def take(self, connection: asyncpg.Connection, series_ticker: str) -> bool:

@@ -159,7 +159,7 @@ class Door:
         if now - self._logged_at > _LOG_SECONDS:
             self._logged_at = now
             advice = "allow the process more open files (ulimit -n)" if error.errno == errno.EMFILE else None
-            log.warning("cannot accept connections", reason=error.strerror, advice=advice)
+            log.warning("accept_failed", reason=error.strerror, advice=advice)
 
 
 def raise_file_limit() -> None:

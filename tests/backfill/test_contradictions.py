@@ -142,7 +142,7 @@ async def test_what_is_held_stays_in_doubt_until_other_rows_took_its_place(fille
         with capture_logs() as lines:
 
             def end(_: str, ticker: str | None, run: Run = run, ending: str = ending, lines: list[Any] = lines) -> None:
-                if ticker == LARGE and any(line["event"] == "walking_anew" for line in lines):
+                if ticker == LARGE and any(line["event"] == "market_rewalked" for line in lines):
                     if ending == "is stopped":
                         run.stop.set()
                     raise RuntimeError("a bug on the server's side")

@@ -202,7 +202,7 @@ async def test_a_key_raises_the_pace(database_url: str, tmp_path: Path) -> None:
         result = await run(*backfill(start=str(END)), **settings, PRIVATE_KEY_PATH=str(tmp_path / "key.pem"))
         assert result.code == 0, result.err
         assert simulator.stats.throttled == 0
-    pace = next(orjson.loads(line) for line in result.err.splitlines() if '"pace"' in line)
+    pace = next(orjson.loads(line) for line in result.err.splitlines() if '"resources_opened"' in line)
     assert pace["requests_per_second"] == 60
     assert pace["signed"] is True
 

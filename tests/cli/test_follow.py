@@ -60,7 +60,7 @@ async def port_of(process: asyncio.subprocess.Process) -> str:
     async with asyncio.timeout(COMES):
         while line := await process.stderr.readline():
             said += line
-            if (logged := orjson.loads(line))["event"] == "service":
+            if (logged := orjson.loads(line))["event"] == "service_started":
                 return str(logged["address"]).rsplit(":", 1)[1]
     raise AssertionError(said.decode())
 

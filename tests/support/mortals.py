@@ -44,7 +44,7 @@ class Service:
 
     async def is_up(self) -> None:
         """Wait until it has caught up: what a killed one left in the log is put right by then."""
-        while not self.has_ended and b'"up to date"' not in self.log.read_bytes()[self._logged :]:
+        while not self.has_ended and b'"caught_up"' not in self.log.read_bytes()[self._logged :]:
             await asyncio.sleep(0.02)
 
     @property

@@ -212,7 +212,7 @@ def _ensure(cluster: Cluster, options: Mapping[str, str], bin_dir: Path | None) 
     if made and (found := settled(cluster)):
         return found
     for reason in strangers(cluster.data_dir):
-        log.warning("another account could exchange the data directory", data_dir=str(cluster.data_dir), reason=reason)
+        log.warning("data_directory_exposed", data_dir=str(cluster.data_dir), reason=reason)
     programs = bin_dir or reachable_bin_dir(cluster.account, cluster.version, cluster.data_dir)
     if not made:
         initialise(cluster, programs, durable=options.get("fsync") != "off")

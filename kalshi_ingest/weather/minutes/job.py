@@ -202,7 +202,7 @@ class MinuteRun:
     def _end(self, reason: str) -> None:
         if self.progress.ended is None:
             self.progress.ended = reason
-            log.warning("ended early", source=self._source.name, reason=reason)
+            log.warning("minutes_ended_early", source=self._source.name, reason=reason)
 
     async def _store(self, piece: Piece, fetched: Fetched, asked_at: datetime) -> None:
         days = [
@@ -220,11 +220,11 @@ class MinuteRun:
         for minutes, _ in days:
             progress.rejected.setdefault(minutes.city, Counter()).update(minutes.rejected)
         wanted = sum(map(len, self._plan.lacking.values()))
-        log.info("minutes stored", what=str(piece), station_days=f"{progress.stored}/{wanted}", records=fetched.records)
+        log.info("minutes_stored", what=str(piece), station_days=f"{progress.stored}/{wanted}", records=fetched.records)
 
     async def _fail(self, piece: Piece, error: str) -> None:
         self.progress.failed[str(piece)] = error
-        log.warning("minutes not fetched", what=str(piece), reason=error)
+        log.warning("minutes_failed", what=str(piece), reason=error)
         for city, days in piece.days.items():
             loc_id, code = city.station.loc_id, self._source.code
             await self._database.run(fail_days, loc_id, days, code, f"{piece}: {error}", self._clock())

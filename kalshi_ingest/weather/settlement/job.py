@@ -120,7 +120,9 @@ class SettlementJob:
         now = self._clock()
         polled = queries.Polled(batch.city.station.loc_id, batch.source, now, errors)
         await self._database.run(lambda connection: queries.store(connection, reported, polled, now))
-        log.info("settlements", city=batch.city.key, source=str(batch.source), days=len(wanted), rows=len(reported))
+        log.info(
+            "settlements_stored", city=batch.city.key, source=str(batch.source), days=len(wanted), rows=len(reported)
+        )
 
     def _garbled(
         self, answers: Sequence[Answer], reported: Sequence[Reported], asked: Sequence[date]
