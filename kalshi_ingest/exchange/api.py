@@ -17,7 +17,7 @@ from kalshi_ingest.exchange.availability import STATUS_PATH
 from kalshi_ingest.exchange.caching import KnownCache, Made
 from kalshi_ingest.exchange.client import Client, Tally, Told
 from kalshi_ingest.exchange.costs import TOKENS_PER_REQUEST, costs
-from kalshi_ingest.exchange.parse_trades import TradeParser, check_moments
+from kalshi_ingest.exchange.parse_trades import TradeParser, check_moments, cursor_of, rows_of
 
 TRADES_PER_PAGE = 1000
 MARKETS_PER_PAGE = 500
@@ -166,9 +166,9 @@ class Api:
         made: Made | None = None
 
         def read(answer: Any) -> TradePage:
-            trades = self._trades.page(parse.rows_of(answer, "trades", path), ticker)
+            trades = self._trades.page(rows_of(answer, "trades", path), ticker)
             check_moments(trades, ticker, earliest, min(latest, self._client.clock.latest() + SLACK))
-            following = parse.cursor_of(answer, path)
+            following = cursor_of(answer, path)
             if following is not None and following in asked:
                 raise BadPayload(f"GET {path} {ticker}: the next page's cursor is this page's: a loop")
             return TradePage(trades, following)
@@ -228,7 +228,7 @@ class Api:
         cursor: str | None = None
 
         def read(answer: Any) -> tuple[list[Any], str | None]:
-            return parse.rows_of(answer, key, path), parse.cursor_of(answer, path)
+            return rows_of(answer, key, path), cursor_of(answer, path)
 
         for _ in range(_LONGEST_LIST):
             asked = {**filters, "limit": str(limits[0] if cursor is None else limits[1])}

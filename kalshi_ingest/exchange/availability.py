@@ -3,8 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from kalshi_ingest.errors import Disconnected, IngestError, OutOfReach, Permanent, RateLimited, Rejected, Transient
-from kalshi_ingest.exchange.answers import WebPage, refused_everywhere
+from kalshi_ingest.errors import (
+    Disconnected,
+    IngestError,
+    OutOfReach,
+    Permanent,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    ServiceUnusable,
+    Transient,
+)
 from kalshi_ingest.http.address import Address
 from kalshi_ingest.http.obstacles import MOVED, Obstacle, Unreached, web_page
 
@@ -16,6 +25,10 @@ _REFUSES_ALL = MOVED | {401, 403, 404, 405, 410}
 """Statuses that may mean that nobody gets anything here."""
 _WEB_PAGES = 3
 """So many web pages in place of JSON are more than a slip of a gateway."""
+
+
+class WebPage(ServerFailed):
+    """An answer that is not JSON because somebody else gave it, or a gateway in trouble."""
 
 
 class Availability:
@@ -77,7 +90,7 @@ class Availability:
             return error
         if path != STATUS_PATH and not isinstance(await self._ask_status(), Permanent):
             return error
-        return refused_everywhere(error, self._address.url, signed=self._signed)
+        return _refused_everywhere(error, self._address.url, signed=self._signed)
 
     async def _obstacle(self, error: Transient, path: str, attempts: int) -> Obstacle | None:
         """What keeps every request from the exchange, if this error shows such a thing."""
@@ -87,3 +100,19 @@ class Availability:
             return None
         alone = path != STATUS_PATH and not isinstance(await self._ask_status(), WebPage)
         return None if alone else web_page(self._address.url + path, self._address)
+
+
+def _refused_everywhere(error: Rejected, base_url: str, *, signed: bool) -> ServiceUnusable:
+    """What it means that whoever asks from here is refused like this, and what to change."""
+    if error.status in MOVED:
+        return ServiceUnusable(str(error))
+    if error.status not in (401, 403):
+        advice = f"there is no API at {base_url}: check KALSHI_INGEST_API_URL, or upgrade this program"
+    elif signed:
+        return ServiceUnusable(
+            f"the exchange refuses the API key: {error}; check KALSHI_INGEST_API_KEY_ID, KALSHI_INGEST_PRIVATE_KEY_PATH"
+            " and this machine's clock, and that the exchange serves this network"
+        )
+    else:
+        advice = "it may not serve this network: check that, or set an API key"
+    return ServiceUnusable(f"the exchange refuses to answer: {error}; {advice}")

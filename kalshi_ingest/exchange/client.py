@@ -1,28 +1,41 @@
-"""Asks the exchange: paced, signed, retried, every answer read and dated."""
+"""Asks the exchange: paced, signed, retried; every answer dated and made into JSON or into the error that it means."""
 
+import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
+import orjson
+
 from kalshi_ingest.domain.model import to_microseconds
-from kalshi_ingest.errors import BadPayload, IngestError, Permanent, RateLimited, Rejected, Transient
-from kalshi_ingest.exchange.answers import MAX_BODY_BYTES, Garbled, decoded, refusal, told_while_closed
-from kalshi_ingest.exchange.availability import STATUS_PATH, Availability
+from kalshi_ingest.errors import BadPayload, IngestError, Permanent, RateLimited, Rejected, ServerFailed, Transient
+from kalshi_ingest.exchange.availability import STATUS_PATH, Availability, WebPage
 from kalshi_ingest.exchange.caching import Made, copy_of
 from kalshi_ingest.exchange.costs import Costs
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.http.address import address_of
-from kalshi_ingest.http.client import HttpSession, Transport
+from kalshi_ingest.http.body import text_of
+from kalshi_ingest.http.client import Answer, HttpSession, Transport
 from kalshi_ingest.http.obstacles import MOVED, in_moving
 from kalshi_ingest.http.pacing import Pacer
-from kalshi_ingest.http.retry import RetryPolicy, retried
+from kalshi_ingest.http.retry import RetryPolicy, may_pass, retried, retry_after
 from kalshi_ingest.http.server_clock import ServerClock
 
 T = TypeVar("T")
 
+MAX_BODY_BYTES = 16 * 2**20
+"""The largest honest answer, 1,000 markets, is about 2.5 MB."""
+
+_EXCERPT = 120
+_LONGEST_RETRY_AFTER = 60.0
 _MOST_GARBLED = 4
 """Bodies that came whole and are not JSON: one wrong value in a list would be asked for again for half a minute."""
+
+
+class Garbled(ServerFailed):
+    """An answer that came whole and is not JSON. The next one may be, but patience will not make it so."""
 
 
 @dataclass(slots=True)
@@ -134,14 +147,14 @@ class Client:
         headers = None if self._sign is None else self._sign(self._base_path + path)
         answer = await self._transport.get(path, params, headers)
         if answer.status == 200:
-            return decoded(answer.body, path), self._made(answer.headers, asked_at)
-        if path == STATUS_PATH and (told := told_while_closed(answer.body)) is not None:
+            return _decoded(answer.body, path), self._made(answer.headers, asked_at)
+        if path == STATUS_PATH and (told := _told_while_closed(answer.body)) is not None:
             return told, Made(to_microseconds(self.clock.earliest(asked_at)))
         if answer.status in MOVED:
             asked = self.base_url + path
             moved = in_moving(answer.status, answer.headers.get("Location"), asked, self._address)
             raise Rejected(moved.text, answer.status)
-        error = refusal(answer, path)
+        error = _refusal(answer, path)
         if isinstance(error, RateLimited):
             self.pacer.slow_down(sent_at, error.retry_after)
         raise error
@@ -160,3 +173,61 @@ class Client:
         except (Transient, Permanent) as error:
             return error
         return None
+
+
+def _told_while_closed(body: bytes) -> Any:
+    """The exchange's status, which may come with a server error while it is closed; None for any other body."""
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return told if isinstance(told, dict) and "exchange_active" in told else None
+
+
+def _decoded(body: bytes, path: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    if body.lstrip()[:1] == b"<":
+        raise WebPage(f"GET {path}: status 200 with a body that is not JSON but a web page: {text_of(body, _EXCERPT)}")
+    try:  # one report tells of raw control characters inside the exchange's texts, which strict JSON forbids
+        lenient = json.loads(body, strict=False, parse_constant=_finite, parse_float=_finite)
+        orjson.dumps(lenient)  # it would take half surrogate pairs too, which no column can hold
+        return lenient
+    except (ValueError, TypeError, RecursionError) as error:
+        kind = Garbled if body.strip() else ServerFailed
+        raise kind(
+            f"GET {path}: status 200 with a body that is not JSON: {error!s:.80}: {text_of(body, _EXCERPT)}"
+        ) from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a JSON number")
+    return number
+
+
+def _refusal(answer: Answer, path: str) -> IngestError:
+    """The error that an answer of another status than 200 means."""
+    code, reason = _reason(answer.body)
+    message = f"GET {path}: status {answer.status}" + (f": {reason}" if reason else "")
+    if answer.status == 429:
+        wait = retry_after(answer.headers)
+        return RateLimited(message, None if wait is None else min(wait, _LONGEST_RETRY_AFTER))
+    return ServerFailed(message) if may_pass(answer.status) else Rejected(message, answer.status, code)
+
+
+def _reason(body: bytes) -> tuple[str, str]:
+    """(code, text) of an error body: flat, nested object, nested string, or a gateway's page."""
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "", text_of(body, _EXCERPT)
+    error = (decoded.get("error") or decoded) if isinstance(decoded, dict) else decoded
+    if not isinstance(error, dict):
+        return "", str(error or "")[:200]
+    words = [str(error[key]) for key in ("message", "details") if error.get(key)]
+    code = str(error.get("code") or "")[:200]
+    return code, ": ".join(words)[:200] or code

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.exchange.parse_markets import rows_of
+from kalshi_ingest.exchange.parse_trades import rows_of
 
 TOKENS_PER_REQUEST = 10
 """The default cost of a request in the exchange's token bucket."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from kalshi_ingest.domain.audit import MinuteCandle
 from kalshi_ingest.domain.candles import MINUTE_US
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.exchange.numbers import count, price
+from kalshi_ingest.exchange.parse_trades import count, price
 
 _MINUTE_SECONDS = 60
 

@@ -20,7 +20,7 @@ from kalshi_ingest.domain.plausible import (
 )
 from kalshi_ingest.domain.tickers import check_market_ticker, parse_event_ticker
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.exchange.numbers import count, moment, price
+from kalshi_ingest.exchange.parse_trades import count, moment, price
 
 STATUSES: Mapping[str, str] = {
     "initialized": "unopened",
@@ -129,26 +129,8 @@ def cutoff(row: object, now: datetime) -> Cutoff:
     return found
 
 
-def rows_of(answer: object, key: str, path: str) -> list[Any]:
-    """The list under `key` of a list answer, which has to be there even when it is empty."""
-    rows = answer.get(key) if isinstance(answer, dict) else None
-    if not isinstance(rows, list):
-        raise BadPayload(f"GET {path}: the answer has no list {key}")
-    return rows
-
-
-def cursor_of(answer: Mapping[str, Any], path: str) -> str | None:
-    """The cursor of the next page; None at the end, which the exchange writes as "", null or nothing at all."""
-    cursor = answer.get("cursor")
-    if cursor is not None and (not isinstance(cursor, str) or len(cursor) > _LONGEST_CURSOR):
-        raise BadPayload(f"GET {path}: cursor is {cursor!r:.60}, not a string of up to {_LONGEST_CURSOR:,} characters")
-    return cursor or None
-
-
 _WORD = re.compile(r"[a-z][a-z_]{0,39}", re.ASCII)
 _LONGEST_NUMBER = 40
-_LONGEST_CURSOR = 4_000
-"""Servers take no longer addresses than some 8,000 characters; a cursor has about fifty."""
 
 
 class _Fields:

@@ -19,8 +19,7 @@ from kalshi_ingest.errors import (
     Rejected,
     ServerFailed,
 )
-from kalshi_ingest.exchange.answers import MAX_BODY_BYTES
-from kalshi_ingest.exchange.client import Client, Tally
+from kalshi_ingest.exchange.client import MAX_BODY_BYTES, Client, Tally
 from kalshi_ingest.exchange.costs import Costs
 from kalshi_ingest.http.retry import RetryPolicy
 from tests.exchange.serving import GRACE, Handler, Reply, Script, asking, raw_serving, serving

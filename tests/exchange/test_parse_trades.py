@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from kalshi_ingest.domain.model import Trade
 from kalshi_ingest.errors import BadPayload
-from kalshi_ingest.exchange.numbers import microseconds, moment
-from kalshi_ingest.exchange.parse_trades import TradeParser
+from kalshi_ingest.exchange.parse_trades import TradeParser, microseconds, moment
 from tests.support import recorded
 
 TICKER = "KXHIGHLAX-26SEP05-T80"
