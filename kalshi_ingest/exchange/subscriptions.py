@@ -1,11 +1,17 @@
-"""The conversation on one WebSocket connection: what was asked, what is subscribed, what arrived. No I/O, no clock."""
+"""The conversation on one WebSocket connection: what was asked, what is subscribed, what arrived. No I/O, no clock.
+
+What arrives becomes events: claims that something happened, never data to be stored.
+"""
 
 from collections.abc import Callable, Collection, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
+
+import orjson
 
 from kalshi_ingest.errors import BadPayload, Rejected, Transient
-from kalshi_ingest.exchange.parse_events import Event, Gap, Watched, claim, whole
 
 TRADES, LIFECYCLE = "trade", "market_lifecycle_v2"
 
@@ -19,6 +25,41 @@ _ENDED = frozenset({10, 25})
 """Channel error, buffer overflow: the subscription is gone."""
 _BUSY = frozenset({18, 26, 27})
 """Command timeout, market limit, too many requests: the command may be sent again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """A trade took place; `created_ms` is Unix time in milliseconds, coarser than the microseconds REST gives."""
+
+    ticker: str
+    trade_id: bytes
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The life of some market of the exchange moved on; `kind` is the exchange's word: created, activated, deactivated,
+    close_date_updated, determined, settled, metadata_updated, price_level_structure_updated, or a new one."""
+
+    ticker: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """From now on the trades of these markets are announced; those before have to be asked for over REST."""
+
+    tickers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Messages were lost, or may have been: whatever is wanted has to be asked for over REST."""
+
+    reason: str
+
+
+Event = Traded | Changed | Watched | Gap
 
 
 class OutOfStep(Transient):
@@ -155,19 +196,17 @@ class Talk:
     def _subscribed(self, message: dict[str, Any], asked: _Command) -> list[Event]:
         body = message.get("msg")
         sid = whole(body.get("sid")) if isinstance(body, dict) else None
-        if sid is None or not isinstance(body, dict) or body.get("channel") != asked.channel:
-            return []
-        self._pending = None
-        self._subscriptions[asked.channel] = _Subscription(asked.channel, sid, set(asked.markets))
+        if sid is not None and isinstance(body, dict) and body.get("channel") == asked.channel:
+            self._pending = None
+            self._subscriptions[asked.channel] = _Subscription(asked.channel, sid, set(asked.markets))
         return []
 
     def _updated(self, asked: _Command) -> list[Event]:
         self._pending = None
-        markets = self._subscriptions[TRADES].markets
         if asked.verb == "delete_markets":
-            markets -= asked.markets
+            self._subscriptions[TRADES].markets -= asked.markets
             return []
-        markets |= asked.markets
+        self._subscriptions[TRADES].markets |= asked.markets
         return [Watched(asked.markets)]
 
     def _failed(
@@ -210,3 +249,51 @@ def error_code(message: dict[str, Any]) -> int | None:
 
 def _batch(markets: Set[str]) -> frozenset[str]:
     return frozenset(sorted(markets)[:MARKETS_PER_COMMAND])
+
+
+def decoded(data: str | bytes) -> dict[str, Any]:
+    """The JSON object of one frame; `BadPayload`, without a word of the frame, when it is none."""
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise BadPayload("a message is not JSON") from None
+    if not isinstance(message, dict):
+        raise BadPayload("a message is not a JSON object")
+    return message
+
+
+def claim(message: dict[str, Any]) -> Traded | Changed | None:
+    """What a message claims; None for a kind that nobody here needs.
+
+    A trade with a missing or malformed field raises `BadPayload` with the field named. A change of a market that
+    cannot be read counts as none: the lists of markets are polled in any case.
+    """
+    body = message.get("msg")
+    if message.get("type") == "trade":
+        return _traded(body if isinstance(body, dict) else {})
+    if message.get("type") == "market_lifecycle_v2" and isinstance(body, dict):
+        ticker, kind = body.get("market_ticker"), body.get("event_type")
+        if isinstance(ticker, str) and isinstance(kind, str):
+            return Changed(ticker, kind)
+    return None
+
+
+def whole(value: object) -> int | None:
+    """`value` if it is a whole number that is not negative, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _traded(body: dict[str, Any]) -> Traded:
+    ticker, created_ms = body.get("market_ticker"), whole(body.get("ts_ms"))
+    if not isinstance(ticker, str) or not ticker:
+        raise BadPayload("a trade's market_ticker is missing or malformed")
+    if created_ms is None:
+        raise BadPayload("a trade's ts_ms is missing or malformed")
+    return Traded(ticker, _trade_id(body.get("trade_id")), created_ms)
+
+
+def _trade_id(text: object) -> bytes:
+    with suppress(ValueError):
+        if isinstance(text, str) and str(identity := UUID(text)) == text.lower():
+            return identity.bytes
+    raise BadPayload("a trade's trade_id is missing or malformed")

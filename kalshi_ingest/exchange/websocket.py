@@ -16,9 +16,8 @@ import orjson
 import structlog
 
 from kalshi_ingest.errors import BadPayload, Rejected
-from kalshi_ingest.exchange.parse_events import Event, Gap, decoded
 from kalshi_ingest.exchange.signing import Sign
-from kalshi_ingest.exchange.subscriptions import OutOfStep, Talk, error_code
+from kalshi_ingest.exchange.subscriptions import Event, Gap, OutOfStep, Talk, decoded, error_code
 from kalshi_ingest.http.obstacles import MOVED
 from kalshi_ingest.http.proxies import proxy_for
 from kalshi_ingest.http.retry import RetryPolicy

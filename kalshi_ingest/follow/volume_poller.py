@@ -8,7 +8,7 @@ import structlog
 from kalshi_ingest.errors import OutOfReach, Permanent, Transient
 from kalshi_ingest.exchange.api import SNAPSHOTS_PER_REQUEST
 from kalshi_ingest.exchange.client import Tally
-from kalshi_ingest.exchange.parse_events import Changed, Event, Gap, Traded, Watched
+from kalshi_ingest.exchange.subscriptions import Changed, Event, Gap, Traded, Watched
 from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.listing_poller import ListingPoller
 from kalshi_ingest.follow.scheduler import Scheduler

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_ingest.exchange.parse_events import Changed, Gap, Traded, Watched
-from kalshi_ingest.exchange.subscriptions import MARKETS_PER_COMMAND
+from kalshi_ingest.exchange.subscriptions import MARKETS_PER_COMMAND, Changed, Gap, Traded, Watched
 from kalshi_ingest.exchange.websocket import channel_url
 from tests.exchange.websocket_serving import TRADE_ID, Command, Connection, Message, params
 from tests.exchange.websocket_stage import KEY_ID, SUBSCRIBED, TRADED, Stage

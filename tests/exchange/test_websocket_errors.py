@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from kalshi_ingest.exchange.parse_events import Gap, Watched
-from kalshi_ingest.exchange.subscriptions import ANSWER_SECONDS
+from kalshi_ingest.exchange.subscriptions import ANSWER_SECONDS, Gap, Watched
 from tests.exchange.websocket_serving import Command, Connection, Exchange, Message, as_documented, params
 from tests.exchange.websocket_stage import SUBSCRIBED, TRADED, Stage, error
 

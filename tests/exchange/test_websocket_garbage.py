@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.errors import BadPayload, Rejected
-from kalshi_ingest.exchange.parse_events import Event, Gap
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.exchange.subscriptions import OutOfStep, Talk
+from kalshi_ingest.exchange.subscriptions import Event, Gap, OutOfStep, Talk
 from kalshi_ingest.exchange.websocket import Channel, channel_url
 from tests.exchange.serving import GRACE
 from tests.exchange.websocket_serving import TRADE_ID, Exchange, Message

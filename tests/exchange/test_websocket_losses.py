@@ -12,8 +12,8 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.exchange.parse_events import Gap
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.exchange.subscriptions import Gap
 from kalshi_ingest.exchange.websocket import MAX_MESSAGE_BYTES, SILENCE_SECONDS, Channel
 from tests.exchange.serving import GRACE
 from tests.exchange.websocket_serving import Connection, Exchange

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kalshi_ingest.clocks import utc_now
-from kalshi_ingest.exchange.parse_events import Event, Gap, Traded
 from kalshi_ingest.exchange.signing import Signer
+from kalshi_ingest.exchange.subscriptions import Event, Gap, Traded
 from kalshi_ingest.exchange.websocket import Channel, channel_url
 from tests.exchange.websocket_serving import TRADE_ID, Connection, Exchange, Message
 

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kalshi_ingest.exchange.api import Api
-from kalshi_ingest.exchange.parse_events import Event
+from kalshi_ingest.exchange.subscriptions import Event
 from kalshi_ingest.follow import service as service_module
 from kalshi_ingest.follow.faults import is_fault
 from kalshi_ingest.follow.listing_poller import ListingPoller
