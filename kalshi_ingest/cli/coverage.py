@@ -29,7 +29,7 @@ from kalshi_ingest.coverage.rules.findings import Report
 from kalshi_ingest.domain.cities import city_of_series, find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE, INTERRUPTED
-from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND
+from kalshi_ingest.http.client import ANONYMOUS_REQUESTS_PER_SECOND
 from kalshi_ingest.ingest.cancellation import run_until
 from kalshi_ingest.ingest.resources import migrate_schema, open_database, open_resources
 from kalshi_ingest.postgres.rights import JUDGE

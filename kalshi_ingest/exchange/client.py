@@ -17,9 +17,8 @@ from kalshi_ingest.exchange.costs import Costs
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.body import text_of
-from kalshi_ingest.http.client import Answer, HttpSession, Transport
+from kalshi_ingest.http.client import Answer, HttpSession, Pacer, Transport
 from kalshi_ingest.http.obstacles import MOVED, in_moving
-from kalshi_ingest.http.pacing import Pacer
 from kalshi_ingest.http.retry import RetryPolicy, may_pass, retried, retry_after
 from kalshi_ingest.http.server_clock import ServerClock
 

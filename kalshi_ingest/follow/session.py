@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 
 import structlog
 
@@ -12,6 +13,7 @@ from kalshi_ingest.domain.checkpoint import Checkpoint, State, Task
 from kalshi_ingest.domain.model import Trade, to_datetime, to_microseconds
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach
 from kalshi_ingest.exchange.api import TradePage
+from kalshi_ingest.exchange.subscriptions import Changed, Event, Gap, Traded, Watched
 from kalshi_ingest.exchange.websocket import Channel, ChannelStats, channel_url
 from kalshi_ingest.follow import queries
 from kalshi_ingest.follow.daily_run import DailyRun
@@ -128,7 +130,9 @@ class FollowSession:
             if (signer := self._session.signer) is not None:
                 url, sign = channel_url(self._client.base_url), signer.at(self._client.clock)
                 self._state.channel = stats = self._state.channel or ChannelStats()
-                channel = Channel(self._session.http, url, sign, poller.hear, stats=stats)
+                channel = Channel(
+                    self._session.http, url, sign, partial(self.hear, scheduler, lists, poller), stats=stats
+                )
                 jobs.append(group.create_task(self._listen(channel, scheduler)))
             if periodic_jobs is not None:
                 jobs.append(group.create_task(periodic_jobs.run(context.clock, stop)))
@@ -152,6 +156,20 @@ class FollowSession:
             else:
                 self._faults.no_more(unit.ticker)
             scheduler.done(item, checkpoint)
+
+    def hear(self, scheduler: Scheduler, lists: ListingPoller, poller: VolumePoller, event: Event) -> None:
+        """Take in what the WebSocket announces: a reason to ask at once, never data.
+
+        A trade has to be found, a changed market's lists are read, and after a gap everything is looked at.
+        """
+        match event:
+            case Traded(ticker, trade_id):
+                scheduler.claim(ticker, trade_id)
+            case Changed(ticker, _):
+                # A new market is known by its name only, and the WebSocket reports every series of the exchange.
+                lists.ask({ticker.partition("-")[0]} & self._state.series.keys())
+            case Gap() | Watched():
+                poller.look()
 
     async def _listen(self, channel: Channel, scheduler: Scheduler) -> None:
         """Keep the WebSocket. A fault in it costs only time, because everything is polled as well."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.exchange.websocket import ChannelStats
-from kalshi_ingest.http.pacing import Pacer, Traffic
+from kalshi_ingest.http.client import Pacer, Traffic
 from kalshi_ingest.http.server_clock import ServerClock
 from kalshi_ingest.ingest.progress import SeriesStats, Wanted
 from kalshi_ingest.postgres.writer import Writer

@@ -8,7 +8,6 @@ import structlog
 from kalshi_ingest.errors import OutOfReach, Permanent, Transient
 from kalshi_ingest.exchange.api import SNAPSHOTS_PER_REQUEST
 from kalshi_ingest.exchange.client import Tally
-from kalshi_ingest.exchange.subscriptions import Changed, Event, Gap, Traded, Watched
 from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.listing_poller import ListingPoller
 from kalshi_ingest.follow.scheduler import Scheduler
@@ -45,19 +44,9 @@ class VolumePoller:
         self._complained_at = float("-inf")
         self._woken = asyncio.Event()
 
-    def hear(self, event: Event) -> None:
-        """Take in what the WebSocket announces: a reason to ask at once, never data.
-
-        A trade has to be found, a changed market's lists are read, and after a gap everything is looked at.
-        """
-        match event:
-            case Traded(ticker, trade_id):
-                self._scheduler.claim(ticker, trade_id)
-            case Changed(ticker, _):
-                # A new market is known by its name only, and the WebSocket tells of every series of the exchange.
-                self._lists.ask({ticker.partition("-")[0]} & self._state.series.keys())
-            case Gap() | Watched():
-                self._woken.set()
+    def look(self) -> None:
+        """Look at everything at once: something may have happened that was not announced."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Look, without an end. Raises `OutOfReach` when the exchange closes for maintenance or does not answer."""

@@ -1,11 +1,17 @@
-"""One GET to a service, timed, bounded and through the right proxy: the only place that sends requests over HTTP."""
+"""Requests to a service: when the next one may go, and one GET, timed, bounded and through the right proxy.
 
+The only place that sends requests over HTTP.
+"""
+
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
 import aiohttp
+from aiolimiter import AsyncLimiter
 
 from kalshi_ingest.errors import Disconnected
 from kalshi_ingest.http.address import Address
@@ -26,6 +32,14 @@ HttpSession: TypeAlias = aiohttp.ClientSession
 
 Params: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 
+ANONYMOUS_REQUESTS_PER_SECOND = 5.0
+"""The limit without a key is undocumented; reports put it between 1 and 10 a second."""
+
+_BURST_SECONDS = 0.1
+_SMALLEST_SHARE = 1 / 16
+_CLIMB_PER_SECOND = 0.05
+_PAUSE_SECONDS = 1.0
+
 _USER_AGENT = "kalshi-ingest"
 """Sent with every request: public services want to know who asks."""
 _TIME_SECONDS = 5.0
@@ -44,6 +58,111 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Requests sent, by one pacer after another; they only ever grow."""
+
+    sent: int = 0
+    """Retries included."""
+    rate_limited: int = 0
+    """Of these, the ones answered with 429."""
+
+
+class Pacer:
+    """Spaces requests so that a token bucket of `requests_per_second` never runs dry.
+
+    `AsyncLimiter(rate, 1)` holds a bucket of a full second and so lets nearly twice the rate through in its worst
+    second. Ours holds one request and a tenth of a second more: enough to make up for a busy event loop, far below
+    what the exchange's own bucket (two seconds) forgives. A bucket of exactly one request would lose every late
+    wake-up for good.
+
+    After a 429 the pace halves for everybody, all workers pause, and the pace climbs back by a twentieth of the
+    full rate a second. Time is the event loop's.
+    """
+
+    def __init__(
+        self, requests_per_second: float, burst_seconds: float = _BURST_SECONDS, *, traffic: Traffic | None = None
+    ) -> None:
+        """`burst_seconds`: the share of a second that may be made up for; with 0 no two requests are ever closer to
+        each other than the rate says. `traffic` counts what goes."""
+        self.requests_per_second = requests_per_second
+        self.traffic = traffic or Traffic()
+        self._burst_seconds = burst_seconds
+        self._share = 1.0
+        self._limiter = self._new_limiter()
+        self._limiter_share = 1.0
+        self._queue = asyncio.Lock()
+        self._closed_until = -math.inf
+        self._dropped_at = -math.inf
+        """When the pace last dropped: the end of the pause that came with it."""
+        self._climbed_at = -math.inf
+
+    @property
+    def pace(self) -> float:
+        """Requests a second that may go at present."""
+        return self.requests_per_second * self._share
+
+    def allow(self, requests_per_second: float) -> None:
+        """The budget is another one from now on."""
+        self.requests_per_second = requests_per_second
+        self._limiter, self._limiter_share = self._new_limiter(), self._share
+
+    async def turn(self, cost: float = 1.0) -> float:
+        """Wait for the next free place, first come first served, and return the time at which it was given.
+
+        `cost` is in requests of the default cost. Only the head of the queue waits at the limiter, so a changed
+        pace reaches everybody at once.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._queue:
+            await self._open()
+            await self._adjust(loop.time())
+            while cost > self._limiter.max_rate:
+                await self._limiter.acquire(self._limiter.max_rate)
+                cost -= self._limiter.max_rate
+            await self._limiter.acquire(cost)
+            await self._open()  # a 429 may have come while this caller waited for its place
+            self.traffic.sent += 1
+            return loop.time()
+
+    def slow_down(self, sent_at: float, retry_after: float | None = None) -> None:
+        """Take in a 429 to the request that was given its place at `sent_at`.
+
+        Requests that were already under way when the pace last dropped say nothing about the new pace.
+        """
+        self.traffic.rate_limited += 1
+        if retry_after is not None:
+            self.pause(retry_after)
+        if sent_at < self._dropped_at:
+            return
+        self.pause(_PAUSE_SECONDS)
+        self._dropped_at = self._climbed_at = self._closed_until
+        self._share = max(self._share / 2, _SMALLEST_SHARE)
+
+    def pause(self, seconds: float) -> None:
+        """Give nobody a turn before so many seconds have passed; the pace stays."""
+        self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + seconds)
+        self._climbed_at = max(self._climbed_at, self._closed_until)  # silence proves nothing
+
+    async def _open(self) -> None:
+        while (wait := self._closed_until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(wait)
+
+    async def _adjust(self, now: float) -> None:
+        if self._share < 1 and now - self._climbed_at >= 1:
+            seconds = math.floor(now - self._climbed_at)
+            self._share = min(1.0, self._share + seconds * _CLIMB_PER_SECOND)
+            self._climbed_at += seconds
+        if self._share != self._limiter_share:
+            self._limiter, self._limiter_share = self._new_limiter(), self._share
+            # A new limiter would allow a fresh burst; starting it empty keeps the change of pace smooth.
+            await self._limiter.acquire(self._limiter.max_rate)
+
+    def _new_limiter(self) -> AsyncLimiter:
+        burst = 1 + self.pace * self._burst_seconds
+        return AsyncLimiter(burst, burst / self.pace)
 
 
 @final

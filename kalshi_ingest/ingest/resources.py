@@ -14,8 +14,7 @@ from kalshi_ingest.errors import IngestError, Permanent, Rejected, ServiceUnusab
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.http.client import HttpSession, new_session
-from kalshi_ingest.http.pacing import ANONYMOUS_REQUESTS_PER_SECOND, Pacer, Traffic
+from kalshi_ingest.http.client import ANONYMOUS_REQUESTS_PER_SECOND, HttpSession, Pacer, Traffic, new_session
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import AGREEING, ServerClock
 from kalshi_ingest.postgres import migrate

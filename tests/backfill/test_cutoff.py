@@ -10,7 +10,7 @@ from kalshi_ingest.domain.model import Cutoff
 from kalshi_ingest.errors import ServerFailed
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.ingest import worker
 from kalshi_simulator import Limits, Simulator, SyntheticWorld
 from tests.support.backfills import Run, assert_holds_all, fetch, varied_world

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from kalshi_ingest.backfill.live_display import Display
 from kalshi_ingest.errors import IngestError
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
 from kalshi_simulator import Simulator

@@ -13,7 +13,7 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.follow.intervals import passed
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.http.server_clock import AGREEING
 from kalshi_ingest.ingest.resources import Exchange, learn_time, time_at
 from tests.exchange.serving import Reply, Script, serving

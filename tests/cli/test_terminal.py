@@ -19,7 +19,7 @@ from kalshi_ingest.backfill.live_display import Display
 from kalshi_ingest.cli import main
 from kalshi_ingest.cli.common import say
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
 from kalshi_ingest.logs import LogFormat, configure

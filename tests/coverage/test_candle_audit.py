@@ -15,7 +15,7 @@ from kalshi_ingest.coverage.queries.candle_audit import Scope
 from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.ingest.resources import RunContext

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock
 

@@ -16,7 +16,9 @@ from kalshi_ingest.follow import service as service_module
 from kalshi_ingest.follow.faults import is_fault
 from kalshi_ingest.follow.listing_poller import ListingPoller
 from kalshi_ingest.follow.periodic_jobs import PeriodicJobs
+from kalshi_ingest.follow.scheduler import Scheduler
 from kalshi_ingest.follow.service import FollowService
+from kalshi_ingest.follow.session import FollowSession
 from kalshi_ingest.follow.state import Phase
 from kalshi_ingest.follow.volume_poller import VolumePoller
 from kalshi_ingest.ingest.run_log import RunLog
@@ -182,16 +184,18 @@ async def test_a_fault_in_the_channel_leaves_polling_at_work(
     path, public = a_key(tmp_path)
     broken = 0
 
-    hear = VolumePoller.hear
+    hear = FollowSession.hear
 
-    def broken_twice(poller: VolumePoller, event: Event) -> None:
+    def broken_twice(
+        session: FollowSession, scheduler: Scheduler, lists: ListingPoller, poller: VolumePoller, event: Event
+    ) -> None:
         nonlocal broken
         broken += 1
         if broken <= 2:
             raise TypeError("nobody foresaw this event")
-        hear(poller, event)
+        hear(session, scheduler, lists, poller, event)
 
-    monkeypatch.setattr(VolumePoller, "hear", broken_twice)
+    monkeypatch.setattr(FollowSession, "hear", broken_twice)
     world = LivingWorld(after())
     world.add(trade_row(TICKER, after(-5), 1))
     limits = Limits(public_key_pem=public, authenticated_requests_per_second=2_000)

@@ -17,7 +17,7 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.follow.periodic_jobs import Weather
 from kalshi_ingest.follow.state import Phase
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.ingest.discovery import Dates, SeriesDiscovery
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
 from kalshi_ingest.ingest.resources import RunContext

@@ -29,7 +29,7 @@ from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.exchange.websocket import REFUSED_SECONDS, Channel, channel_url
 from kalshi_ingest.http.address import address_of
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.weather.sources.client import Service

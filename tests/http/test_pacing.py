@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from tests.support import virtual_clock
 
 RATES = (5.0, 20.0, 100.0, 400.0)

@@ -18,8 +18,7 @@ from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.exchange.signing import Signer
 from kalshi_ingest.exchange.websocket import Channel, channel_url
 from kalshi_ingest.http.address import address_of
-from kalshi_ingest.http.client import learn_time
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer, learn_time
 from kalshi_ingest.http.proxies import proxy_for
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import ServerClock

@@ -13,7 +13,7 @@ import asyncpg
 from kalshi_ingest.backfill.job import Backfill
 from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from kalshi_ingest.clocks import steady
 from kalshi_ingest.follow.state import FollowState, Phase, SeriesState
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig

@@ -16,7 +16,7 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exchange.client import Tally
 from kalshi_ingest.exchange.websocket import ChannelStats
 from kalshi_ingest.follow.state import LAG_BOUNDS, FollowState, PeriodicJobState, Phase
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Pacer
 from kalshi_ingest.ingest.progress import SeriesStats
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.writer import Writer

@@ -19,8 +19,7 @@ from kalshi_ingest.errors import (
 from kalshi_ingest.http import obstacles
 from kalshi_ingest.http.address import Address
 from kalshi_ingest.http.body import text_of
-from kalshi_ingest.http.client import Answer, HttpSession, Params, Transport
-from kalshi_ingest.http.pacing import Pacer
+from kalshi_ingest.http.client import Answer, HttpSession, Pacer, Params, Transport
 from kalshi_ingest.http.retry import RetryPolicy, may_pass, retried, retry_after
 
 MAX_BODY_BYTES = 64 * 2**20
