@@ -94,7 +94,7 @@ def test_the_readme_and_the_page_of_the_words_know_each_other() -> None:
     assert "(docs/glossary.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md", "docs/benchmarks.md"])
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/benchmarks.md"])
 def test_every_path_and_target_that_a_page_names_exists(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     folders = r"kalshi_ingest|kalshi_simulator|tests|migrations|benchmarks|docs|deploy"
@@ -107,3 +107,16 @@ def test_every_path_and_target_that_a_page_names_exists(name: str) -> None:
 def test_each_job_has_its_command_in_the_page_for_contributors() -> None:
     named = re.findall(r"`make ([\w-]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     assert sorted(named) == ["bench", "check", "demo", "quick", "test", "test-long"]
+
+
+def test_each_module_that_the_architecture_names_exists() -> None:
+    """Modules are written as `room/module`; the lists are the way that data takes, so a renamed one has to follow."""
+    text = _prose(ROOT / "ARCHITECTURE.md")
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_0-9]+)`", text)
+    rooms = {path.parent.name for path in (ROOT / "kalshi_ingest").glob("*/__init__.py")}
+    assert len(named) > 60
+    assert rooms <= set(re.findall(r"[a-z]+", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")))
+    for module in named:
+        assert module.split("/")[0] in rooms, module
+        path = ROOT / "kalshi_ingest" / module
+        assert path.with_suffix(".py").exists() or (path / "__init__.py").exists(), module
