@@ -130,9 +130,8 @@ class FollowSession:
             if (signer := self._session.signer) is not None:
                 url, sign = channel_url(self._client.base_url), signer.at(self._client.clock)
                 self._state.channel = stats = self._state.channel or ChannelStats()
-                channel = Channel(
-                    self._session.http, url, sign, partial(self.hear, scheduler, lists, poller), stats=stats
-                )
+                hear = partial(self.hear, scheduler, listings, poller)
+                channel = Channel(self._session.http, url, sign, hear, stats=stats)
                 jobs.append(group.create_task(self._listen(channel, scheduler)))
             if periodic_jobs is not None:
                 jobs.append(group.create_task(periodic_jobs.run(context.clock, stop)))
@@ -157,7 +156,7 @@ class FollowSession:
                 self._faults.no_more(unit.ticker)
             scheduler.done(item, checkpoint)
 
-    def hear(self, scheduler: Scheduler, lists: ListingPoller, poller: VolumePoller, event: Event) -> None:
+    def hear(self, scheduler: Scheduler, listings: ListingPoller, poller: VolumePoller, event: Event) -> None:
         """Take in what the WebSocket announces: a reason to ask at once, never data.
 
         A trade has to be found, a changed market's lists are read, and after a gap everything is looked at.
@@ -167,7 +166,7 @@ class FollowSession:
                 scheduler.claim(ticker, trade_id)
             case Changed(ticker, _):
                 # A new market is known by its name only, and the WebSocket reports every series of the exchange.
-                lists.ask({ticker.partition("-")[0]} & self._state.series.keys())
+                listings.ask({ticker.partition("-")[0]} & self._state.series.keys())
             case Gap() | Watched():
                 poller.look()
 
