@@ -18,6 +18,7 @@ from tests.support import postgres
 from tests.support.backfills import Run
 from tests.support.clean import Clean
 from tests.support.dumps import PROOF, digests
+from tests.support.filled import FilledDatabases
 
 TEMPLATE = "kalshi_template"
 
@@ -67,6 +68,12 @@ async def database_url(postgres_url: str, template_database: str) -> AsyncIterat
     """A migrated database of the test's own."""
     async with postgres.fresh_database(postgres_url, template_database) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def filled_databases(postgres_url: str, template_database: str) -> FilledDatabases:
+    """Databases that several tests want with the same rows."""
+    return FilledDatabases(postgres_url, template_database)
 
 
 @pytest.fixture

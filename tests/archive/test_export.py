@@ -32,30 +32,26 @@ from kalshi_ingest.parquet.schema import TABLES
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator
-from tests.support import postgres, processes
+from tests.support import processes
 from tests.support.archives import SHUFFLED, assert_whole, child, execute, exported, tree
 from tests.support.backfills import Run, fetch, small_world, varied_world
+from tests.support.filled import FilledDatabases
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 DATES = Dates(date(2024, 10, 22), date(2024, 10, 25))
 FILES = [table.file for table in TABLES]
 
 
-@pytest.fixture(scope="session")
-def filled_name() -> str:
-    return "kalshi_export_template"
-
-
 @pytest.fixture
-async def filled(postgres_url: str, template_database: str, filled_name: str) -> AsyncIterator[str]:
+async def filled(filled_databases: FilledDatabases) -> AsyncIterator[str]:
     """A database of the test's own with four days of Chicago."""
-    made = await fetch(postgres_url, "select 1 from pg_database where datname = $1", filled_name)
-    if not made:
-        await postgres.execute(postgres_url, f"CREATE DATABASE {filled_name} TEMPLATE {template_database}")
-        async with Simulator(varied_world()) as simulator:
-            await Run(simulator.url, postgres.with_database(postgres_url, filled_name), dates=DATES)()
-    async with postgres.fresh_database(postgres_url, filled_name) as url:
+    async with filled_databases.clone("export", _fill) as url:
         yield url
+
+
+async def _fill(url: str) -> None:
+    async with Simulator(varied_world()) as simulator:
+        await Run(simulator.url, url, dates=DATES)()
 
 
 async def test_every_value_comes_back_exactly(filled: str, tmp_path: Path) -> None:

@@ -16,22 +16,27 @@ from kalshi_simulator import Simulator
 from tests.support import postgres
 from tests.support.archives import execute, exported, tree
 from tests.support.backfills import Run, fetch, varied_world
+from tests.support.filled import FilledDatabases
 from tests.support.loads import counts, held, loaded
 
 _WORLD = varied_world(giant=2_500, trades_per_market=150.0)
 
 
 @pytest.fixture
-async def source(postgres_url: str, template_database: str) -> AsyncIterator[str]:
+async def source(filled_databases: FilledDatabases) -> AsyncIterator[str]:
     """A database that was filled by a backfill."""
-    async with Simulator(_WORLD) as simulator, postgres.fresh_database(postgres_url, template_database) as url:
-        await Run(simulator.url, url)()
-        await execute(
-            url,
-            "insert into listings select series_ticker, event_date, 1, count(*), gen_random_uuid(), now() "
-            "from markets group by 1, 2 on conflict do nothing",
-        )
+    async with filled_databases.clone("load", _fill) as url:
         yield url
+
+
+async def _fill(url: str) -> None:
+    async with Simulator(_WORLD) as simulator:
+        await Run(simulator.url, url)()
+    await execute(
+        url,
+        "insert into listings select series_ticker, event_date, 1, count(*), gen_random_uuid(), now() "
+        "from markets group by 1, 2 on conflict do nothing",
+    )
 
 
 async def test_a_round_trip_gives_the_same_tables_and_files(source: str, database_url: str, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from kalshi_simulator import Simulator
 from tests.archive import predecessors
-from tests.support import postgres, recorded
+from tests.support import recorded
 from tests.support.archives import execute, exported
 from tests.support.backfills import Run, fetch, of_size, varied_world
 from tests.support.dumps import PROOF, digests
+from tests.support.filled import FilledDatabases
 from tests.support.loads import held, loaded
 
 _WORLD = varied_world(giant=0, trades_per_market=60.0)
@@ -42,10 +43,9 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def source(simulator: Simulator, postgres_url: str, template_database: str) -> AsyncIterator[str]:
+async def source(simulator: Simulator, filled_databases: FilledDatabases) -> AsyncIterator[str]:
     """A database that was filled by a backfill."""
-    async with postgres.fresh_database(postgres_url, template_database) as url:
-        await Run(simulator.url, url)()
+    async with filled_databases.clone("contradicted", lambda url: Run(simulator.url, url)()) as url:
         yield url
 
 

@@ -15,13 +15,11 @@ from kalshi_ingest.parquet.schema import TABLES
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.cli.test_cli import END, START, backfill, healthy, one_line, run, started
 from tests.cli.test_cli import ended as end_of
-from tests.support import postgres
 from tests.support.archives import assert_whole, execute, tree
 from tests.support.backfills import fetch
+from tests.support.filled import FilledDatabases
 from tests.support.loads import counts, held
 from tests.support.patience import COMES, ENDS
-
-_NAME = "kalshi_cli_archive_template"
 
 
 @pytest.fixture
@@ -32,14 +30,14 @@ async def exchange() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def filled(exchange: Simulator, postgres_url: str, template_database: str) -> AsyncIterator[str]:
+async def filled(exchange: Simulator, filled_databases: FilledDatabases) -> AsyncIterator[str]:
     """A database of the test's own with three days of Chicago and Denver."""
-    if not await fetch(postgres_url, "select 1 from pg_database where datname = $1", _NAME):
-        await postgres.execute(postgres_url, f"CREATE DATABASE {_NAME} TEMPLATE {template_database}")
-        template = postgres.with_database(postgres_url, _NAME)
-        made = await run(*backfill("--city", "chicago", "--city", "denver"), **healthy(exchange, template))
+
+    async def fill(url: str) -> None:
+        made = await run(*backfill("--city", "chicago", "--city", "denver"), **healthy(exchange, url))
         assert made.code == 0, made.err
-    async with postgres.fresh_database(postgres_url, _NAME) as url:
+
+    async with filled_databases.clone("cli_archive", fill) as url:
         yield url
 
 

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import asyncpg
 import orjson
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from kalshi_simulator import Limits, Simulator, SyntheticWorld, WorldConfig
@@ -23,11 +22,11 @@ from tests.cli.test_cli import Ended, busy, ended, healthy, one_line, run, start
 from tests.support import postgres, processes
 from tests.support.backfills import CHICAGO, Run, fetch
 from tests.support.dumps import PROOF, digests
+from tests.support.filled import FilledDatabases
 from tests.support.patience import COMES, ENDS
 from tests.support.terminals import at_a_terminal
 
 START, END = date(2025, 7, 1), date(2025, 7, 2)
-FILLED = "kalshi_filled"
 QUESTION = b"Go ahead? [y/N] "
 CHECK = ("coverage", "--city", "chicago", "--start", str(START), "--end", str(END))
 BUSIEST = "(select ticker from checkpoints order by trades_stored desc, ticker limit 1)"
@@ -48,21 +47,16 @@ def world() -> SyntheticWorld:
     return SyntheticWorld(WorldConfig(start=START, end=END, now=datetime(2025, 7, 20, tzinfo=UTC), **config))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def filled_template(postgres_url: str, template_database: str) -> AsyncIterator[str]:
-    """The name of a database that holds the whole world, to be cloned."""
-    await postgres.execute(postgres_url, f"CREATE DATABASE {FILLED} TEMPLATE {template_database}")
-    async with Simulator(world()) as simulator:
-        await Run(simulator.url, postgres.with_database(postgres_url, FILLED), CHICAGO)()
-    yield FILLED
-    await postgres.execute(postgres_url, f"DROP DATABASE {FILLED} WITH (FORCE)")
-
-
 @pytest.fixture
-async def filled(postgres_url: str, filled_template: str) -> AsyncIterator[str]:
+async def filled(filled_databases: FilledDatabases) -> AsyncIterator[str]:
     """The URL of a complete database of the test's own."""
-    async with postgres.fresh_database(postgres_url, filled_template) as url:
+    async with filled_databases.clone("coverage", _fill) as url:
         yield url
+
+
+async def _fill(url: str) -> None:
+    async with Simulator(world()) as simulator:
+        await Run(simulator.url, url, CHICAGO)()
 
 
 @pytest.fixture

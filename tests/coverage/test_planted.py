@@ -17,6 +17,7 @@ from kalshi_simulator import RowsWorld, Simulator
 from kalshi_simulator.synthetic import SyntheticWorld
 from tests.support.backfills import Run, small_world
 from tests.support.dumps import PROOF, digests
+from tests.support.filled import FilledDatabases
 from tests.support.postgres import execute
 
 SCOPE = Scope(datetime(2025, 7, 20, tzinfo=UTC), series=["KXHIGHCHI"])
@@ -101,10 +102,12 @@ def world() -> SyntheticWorld:
 
 
 @pytest.fixture
-async def filled(database_url: str) -> AsyncIterator[tuple[str, Simulator]]:
-    async with Simulator(world()) as simulator:
-        await Run(simulator.url, database_url)()
-        yield database_url, simulator
+async def filled(filled_databases: FilledDatabases) -> AsyncIterator[tuple[str, Simulator]]:
+    async with (
+        Simulator(world()) as simulator,
+        filled_databases.clone("planted", lambda url: Run(simulator.url, url)()) as url,
+    ):
+        yield url, simulator
 
 
 async def found(url: str) -> Report:

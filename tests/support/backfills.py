@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from kalshi_ingest.ingest.resources import RunContext
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import RowsWorld, SyntheticWorld, WorldConfig
 from kalshi_simulator.synthetic_entries import SyntheticMarket
+from kalshi_simulator.templates import TemplateLibrary
 from tests.support.killable import Order
 
 WORKERS = 4
@@ -189,9 +191,13 @@ def small_world(**changes: Any) -> SyntheticWorld:
 def _living(config: dict[str, Any]) -> SyntheticWorld:
     """Its time passes: answers whose `Date` stands still are taken for copies of a cache, and asked for again."""
     world = SyntheticWorld(WorldConfig(**config))
+    world._library = _library(world.config.seed, world.config.trades_per_market)
     world.clock.speed = 1.0
     return world
 
+
+_library = lru_cache(maxsize=8)(TemplateLibrary)
+"""Worlds that differ in their days have the same tapes, which never change and are half of what a world costs."""
 
 _SMALL: dict[str, Any] = {
     "start": date(2025, 7, 1),
