@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
@@ -12,7 +11,7 @@ import structlog
 from kalshi_ingest.archive.load_report import LoadResult, entries_of
 from kalshi_ingest.archive.predecessor.files import predecessor_city, predecessor_folders
 from kalshi_ingest.archive.predecessor.rows import Origin
-from kalshi_ingest.archive.queries.load import CityRows, Loaded, Table, load_city
+from kalshi_ingest.archive.queries.load import Loaded, load_city
 from kalshi_ingest.archive.verification import ArchivedCity, Steps, checked_city
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
@@ -21,17 +20,7 @@ from kalshi_ingest.ingest.restarting import with_restarts
 from kalshi_ingest.ingest.run_log import Entry, invoker, run_log
 from kalshi_ingest.parquet.manifest import Manifest, read_manifest
 from kalshi_ingest.parquet.memory import give_back
-from kalshi_ingest.parquet.schema import (
-    CANDLES_1M,
-    CANDLES_5M,
-    CHECKPOINTS,
-    EVENTS,
-    LISTINGS,
-    MANIFEST,
-    MARKETS,
-    SERIES,
-    TRADES,
-)
+from kalshi_ingest.parquet.schema import MANIFEST, MARKETS
 from kalshi_ingest.parquet.storage import Place
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import LONG, Connection, Database
@@ -182,19 +171,11 @@ async def _in_steps(steps: Steps) -> ArchivedCity:
 async def _write(
     database: Database, city: ArchivedCity, run: ingestion_log.Run, clock: Callable[[], datetime]
 ) -> Loaded:
-    await database.lock_series(city.series_tickers, then=f"load {city.label} when it has ended")
-    small = (SERIES, EVENTS, MARKETS, CHECKPOINTS, LISTINGS)
-    large = {table.name: table for table in (TRADES, CANDLES_1M, CANDLES_5M)}
-    rows = CityRows(
-        {table.name: Table(table.names, partial(city.rows, table)) for table in small},
-        lambda name: city.batches(large[name]),
-        city.proved,
-    )
-
+    await database.locks.take_series(city.series_tickers, then=f"load {city.label} when it has ended")
     series = dict.fromkeys(city.series_tickers, Entry())
 
     async def work(connection: Connection) -> Loaded:
-        loaded = await load_city(connection, rows, run.run_id, clock())
+        loaded = await load_city(connection, city, run.run_id, clock())
         await log.end_with(connection, entries_of(loaded, city.series_tickers))
         return loaded
 
@@ -202,7 +183,7 @@ async def _write(
         async with run_log(database, run, lambda: series, clock) as log:
             loaded = await database.run(work, longest=LONG)
     except Unusable:
-        await database.unlock_series(series)
+        await database.locks.release(series)
         raise
-    await database.unlock_series(series)  # what follows may take hours, and is about other cities
+    await database.locks.release(series)  # what follows may take hours, and is about other cities
     return loaded

@@ -55,7 +55,11 @@ class ArchivedCity:
     batches: Callable[[ArchiveTable], Iterator[pa.RecordBatch]]
     """The rows of a large table, some at a time."""
     proved: bool = True
-    """False for the predecessor's form: trades in any order, checkpoints that only say what is stored."""
+    """Rows are sorted by their table's key, each once, and checkpoints count them.
+
+    False for the predecessor's form: neither is known, there are no candles, and a checkpoint's counts are taken from
+    what the table holds in the end.
+    """
 
 
 Steps = Generator[None, None, ArchivedCity]

@@ -41,7 +41,7 @@ class Backfill:
         Raises `Unusable` when another run works on one of the series or a series is unknown, `OutOfReach` when the
         exchange or the database stays away.
         """
-        await self._context.writing.lock_series(self.progress)
+        await self._context.writing.locks.take_series(self.progress)
         await with_restarts((self._context.writing, self._context.planning), lambda: self._once(stop), self._start_over)
 
     async def _once(self, stop: asyncio.Event) -> None:

@@ -28,7 +28,7 @@ async def forget_distrusted(database: Database, report: Report) -> None:
     """
     tickers = report.refetch_tickers
     holes = [hole for hole in report.at(Level.HOLE) if hole.remedy is Remedy.REFETCH]
-    await database.lock_series({hole.series_ticker for hole in holes}, then="check again when it has ended")
+    await database.locks.take_series({hole.series_ticker for hole in holes}, then="check again when it has ended")
     await database.run(forget, tickers, longest=LONG)
 
 

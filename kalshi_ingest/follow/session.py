@@ -75,7 +75,7 @@ class FollowSession:
         exchange or the database stays away.
         """
         context, tickers = self._context, list(self._state.series)
-        await context.writing.lock_series(tickers)
+        await context.writing.locks.take_series(tickers)
         for database in (context.writing, context.planning):
             await database.fence()
         self._state.vouch_for_nothing()  # between two sessions nobody held the database to what it has stored

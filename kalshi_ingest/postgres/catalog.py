@@ -10,6 +10,7 @@ import orjson
 from kalshi_ingest.domain.model import Event, Market, Series
 from kalshi_ingest.domain.strikes import Strike
 from kalshi_ingest.postgres.pgcopy_rows import emptying, staging
+from kalshi_ingest.postgres.upsert import differs, upsert
 
 _SERIES = """
 insert into series as held (series_ticker, city, title, category, frequency, settlement_sources, raw, fetched_at)
@@ -19,35 +20,6 @@ on conflict (series_ticker) do update set
     settlement_sources = excluded.settlement_sources, raw = excluded.raw, fetched_at = excluded.fetched_at
 where (held.city, held.raw) is distinct from (excluded.city, excluded.raw)
 """
-
-EVENT_COLUMNS = ("event_ticker", "series_ticker", "city", "event_date", "title", "raw", "fetched_at")
-MARKET_COLUMNS = (
-    "ticker",
-    "event_ticker",
-    "series_ticker",
-    "city",
-    "event_date",
-    "title",
-    "strike_type",
-    "floor_strike",
-    "cap_strike",
-    "strike_source",
-    "open_time",
-    "close_time",
-    "settled_at",
-    "status",
-    "api_status",
-    "result",
-    "settlement_value",
-    "expiration_value",
-    "settlement_authority",
-    "volume",
-    "open_interest",
-    "last_price",
-    "rules_primary",
-    "raw",
-    "fetched_at",
-)
 
 
 async def store_series(connection: asyncpg.Connection, series: Series, city: str | None, now: datetime) -> None:
@@ -62,10 +34,19 @@ async def store_events(
     connection: asyncpg.Connection, events: Sequence[Event], city: str | None, now: datetime
 ) -> None:
     """Insert or refresh events, in the caller's transaction."""
-    records = [
-        (event.ticker, event.series_ticker, city, event.event_date, event.title, event.raw, now) for event in events
+    rows: list[dict[str, object]] = [
+        {
+            "event_ticker": event.ticker,
+            "series_ticker": event.series_ticker,
+            "city": city,
+            "event_date": event.event_date,
+            "title": event.title,
+            "raw": event.raw,
+            "fetched_at": now,
+        }
+        for event in events
     ]
-    await _merge(connection, "events", EVENT_COLUMNS, records)
+    await _merge(connection, "events", rows)
 
 
 async def store_markets(
@@ -76,66 +57,56 @@ async def store_markets(
     now: datetime,
 ) -> None:
     """Insert or refresh markets with their resolved strikes, in the caller's transaction."""
-    records = [
-        (
-            market.ticker,
-            market.event_ticker,
-            series_ticker,
-            city,
-            market.event_date,
-            market.title,
-            strike.strike_type,
-            _trimmed(strike.floor),
-            _trimmed(strike.cap),
-            strike.source,
-            market.open_time,
-            market.close_time,
-            market.settled_at,
-            market.status,
-            market.api_status,
-            market.result,
-            market.settlement_value,
-            market.expiration_value,
-            _authority(market.rules_primary),
-            None if market.volume is None else Decimal(market.volume).scaleb(-2),
-            market.open_interest,
-            market.last_price,
-            market.rules_primary,
-            market.raw,
-            now,
-        )
+    rows: list[dict[str, object]] = [
+        {
+            "ticker": market.ticker,
+            "event_ticker": market.event_ticker,
+            "series_ticker": series_ticker,
+            "city": city,
+            "event_date": market.event_date,
+            "title": market.title,
+            "strike_type": strike.strike_type,
+            "floor_strike": _trimmed(strike.floor),
+            "cap_strike": _trimmed(strike.cap),
+            "strike_source": strike.source,
+            "open_time": market.open_time,
+            "close_time": market.close_time,
+            "settled_at": market.settled_at,
+            "status": market.status,
+            "api_status": market.api_status,
+            "result": market.result,
+            "settlement_value": market.settlement_value,
+            "expiration_value": market.expiration_value,
+            "settlement_authority": settlement_authority(market.rules_primary),
+            "volume": None if market.volume is None else Decimal(market.volume).scaleb(-2),
+            "open_interest": market.open_interest,
+            "last_price": market.last_price,
+            "rules_primary": market.rules_primary,
+            "raw": market.raw,
+            "fetched_at": now,
+        }
         for market, strike in markets
     ]
-    await _merge(connection, "markets", MARKET_COLUMNS, records)
+    await _merge(connection, "markets", rows)
 
 
-async def _merge(
-    connection: asyncpg.Connection, table: str, columns: tuple[str, ...], records: Sequence[tuple[object, ...]]
-) -> None:
+async def _merge(connection: asyncpg.Connection, table: str, rows: Sequence[dict[str, object]]) -> None:
     """COPY into a staging table, then insert or refresh by the first column; `fetched_at` marks a change only."""
-    staged = f"staged_{table}"
+    if not rows:
+        return
+    staged, columns = f"staged_{table}", tuple(rows[0])
     await connection.execute(staging(table, columns, staged))
-    await connection.copy_records_to_table(staged, records=records, columns=columns)
+    await connection.copy_records_to_table(staged, records=[tuple(row.values()) for row in rows], columns=columns)
     await connection.execute(merging(table, columns, staged))
     await connection.execute(emptying(staged))
 
 
 def merging(table: str, columns: tuple[str, ...], staged: str) -> str:
-    """The statement that inserts or refreshes by the first column."""
-    key = columns[0]
+    """The statement that inserts or refreshes by the first column; open interest comes from the live tier only."""
+    new = {"open_interest": "coalesce(excluded.open_interest, held.open_interest)"}
     content = [column for column in columns if column != "fetched_at"]
-    return (
-        f"insert into {table} as held ({', '.join(columns)}) "  # noqa: S608
-        f"select {', '.join(columns)} from {staged} on conflict ({key}) do update set "
-        + ", ".join(f"{column} = {_new(column)}" for column in columns if column != key)
-        + f" where ({', '.join(f'held.{column}' for column in content)})"
-        + f" is distinct from ({', '.join(_new(column) for column in content)})"
-    )
-
-
-def _new(column: str) -> str:
-    """The value that a refresh gives a column: what is fetched, but open interest comes from the live tier only."""
-    return f"coalesce(excluded.{column}, held.{column})" if column == "open_interest" else f"excluded.{column}"
+    source = f"select {', '.join(columns)} from {staged}"  # noqa: S608
+    return f"{upsert(table, columns, columns[:1], source, new)} where {differs(content, new)}"
 
 
 def _trimmed(strike: Decimal | None) -> Decimal | None:
@@ -146,6 +117,6 @@ def _trimmed(strike: Decimal | None) -> Decimal | None:
     return whole if strike == whole else strike.normalize()
 
 
-def _authority(rules: str) -> str | None:
+def settlement_authority(rules: str) -> str | None:
     """Who publishes the number that settles the market, as its own rules name it."""
     return next((name for name in ("The Weather Company", "National Weather Service") if name in rules), None)

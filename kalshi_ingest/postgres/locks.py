@@ -87,30 +87,40 @@ class SeriesLocks:
     A session counts how often it has locked something, so that nothing is locked twice here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, repeat: Repeat) -> None:
+        """`repeat` does some work on the run's session, and again after a loss.
+
+        Not in a transaction: of one that was committed on a session now lost, only the rows are there.
+        """
+        self._repeat = repeat
         self._held: list[str] = []
 
-    async def take_all(self, repeat: Repeat, purposes: Mapping[str, str], then: str) -> None:
-        """Lock each series. Raises `SeriesTaken` when another living session holds one.
+    async def take_series(
+        self, series_tickers: Iterable[str], then: str = "wait for it to end, or ask for other cities"
+    ) -> None:
+        """Lock each series, as `take` does."""
+        await self.take({ticker: f"working on {ticker}" for ticker in series_tickers}, then)
 
-        `repeat` does some work on the run's session, and again after a loss. Not in a transaction: of one that was
-        committed on a session now lost, only the rows are there. `purposes`: for the user, what a run that has locked
-        the series is doing; `then`: what to do when there is one.
+    async def take(self, purposes: Mapping[str, str], then: str = "wait for it to end") -> None:
+        """Lock each series, or other name; `purposes` says, for the user, what a run that holds it is doing.
+
+        Raises `SeriesTaken`, with the advice `then`, when another living session holds one. A session that may be dead
+        is waited for until its server would have ended it.
         """
         loop = asyncio.get_running_loop()
-        deadline, told = loop.time() + _PATIENCE, ""
+        deadline, shown = loop.time() + _PATIENCE, ""
         for series_ticker, purpose in sorted(purposes.items()):
-            while not await repeat(self.take, series_ticker):
+            while not await self._repeat(self._take_one, series_ticker):
                 await asyncio.sleep(0.05)
-                if loop.time() > deadline and (holder := await repeat(holder_of, series_ticker)) is not None:
+                if loop.time() > deadline and (holder := await self._repeat(holder_of, series_ticker)) is not None:
                     if not holder.may_be_dead:
                         raise SeriesTaken(f"another run is {purpose} in this database ({holder.said}): {then}")
-                    if holder.said != told:
-                        told = holder.said
-                        log.info("series_lock_waiting", series=series_ticker, holder=told)
+                    if holder.said != shown:
+                        shown = holder.said
+                        log.info("series_lock_waiting", series=series_ticker, holder=shown)
                     await asyncio.sleep(_DEAD_LOOK)
 
-    async def take(self, connection: asyncpg.Connection, series_ticker: str) -> bool:
+    async def _take_one(self, connection: asyncpg.Connection, series_ticker: str) -> bool:
         """Lock a series on the run's session unless the run has it; False: another session has it."""
         if series_ticker not in self._held:
             if not await _try_lock(connection, series_ticker):
@@ -118,11 +128,11 @@ class SeriesLocks:
             self._held.append(series_ticker)
         return True
 
-    def forget(self, series_tickers: Iterable[str]) -> list[str]:
-        """Do not lock these on the next session; returns those that were locked, for `release`."""
-        forgotten = [each for each in self._held if each in set(series_tickers)]
-        self._held = [each for each in self._held if each not in forgotten]
-        return forgotten
+    async def release(self, series_tickers: Iterable[str]) -> None:
+        """Unlock those of these series that are held."""
+        released = set(series_tickers).intersection(self._held)
+        self._held = [each for each in self._held if each not in released]
+        await self._repeat(_unlock, released)
 
     async def take_again(self, connection: asyncpg.Connection, deadline: float) -> None:
         """Lock them all on a new session, which proves that the server has buried the old one.
@@ -144,8 +154,7 @@ def lock_key(series_ticker: str) -> int:
     return key - 2**32 if key >= 2**31 else key
 
 
-async def release(connection: asyncpg.Connection, series_tickers: Iterable[str]) -> None:
-    """Unlock series; where this session has not locked one, nothing happens."""
+async def _unlock(connection: asyncpg.Connection, series_tickers: Iterable[str]) -> None:
     for series_ticker in series_tickers:
         await connection.execute("select pg_advisory_unlock($1, $2)", LOCK_CLASS, lock_key(series_ticker))
 

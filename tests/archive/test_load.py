@@ -318,7 +318,7 @@ async def test_a_city_that_is_loaded_is_free_for_others(source: str, database_ur
     await other.open()
     try:
         await load(first, Place.at(str(tmp_path)), None, clock=lambda: datetime.now(UTC))
-        await other.lock_series(["KXHIGHCHI"])
+        await other.locks.take_series(["KXHIGHCHI"])
     finally:
         await first.close()
         await other.close()

@@ -174,7 +174,7 @@ async def test_a_run_that_cannot_be_forgotten(prefix: str, reason: str, database
     other = Database(database_url)
     await other.open()
     try:
-        await other.lock_series(["KXHIGHMIA"])
+        await other.locks.take_series(["KXHIGHMIA"])
         with pytest.raises(Unusable, match=reason):
             await run_history.forget_run(database, prefix, NOW)
     finally:

@@ -106,7 +106,7 @@ async def test_a_lock_survives_a_lost_connection_and_ends_with_the_run(database_
     mine, other = Database(database_url), Database(database_url)
     await mine.open()
     await other.open()
-    await mine.lock_series(["KXB", "KXA"])
+    await mine.locks.take_series(["KXB", "KXA"])
     await postgres.execute(
         database_url,
         "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' "
@@ -114,9 +114,9 @@ async def test_a_lock_survives_a_lost_connection_and_ends_with_the_run(database_
     )
     assert await mine.run(lambda connection: connection.fetchval("select 1")) == 1
     with pytest.raises(SeriesTaken, match="another run is working on KXB in this database"):
-        await other.lock_series(["KXC", "KXB"])
+        await other.locks.take_series(["KXC", "KXB"])
     await mine.close()
-    await other.lock_series(["KXA", "KXB"])
+    await other.locks.take_series(["KXA", "KXB"])
     await other.close()
 
 
@@ -127,7 +127,7 @@ async def test_a_lock_that_was_taken_is_held(database_url: str) -> None:
         database = Database(url, patience=5)
         await database.open()
         await database.fence()
-        await database.lock_series(names)
+        await database.locks.take_series(names)
         assert await database.alone(lambda connection: connection.fetchval(_HELD)) == len(names)
         await database.close()
 
@@ -138,8 +138,8 @@ async def test_a_lock_taken_twice_is_given_back_at_once(database_url: str) -> No
     await database.open()
     try:
         for _ in range(2):
-            await database.lock_series(["KXA", "KXB"])
-        await database.unlock_series(["KXA"])
+            await database.locks.take_series(["KXA", "KXB"])
+        await database.locks.release(["KXA"])
         assert await database.alone(lambda connection: connection.fetchval(_HELD)) == 1
     finally:
         await database.close()
@@ -150,13 +150,13 @@ async def test_a_session_without_its_locks_is_not_used(database_url: str) -> Non
     await mine.open()
     await other.open()
     try:
-        await mine.lock_series(["KXA", "KXB"])
+        await mine.locks.take_series(["KXA", "KXB"])
         await postgres.end_sessions(database_url)
-        await other.lock_series(["KXB"])
+        await other.locks.take_series(["KXB"])
         for _ in range(2):
             with pytest.raises(DatabaseAway, match="another program now works on KXB"):
                 await mine.run(lambda connection: connection.fetchval("select 1"))
-        await other.lock_series(["KXA"])
+        await other.locks.take_series(["KXA"])
     finally:
         await other.close()
         await mine.close()

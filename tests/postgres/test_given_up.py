@@ -79,7 +79,7 @@ async def test_its_own_dead_session_is_ended_with_its_locks(database_url: str) -
     async with network(database_url) as (url, wire):
         database = Database(url, patience=20)
         await database.open()
-        await database.lock_series(["KXA"])
+        await database.locks.take_series(["KXA"])
         dead = await database.run(_pid)
         wire.lose_all()
         alive = await database.run(_pid, longest=0.2)
@@ -95,7 +95,7 @@ async def test_a_session_given_up_in_any_way_leaves_no_lock_to_the_next(how: str
     async with network(database_url) as (url, wire):
         first, began = Database(url, patience=20), asyncio.Event()
         await first.open()
-        await first.lock_series(["KXA"])
+        await first.locks.take_series(["KXA"])
 
         async def hang(connection: asyncpg.Connection) -> None:
             await connection.execute("update kept set number = 2")
@@ -115,7 +115,7 @@ async def test_a_session_given_up_in_any_way_leaves_no_lock_to_the_next(how: str
         await asyncio.wait([hanging])
         second = Database(url, patience=20)
         await second.open()
-        await second.lock_series(["KXA"])
+        await second.locks.take_series(["KXA"])
         await second.run(lambda connection: connection.execute("update kept set number = 3"))
         await second.close()
         await first.close()
@@ -126,12 +126,12 @@ async def test_the_session_of_another_run_is_left_alone(database_url: str) -> No
         other, database = Database(database_url), Database(url, patience=20)
         await other.open()
         await database.open()
-        await other.lock_series(["KXA"])
+        await other.locks.take_series(["KXA"])
         pid = await other.run(_pid)
         wire.lose_all()
         await database.run(_pid, longest=0.2)
         with pytest.raises(SeriesTaken, match=rf"working on KXA in this database \(process {pid} \(kalshi_ingest "):
-            await database.lock_series(["KXA"])
+            await database.locks.take_series(["KXA"])
         assert pid == await other.run(_pid)
         await database.close()
         await other.close()

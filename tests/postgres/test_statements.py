@@ -3,7 +3,7 @@
 import asyncpg
 
 from kalshi_ingest.archive.queries import merge_catalog, reading
-from kalshi_ingest.parquet.schema import TABLES
+from kalshi_ingest.parquet.schema import EVENTS, MARKETS, TABLES
 from kalshi_ingest.postgres import catalog, pgcopy_rows
 from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from tests.support import postgres, statements
@@ -25,12 +25,13 @@ _READ = [
 
 MADE: dict[str, list[object]] = {
     "postgres.catalog.merging": [
-        catalog.merging("events", catalog.EVENT_COLUMNS, "staged_events"),
-        catalog.merging("markets", catalog.MARKET_COLUMNS, "staged_markets"),
+        catalog.merging("events", EVENTS.names, "staged_events"),
+        catalog.merging("markets", MARKETS.names, "staged_markets"),
     ],
     "archive.queries.merge_catalog.merging": [
         merge_catalog.merging(table, columns) for table, columns in _LOADED.items()
     ],
+    "postgres.upsert.upsert": [],  # what is made of it is here, or a constant of a module
     "postgres.pgcopy_rows.staging": [pgcopy_rows.staging("markets", ["ticker", "series_ticker"], "staged_here")],
     "postgres.pgcopy_rows.emptying": [pgcopy_rows.emptying("staged_events"), pgcopy_rows.emptying("loaded_series")],
     "archive.queries.reading.of_series": [
@@ -54,8 +55,8 @@ _NOT_HERE = ("create database",)
 
 _STAND_INS = f"""
 create temporary table pg_dist_partition (logicalrelid regclass);
-{pgcopy_rows.staging("events", catalog.EVENT_COLUMNS, "staged_events")};
-{pgcopy_rows.staging("markets", catalog.MARKET_COLUMNS, "staged_markets")};
+{pgcopy_rows.staging("events", EVENTS.names, "staged_events")};
+{pgcopy_rows.staging("markets", MARKETS.names, "staged_markets")};
 """
 
 

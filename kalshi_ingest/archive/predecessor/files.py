@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_ingest.archive.checks import Column, Rule, above_zero, check, check_present, moment, one_of, uuid
-from kalshi_ingest.archive.predecessor.rows import Origin, Rows, read_rows
+from kalshi_ingest.archive.predecessor.rows import Origin, Tables, read_rows
 from kalshi_ingest.archive.verification import ROWS, ArchivedCity, Steps, opened
-from kalshi_ingest.domain.cities import City, find_city
+from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.schema import FORMAT, MANIFEST, TRADES, ArchiveTable
 from kalshi_ingest.parquet.storage import Place
@@ -56,25 +56,21 @@ def predecessor_city(place: Place, label: str, folder: str, origin: Origin) -> S
         yield
 
     def small(table: ArchiveTable) -> Iterator[list[tuple[Any, ...]]]:
-        yield [tuple(row[name] for name in table.names) for row in rows.tables.get(table.name, [])]
+        yield [tuple(row[name] for name in table.names) for row in rows.get(table.name, [])]
 
     def large(table: ArchiveTable) -> Iterator[pa.RecordBatch]:
         return _trades(place, folder, rows) if table is TRADES else iter(())
 
-    return ArchivedCity(label, _series(city), len(rows.tables["markets"]), trades, small, large, proved=False)
+    return ArchivedCity(label, (city.series_ticker,), len(rows["markets"]), trades, small, large, proved=False)
 
 
-def _series(city: City) -> tuple[str, ...]:
-    return (city.series_ticker,)
-
-
-def _trades(place: Place, folder: str, rows: Rows) -> Iterator[pa.RecordBatch]:
+def _trades(place: Place, folder: str, rows: Tables) -> Iterator[pa.RecordBatch]:
     """The trades in today's schema; none without a file, since the predecessor wrote no file for an empty list."""
     path = f"{folder}/trades.parquet"
     if not place.exists(path):
         return
     rules = [
-        one_of("market_ticker", [row["ticker"] for row in rows.tables["markets"]], "not in markets.parquet"),
+        one_of("market_ticker", [row["ticker"] for row in rows["markets"]], "not in markets.parquet"),
         moment("created_time"),
         uuid("trade_id"),
         Rule("yes_price", _in_cents, "not a price in cents, 0 to 100"),

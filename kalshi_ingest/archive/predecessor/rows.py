@@ -20,8 +20,11 @@ from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import BadPayload, Unusable
 from kalshi_ingest.parquet.schema import CHECKPOINTS, EVENTS, MARKETS, SERIES
 from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.postgres.catalog import settlement_authority
 
 T = TypeVar("T")
+
+_STRIKES = ("floor_strike", "cap_strike")
 
 _MOST_BYTES = 256 * 2**20
 """Of one of these tables, which are held in memory whole."""
@@ -37,11 +40,8 @@ class Origin:
     """The wire's status words → the filter words they fall under."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows by table, each as its columns."""
-
-    tables: dict[str, list[dict[str, Any]]]
+Tables = dict[str, list[dict[str, Any]]]
+"""Rows by table, each as its columns."""
 
 
 class _Row:
@@ -79,7 +79,7 @@ class _Row:
         return orjson.dumps(self.raw or self._values, default=str).decode()
 
 
-def read_rows(place: Place, folder: str, city: City, origin: Origin) -> Rows:
+def read_rows(place: Place, folder: str, city: City, origin: Origin) -> Tables:
     """All small tables of one city. Raises `Unusable` that names file, column and row."""
     markets = [_market(row, city, origin) for row in _rows(place, f"{folder}/markets.parquet", MARKETS.names[:1])]
     _resolve_strikes(markets)
@@ -93,7 +93,7 @@ def read_rows(place: Place, folder: str, city: City, origin: Origin) -> Rows:
     }
     if not tables["series"]:
         refuse(f"{folder}/series.parquet", "series_ticker", 1, f"{city.series_ticker} of {city.name} is not there")
-    return Rows(tables)
+    return tables
 
 
 def _rows(place: Place, path: str, required: Sequence[str]) -> list[_Row]:
@@ -157,7 +157,7 @@ def _market(row: _Row, city: City, origin: Origin) -> dict[str, Any]:
         "result": row.text("result") or None,
         "settlement_value": row.read("settlement_value", _dollars),
         "expiration_value": str(row.raw.get("expiration_value") or "") or None,
-        "settlement_authority": next((name for name in _AUTHORITIES if name in rules), None),
+        "settlement_authority": settlement_authority(rules),
         "volume": row.read("volume", _contracts),
         "open_interest": row.read("open_interest", _contracts),
         "last_price": row.read("last_price", _dollars),
@@ -166,9 +166,6 @@ def _market(row: _Row, city: City, origin: Origin) -> dict[str, Any]:
         # Never newer than what this program fetched itself, so that it never replaces that.
         "fetched_at": row.read("created_at", _moment) or close_time,
     }
-
-
-_AUTHORITIES = ("The Weather Company", "National Weather Service")
 
 
 def _bin(row: _Row, ticker: str) -> BinRow:
@@ -180,9 +177,6 @@ def _bin(row: _Row, ticker: str) -> BinRow:
         return BinRow(ticker, raw.get("strike_type") or None, floor, cap, str(subtitle))
     floor, cap = (row.read(name, _number) for name in _STRIKES)
     return BinRow(ticker, row.text("strike_type") or None, floor, cap, row.text("subtitle"))
-
-
-_STRIKES = ("floor_strike", "cap_strike")
 
 
 def _resolve_strikes(markets: Sequence[dict[str, Any]]) -> None:

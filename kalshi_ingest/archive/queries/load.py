@@ -6,7 +6,7 @@ nothing is taken of that market.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -19,39 +19,29 @@ import pyarrow.compute as pc
 from kalshi_ingest.archive.queries import merge
 from kalshi_ingest.archive.queries.contradicted import Contradicted, doubt
 from kalshi_ingest.archive.queries.merge_catalog import merge_rows, stage
+from kalshi_ingest.archive.verification import ArchivedCity
 from kalshi_ingest.domain.candles import roll_up
 from kalshi_ingest.errors import Unusable
+from kalshi_ingest.parquet.schema import (
+    CANDLES_1M,
+    CANDLES_5M,
+    CHECKPOINTS,
+    EVENTS,
+    LISTINGS,
+    MARKETS,
+    SERIES,
+    TRADES,
+    ArchiveTable,
+)
 from kalshi_ingest.postgres.checkpoints import stored_candles
 from kalshi_ingest.postgres.moments import EVER_US
 from kalshi_ingest.postgres.pgcopy_arrow import copy_rows, interleaved
-from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
+from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, Encoder, copy_in
 
 _BATCH_ROWS = 20_000
 _HIGHEST = {"trades": "select max(ticker) from trades", "candles": "select max(ticker) from candles"}
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The rows of a small table."""
-
-    columns: Sequence[str]
-    rows: Callable[[], Iterator[Sequence[Sequence[Any]]]]
-    """Some rows at a time, from the start with each call."""
-
-
-@dataclass(frozen=True, slots=True)
-class CityRows:
-    """What an archive holds of one city. The rows were checked; the database still refuses what it must not hold."""
-
-    tables: Mapping[str, Table]
-    """series, events, markets, checkpoints and listings."""
-    batches: Callable[[str], Iterator[pa.RecordBatch]]
-    """The rows of trades, candles_1m or candles_5m, in their tables' columns, from the start with each call."""
-    proved: bool
-    """True: rows are sorted by the table's key, each once, and checkpoints count them. False: neither is known,
-    there are no candles, and a checkpoint's counts are taken from what the table holds in the end."""
 
 
 @dataclass(slots=True)
@@ -68,18 +58,17 @@ class Loaded:
     """Markets of which nothing was taken, by ticker."""
 
 
-async def load_city(connection: asyncpg.Connection, city: CityRows, run_id: UUID, now: datetime) -> Loaded:
+async def load_city(connection: asyncpg.Connection, city: ArchivedCity, run_id: UUID, now: datetime) -> Loaded:
     """Add a city's rows. Doing it again changes nothing.
 
     Raises `Unusable` when the database refuses a row; the caller's transaction is then void.
     """
     loaded = Loaded()
     try:
-        for name in ("series", "events", "markets", "listings"):
-            added = await merge_rows(connection, name, city.tables[name].columns, city.tables[name].rows())
-            loaded.markets += added if name == "markets" else 0
-        checkpoints = city.tables["checkpoints"]
-        await stage(connection, "checkpoints", checkpoints.columns, checkpoints.rows())
+        for table in (SERIES, EVENTS, MARKETS, LISTINGS):
+            added = await merge_rows(connection, table.name, table.names, city.rows(table))
+            loaded.markets += added if table is MARKETS else 0
+        await stage(connection, CHECKPOINTS.name, CHECKPOINTS.names, city.rows(CHECKPOINTS))
         known = await merge.known_tickers(connection, everything=not city.proved)
         sink = _Sink(connection, city, known, loaded)
         await sink.copy_fresh()
@@ -97,7 +86,9 @@ async def load_city(connection: asyncpg.Connection, city: CityRows, run_id: UUID
 class _Sink:
     """Writes trades and candles and counts them."""
 
-    def __init__(self, connection: asyncpg.Connection, city: CityRows, known: frozenset[str], loaded: Loaded) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, city: ArchivedCity, known: frozenset[str], loaded: Loaded
+    ) -> None:
         self._connection = connection
         self._city = city
         self._known = pa.array(sorted(known), pa.string())
@@ -107,16 +98,16 @@ class _Sink:
         """The markets of which nothing is held: their trades and candles straight in."""
         if not self._city.proved or len(self._known) == await merge.archived_markets(self._connection):
             return
-        self._loaded.trades += await self._copy_file("trades", "trades", known=False)
-        self._loaded.candles_1m += await self._copy_file("candles_1m", "candles", known=False)
-        self._loaded.candles_5m += await self._copy_file("candles_5m", "candles", known=False)
+        self._loaded.trades += await self._copy_file(TRADES, TRADES.source, known=False)
+        self._loaded.candles_1m += await self._copy_file(CANDLES_1M, CANDLES_1M.source, known=False)
+        self._loaded.candles_5m += await self._copy_file(CANDLES_5M, CANDLES_5M.source, known=False)
 
     async def merge_held(self) -> tuple[list[str], dict[str, UUID]]:
         """The other markets' trades, through staging: the tickers that got some, and `held.merge_staged`'s others."""
         if not len(self._known):
             return [], {}
         await merge.create_staging(self._connection)
-        await self._copy_file("trades", merge.STAGED, known=True)
+        await self._copy_file(TRADES, merge.STAGED, known=True)
         added, contradicted = await merge.merge_staged(self._connection)
         self._loaded.trades += sum(added.values())
         return list(added), contradicted
@@ -139,10 +130,9 @@ class _Sink:
                 rows = []
         await self._copy("candles", CANDLE_COLUMNS, b"".join(rows))
 
-    async def _copy_file(self, file: str, table: str, *, known: bool) -> int:
+    async def _copy_file(self, file: ArchiveTable, table: str, *, known: bool) -> int:
         """Copy the rows of markets that are, or are not, among those that the database knows; how many."""
         highest = "" if known else await self._connection.fetchval(_HIGHEST[table]) or ""
-        columns = CANDLE_COLUMNS if table == "candles" else TRADE_COLUMNS
         copied = 0
 
         def encoded() -> Generator[tuple[int, bytes], None, None]:
@@ -155,7 +145,7 @@ class _Sink:
         async def copy(rows: tuple[int, bytes]) -> None:
             nonlocal copied
             copied += rows[0]
-            await self._copy(table, columns, rows[1])
+            await self._copy(table, file.names, rows[1])
 
         await _each(encoded(), copy)
         return copied

@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 
 from kalshi_ingest.postgres.pgcopy_rows import emptying, staging
+from kalshi_ingest.postgres.upsert import differs, upsert
 
 _KEYS = {
     "series": ("series_ticker",),
@@ -41,13 +42,8 @@ async def merge_rows(
 
 def merging(table: str, columns: Sequence[str]) -> str:
     """The statement that inserts from `loaded_<table>`, or refreshes what is older and differs."""
-    key, stamp = _KEYS[table], _STAMPS[table]
-    content = [name for name in columns if name not in _WITHOUT_CONTENT]
     selected = [f"trim_scale({name})" if name in _TRIMMED else name for name in columns]
-    return (
-        f"insert into {table} as held ({', '.join(columns)}) "  # noqa: S608
-        f"select {', '.join(selected)} from loaded_{table} on conflict ({', '.join(key)}) do update set "
-        + ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
-        + f" where held.{stamp} < excluded.{stamp} and ({', '.join(f'held.{name}' for name in content)})"
-        + f" is distinct from ({', '.join(f'excluded.{name}' for name in content)})"
-    )
+    source = f"select {', '.join(selected)} from loaded_{table}"  # noqa: S608
+    content = [name for name in columns if name not in _WITHOUT_CONTENT]
+    newer = f"held.{_STAMPS[table]} < excluded.{_STAMPS[table]}"
+    return f"{upsert(table, columns, _KEYS[table], source)} where {newer} and {differs(content)}"

@@ -124,7 +124,7 @@ class MinuteRun:
         Raises `Unusable` for a refused key and when another run works on one of the stations, `OutOfReach` when the
         database is gone. What the service does not give is in `progress`.
         """
-        await self._database.lock(
+        await self._database.locks.take(
             {f"weather minutes {each.series_ticker}": f"fetching minutes of {each.key}" for each in self._names}
         )
         await with_restarts([self._database], self._once, self._start_over)

@@ -1,7 +1,7 @@
 """Minute observations into `wx.minute_obs`: whole climate days, each with the claim that vouches for it."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import date, datetime
 
 import asyncpg
@@ -9,6 +9,7 @@ import asyncpg
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.minutes import DayMinutes, Observation, is_hourly
 from kalshi_ingest.postgres.pgcopy_rows import BOOLEANS, NULL, Numerics, copy_in, moment, row_start, text
+from kalshi_ingest.postgres.upsert import upsert
 
 _COLUMNS = (
     "loc_id",
@@ -28,21 +29,7 @@ _COLUMNS = (
     "source",
 )
 
-_CLAIMS = """
-select loc_id, date_local, source, state, slots_observed, slots_filled, slots_missing, rows_rejected, error, fetched_at
-from wx.minute_day where loc_id = any($1::text[]) and date_local between $2 and $3
-"""
-
 _CLEAR = "delete from wx.minute_obs where loc_id = $1 and ts_utc >= $2 and ts_utc < $3"
-
-_CLAIM = """
-insert into wx.minute_day (loc_id, date_local, source, state, slots_observed, slots_filled, slots_missing,
-    rows_rejected, error, fetched_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-on conflict (loc_id, date_local) do update set (source, state, slots_observed, slots_filled, slots_missing,
-    rows_rejected, error, fetched_at) = (excluded.source, excluded.state, excluded.slots_observed,
-    excluded.slots_filled, excluded.slots_missing, excluded.rows_rejected, excluded.error, excluded.fetched_at)
-"""
 
 # What was stored of the day before stays, and so do its counts.
 _FAIL = """
@@ -74,6 +61,14 @@ class Claim:
     def hourly(self) -> bool:
         """Whether the day consists of hourly reports."""
         return is_hourly(self.source, self.slots_observed)
+
+
+_OF_DAY = tuple(each.name for each in fields(Claim))
+_CLAIMS = f"""
+select {", ".join(_OF_DAY)} from wx.minute_day where loc_id = any($1::text[]) and date_local between $2 and $3
+"""  # noqa: S608
+_PLACES = ", ".join(f"${number}" for number, _ in enumerate(_OF_DAY, 1))
+_CLAIM = upsert("wx.minute_day", _OF_DAY, _OF_DAY[:2], f"values ({_PLACES})")
 
 
 async def claims(

@@ -69,7 +69,7 @@ class SettlementJob:
         Raises `Unusable` when another run fetches settlements of one of the cities, `OutOfReach` when the database
         stays away.
         """
-        await self._database.lock(
+        await self._database.locks.take(
             {f"weather settlement {each.series_ticker}": f"fetching settlements of {each.key}" for each in self._days}
         )
         return await with_restarts([self._database], lambda: self._once(stop), self._start_over)

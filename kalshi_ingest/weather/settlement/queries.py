@@ -10,6 +10,7 @@ import asyncpg
 from kalshi_ingest.domain.cross_check import PaidMarket, SettledEvent
 from kalshi_ingest.domain.settlement import Observation, Reported, Settlement, Source, settle
 from kalshi_ingest.postgres.locks import lock_key
+from kalshi_ingest.postgres.upsert import differs, upsert
 
 _LOCK_CLASS = 0x5758534F
 """First key of the advisory locks ("WXSO"); the second is `lock_key` of the station."""
@@ -41,24 +42,10 @@ select loc_id, date_local, source, product_id, payload_sha256, issued_at, retrie
 from wx.settlement_obs where loc_id = $1 and date_local = any($2::date[])
 """
 
-_SETTLED = """
-insert into wx.settlement as held (loc_id, date_local, tmax_final_f, source, is_preliminary, tmax_cli_f,
-    tmax_cli_first_f, tmax_cf6_f, tmax_iem_cf6_f, tmax_ghcnd_f, tmax_twc_f, tmax_vc_f, conflict, note, n_sources,
-    updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-on conflict (loc_id, date_local) do update set tmax_final_f = excluded.tmax_final_f, source = excluded.source,
-    is_preliminary = excluded.is_preliminary, tmax_cli_f = excluded.tmax_cli_f,
-    tmax_cli_first_f = excluded.tmax_cli_first_f, tmax_cf6_f = excluded.tmax_cf6_f,
-    tmax_iem_cf6_f = excluded.tmax_iem_cf6_f, tmax_ghcnd_f = excluded.tmax_ghcnd_f, tmax_twc_f = excluded.tmax_twc_f,
-    tmax_vc_f = excluded.tmax_vc_f, conflict = excluded.conflict, note = excluded.note,
-    n_sources = excluded.n_sources, updated_at = excluded.updated_at
-where (held.tmax_final_f, held.source, held.is_preliminary, held.tmax_cli_f, held.tmax_cli_first_f, held.tmax_cf6_f,
-        held.tmax_iem_cf6_f, held.tmax_ghcnd_f, held.tmax_twc_f, held.tmax_vc_f, held.conflict, held.note,
-        held.n_sources)
-    is distinct from (excluded.tmax_final_f, excluded.source, excluded.is_preliminary, excluded.tmax_cli_f,
-        excluded.tmax_cli_first_f, excluded.tmax_cf6_f, excluded.tmax_iem_cf6_f, excluded.tmax_ghcnd_f,
-        excluded.tmax_twc_f, excluded.tmax_vc_f, excluded.conflict, excluded.note, excluded.n_sources)
-"""
+_VALUES = tuple(each.name for each in fields(Settlement))
+_COLUMNS = ("loc_id", "date_local", *_VALUES, "updated_at")
+_PLACES = ", ".join(f"${number}" for number, _ in enumerate(_COLUMNS, 1))
+_SETTLED = f"{upsert('wx.settlement', _COLUMNS, _COLUMNS[:2], f'values ({_PLACES})')} where {differs(_VALUES)}"
 
 _POLLED = """
 insert into wx.settlement_poll (loc_id, date_local, source, state, error, polled_at)
@@ -73,11 +60,10 @@ select loc_id, date_local, source, state, polled_at from wx.settlement_poll
 where loc_id = any($1::text[]) and date_local between $2 and $3
 """
 
-_DAYS = """
-select loc_id, date_local, tmax_final_f, source, is_preliminary, tmax_cli_f, tmax_cli_first_f, tmax_cf6_f,
-    tmax_iem_cf6_f, tmax_ghcnd_f, tmax_twc_f, tmax_vc_f, conflict, note, n_sources
-from wx.settlement where loc_id = any($1::text[]) and date_local between $2 and $3 order by loc_id, date_local
-"""
+_DAYS = f"""
+select loc_id, date_local, {", ".join(_VALUES)} from wx.settlement
+where loc_id = any($1::text[]) and date_local between $2 and $3 order by loc_id, date_local
+"""  # noqa: S608
 
 _EVENTS = """
 select series_ticker, event_ticker, event_date, ticker, strike_type, floor_strike, cap_strike, expiration_value,
@@ -160,10 +146,10 @@ async def settlements(
     connection: asyncpg.Connection, loc_ids: Sequence[str], first: date, last: date
 ) -> dict[tuple[str, date], Settlement]:
     """The rows of wx.settlement by station and climate day."""
-    names = [each.name for each in fields(Settlement)]
     return {
         (row["loc_id"], row["date_local"]): Settlement(
-            **{name: row[name] for name in names} | {"source": None if row["source"] is None else Source(row["source"])}
+            **{name: row[name] for name in _VALUES}
+            | {"source": None if row["source"] is None else Source(row["source"])}
         )
         for row in await connection.fetch(_DAYS, list(loc_ids), first, last)
     }
