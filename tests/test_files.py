@@ -11,26 +11,26 @@ from kalshi_ingest.archive.layouts import CityFile
 from kalshi_ingest.coverage.job import page_path
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.schema import TRADES
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.embedded.accounts import Account
 from kalshi_ingest.postgres.embedded.files import open_private
 
 
 def parquet(folder: Path) -> Path:
-    place = Place.at(str(folder))
-    with place.asides() as aside:
-        CityFile(TRADES, "chicago", {}, aside).close()
-        place.publish(aside("chicago/trades.parquet"), "chicago/trades.parquet")
+    storage = ArchiveStorage.at(str(folder))
+    with storage.staging() as staged:
+        CityFile(TRADES, "chicago", {}, staged).close()
+        storage.publish(staged("chicago/trades.parquet"), "chicago/trades.parquet")
     return folder / "chicago/trades.parquet"
 
 
 def manifest(folder: Path) -> Path:
-    Place.at(str(folder)).write("chicago/manifest.json", b"{}")
+    ArchiveStorage.at(str(folder)).write("chicago/manifest.json", b"{}")
     return folder / "chicago/manifest.json"
 
 
 def writable(folder: Path) -> Path:
-    Place.at(str(folder / "chicago")).require_writable()
+    ArchiveStorage.at(str(folder / "chicago")).require_writable()
     return folder / "chicago/check"
 
 
@@ -72,12 +72,12 @@ def test_a_link_in_place_of_the_file_itself_is_replaced(write: Callable[[Path], 
 
 
 def test_a_link_that_comes_at_the_same_moment_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    victim, aside = tmp_path / "victim", tmp_path / "aside"
+    victim, staged = tmp_path / "victim", tmp_path / "aside"
     victim.write_text("precious")
-    aside.symlink_to(victim)
+    staged.symlink_to(victim)
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # as if it came back between the two steps
     with pytest.raises(FileExistsError):
-        files.created(aside)
+        files.created(staged)
     assert victim.read_text() == "precious"
 
 

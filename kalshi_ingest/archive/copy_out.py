@@ -10,13 +10,13 @@ from kalshi_ingest.archive.csv_parser import CsvParser
 from kalshi_ingest.archive.layouts import TableWriter
 from kalshi_ingest.archive.queries import reading
 from kalshi_ingest.parquet.manifest import FileEntry
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 
 T = TypeVar("T")
 
 
 async def copied(
-    place: Place, table: str, writer: TableWriter, read: Callable[[reading.Take], Awaitable[None]]
+    storage: ArchiveStorage, table: str, writer: TableWriter, read: Callable[[reading.Take], Awaitable[None]]
 ) -> dict[str, FileEntry]:
     """Everything that `read` gives goes through `writer`: the files, path → file. One chunk at most waits."""
     parser = CsvParser(writer.incoming, table)
@@ -26,13 +26,13 @@ async def copied(
         nonlocal under_way
         if under_way is not None:
             await under_way
-        under_way = asyncio.create_task(in_thread(place, lambda: writer.write(parser.parse(chunk))))
+        under_way = asyncio.create_task(in_thread(storage, lambda: writer.write(parser.parse(chunk))))
 
     try:
         await read(take)
         if under_way is not None:
             await under_way
-        return await in_thread(place, writer.close)
+        return await in_thread(storage, writer.close)
     except BaseException:
         if under_way is not None:
             await asyncio.wait([under_way])
@@ -42,17 +42,17 @@ async def copied(
         pa.default_memory_pool().release_unused()
 
 
-async def in_thread(place: Place, work: Callable[[], T]) -> T:
+async def in_thread(storage: ArchiveStorage, work: Callable[[], T]) -> T:
     """Do what takes time or waits for the disk without stopping the event loop; not left before it has ended.
 
-    A failure to write to `place` becomes an error with words for the user.
+    A failure to write to `storage` becomes an error with words for the user.
     """
 
     def explained() -> T:
         try:
             return work()
         except (OSError, pa.ArrowException) as error:
-            raise place.explained(error) from error
+            raise storage.explained(error) from error
 
     running = asyncio.ensure_future(asyncio.to_thread(explained))
     try:

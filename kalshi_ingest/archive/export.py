@@ -12,7 +12,7 @@ import structlog
 from kalshi_ingest.archive.copy_out import copied, in_thread
 from kalshi_ingest.archive.csv_parser import UnfitRow
 from kalshi_ingest.archive.layouts import CityFile, SeriesFiles, TableWriter, is_of_series, series_folder
-from kalshi_ingest.archive.partitions import Labelled, labelled
+from kalshi_ingest.archive.partitions import Partition, partitions
 from kalshi_ingest.archive.queries import reading
 from kalshi_ingest.archive.queries.city_facts import city_facts
 from kalshi_ingest.archive.summary import summary_report
@@ -20,7 +20,7 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.files import created
 from kalshi_ingest.parquet.manifest import CityEntry, FileEntry, Layout, Manifest, read_manifest
 from kalshi_ingest.parquet.schema import MANIFEST, SUMMARY, TABLES, ArchiveTable
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.parquet.writing import described
 from kalshi_ingest.postgres.database import Connection, Database
 from kalshi_ingest.text_table import table as text_table
@@ -74,7 +74,7 @@ class ExportResult:
 
 async def export(
     database: Database,
-    place: Place,
+    storage: ArchiveStorage,
     *,
     layout: Layout = "cities",
     labels: Sequence[str] | None = None,
@@ -82,7 +82,7 @@ async def export(
 ) -> ExportResult:
     """Write the archive of each label: a city's key, or the ticker of another series; None: all that are held.
 
-    Each city appears whole: its files are written aside, published, and only then named by the manifest. What the
+    Each city appears whole: its files are staged, published, and only then named by the manifest. What the
     archive holds of other cities stays as it is. A city with a row that has no place in an archive is left out and
     listed. Raises `Unusable` for a label of which nothing is held unless it is
     `expected` (it then gets empty files, as a city does), and for a place that cannot be written to or holds the
@@ -92,14 +92,14 @@ async def export(
 
     async def work(connection: Connection) -> ExportResult:
         async with reading.snapshot(connection):
-            cities = labelled(await reading.held_series(connection), labels, expected=expected)
+            cities = partitions(await reading.held_series(connection), labels, expected=expected)
             comments = {
                 source: await reading.comments(connection, source)
                 for source in dict.fromkeys(table.source for table in TABLES)
             }
-            manifest = await in_thread(place, lambda: _manifest(place, layout))
-            exporting = _Exporting(connection, place, manifest, comments)
-            result = ExportResult(str(place), layout, [], {})
+            manifest = await in_thread(storage, lambda: _manifest(storage, layout))
+            exporting = _Exporting(connection, storage, manifest, comments)
+            result = ExportResult(str(storage), layout, [], {})
             for city in cities:
                 try:
                     result.cities.append(await exporting.city(city))
@@ -108,14 +108,16 @@ async def export(
                     result.failed[city.label] = str(error)
             return result
 
-    with place.locked():
+    with storage.locked():
         return await database.alone(work)
 
 
-def _manifest(place: Place, layout: Layout) -> Manifest:
-    manifest = read_manifest(place) or Manifest(layout)
+def _manifest(storage: ArchiveStorage, layout: Layout) -> Manifest:
+    manifest = read_manifest(storage) or Manifest(layout)
     if manifest.layout != layout:
-        raise Unusable(f"{place} holds an archive with the layout {manifest.layout}: give {layout} a folder of its own")
+        raise Unusable(
+            f"{storage} holds an archive with the layout {manifest.layout}: give {layout} a folder of its own"
+        )
     return manifest
 
 
@@ -124,14 +126,14 @@ class _Written:
     """The files of one city that are written but not yet published."""
 
     make: Callable[[str], Path]
-    asides: dict[str, Path] = field(default_factory=dict)
+    staged: dict[str, Path] = field(default_factory=dict)
     files: dict[str, FileEntry] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
-    def aside(self, path: str) -> Path:
+    def stage(self, path: str) -> Path:
         """Where to write the file that is to appear at `path`."""
-        self.asides[path] = self.make(path)
-        return self.asides[path]
+        self.staged[path] = self.make(path)
+        return self.staged[path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +141,20 @@ class _Exporting:
     """Writes one city after the other, within one transaction."""
 
     connection: Connection
-    place: Place
+    storage: ArchiveStorage
     manifest: Manifest
     comments: Mapping[str, Mapping[str, str]]
 
-    async def city(self, city: Labelled) -> CityResult:
-        """Write aside, publish, and name in the manifest."""
+    async def city(self, city: Partition) -> CityResult:
+        """Write beside the archive, publish, and name in the manifest."""
         started = time.monotonic()
         held = await reading.held_tickers(self.connection, list(city.series))
         facts = await city_facts(self.connection, city.series, [each.ticker for each in held], daily=city.daily)
-        with self.place.asides() as make:
+        with self.storage.staging() as make:
             written = _Written(make)
             if self.manifest.layout == "cities":
                 await self._tables(list(city.series), partial(self._city_file, city.label, written), written)
-                report = written.aside(f"{city.label}/{SUMMARY}")
+                report = written.stage(f"{city.label}/{SUMMARY}")
                 text = summary_report(city.name, facts, {Path(path).name: file for path, file in written.files.items()})
                 with created(report) as file:
                     file.write(text.encode())
@@ -161,17 +163,17 @@ class _Exporting:
                 for series_ticker in city.series:
                     await self._tables([series_ticker], partial(self._series_files, series_ticker, written), written)
             entry = CityEntry(tuple(sorted(city.series)), facts.first_event_date, facts.last_event_date, written.files)
-            await in_thread(self.place, lambda: self._publish(city.label, entry, written.asides))
+            await in_thread(self.storage, lambda: self._publish(city.label, entry, written.staged))
         size = sum(file.size for file in written.files.values())
         seconds = time.monotonic() - started
         log.info("exported", city=city.label, rows=sum(written.rows.values()), bytes=size, seconds=round(seconds, 3))
         return CityResult(city.label, entry.series_tickers, written.rows, len(written.files), size, seconds)
 
     def _city_file(self, label: str, written: _Written, table: ArchiveTable) -> TableWriter:
-        return CityFile(table, label, self.comments[table.source], written.aside)
+        return CityFile(table, label, self.comments[table.source], written.stage)
 
     def _series_files(self, series_ticker: str, written: _Written, table: ArchiveTable) -> TableWriter:
-        return SeriesFiles(table, series_ticker, self.comments[table.source], written.aside)
+        return SeriesFiles(table, series_ticker, self.comments[table.source], written.stage)
 
     async def _tables(
         self, series_tickers: Sequence[str], opened: Callable[[ArchiveTable], TableWriter], written: _Written
@@ -184,21 +186,21 @@ class _Exporting:
                 read = partial(reading.copy_of_series, self.connection, rows, series_tickers)
             else:
                 read = partial(reading.copy_of_tickers, self.connection, rows, held)
-            files = await copied(self.place, table.name, writer, read)
+            files = await copied(self.storage, table.name, writer, read)
             written.files |= files
             written.rows[table.name] = written.rows.get(table.name, 0) + sum(file.rows or 0 for file in files.values())
 
-    def _publish(self, label: str, entry: CityEntry, asides: Mapping[str, Path]) -> None:
+    def _publish(self, label: str, entry: CityEntry, staged: Mapping[str, Path]) -> None:
         """At no instant does the manifest name a file that is not the one it describes."""
         if self.manifest.cities.get(label, entry) != entry:
             del self.manifest.cities[label]
-            self.place.write(MANIFEST, self.manifest.as_json())
+            self.storage.write(MANIFEST, self.manifest.as_json())
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            for _ in pool.map(lambda each: self.place.publish(each[1], each[0]), asides.items()):
+            for _ in pool.map(lambda each: self.storage.publish(each[1], each[0]), staged.items()):
                 pass
         if self.manifest.layout == "dataset":
             for table in TABLES:
                 for series_ticker in entry.series_tickers:
-                    self.place.sweep(series_folder(table, series_ticker), asides, is_of_series)
+                    self.storage.sweep(series_folder(table, series_ticker), staged, is_of_series)
         self.manifest.cities[label] = entry
-        self.place.write(MANIFEST, self.manifest.as_json())
+        self.storage.write(MANIFEST, self.manifest.as_json())

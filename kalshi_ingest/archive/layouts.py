@@ -12,8 +12,8 @@ from kalshi_ingest.parquet.manifest import FileEntry
 from kalshi_ingest.parquet.schema import ArchiveTable
 from kalshi_ingest.parquet.writing import FileWriter
 
-Aside = Callable[[str], Path]
-"""Path below the archive's root → the local path to write that file to."""
+Stage = Callable[[str], Path]
+"""Path below the archive's root → the local path to write that file to before it is published."""
 
 _UNDATED = ("series", "checkpoints", "listings")
 """In the dataset layout one file per series: small tables that nobody prunes by date."""
@@ -42,12 +42,12 @@ class TableWriter(Protocol):
 class CityFile:
     """`<city>/<table>.parquet`, made with its first rows; without any an empty file with the full schema."""
 
-    def __init__(self, table: ArchiveTable, city: str, comments: Mapping[str, str], aside: Aside) -> None:
+    def __init__(self, table: ArchiveTable, city: str, comments: Mapping[str, str], stage: Stage) -> None:
         self.incoming = table.schema(comments)
         self.columns, self.by_date = table.names, False
         self._path = f"{city}/{table.file}"
         self._key = table.key
-        self._aside = aside
+        self._stage = stage
         self._writer: FileWriter | None = None
 
     def write(self, rows: pa.Table) -> None:
@@ -65,7 +65,7 @@ class CityFile:
 
     def _opened(self) -> FileWriter:
         if self._writer is None:
-            self._writer = FileWriter(self._aside(self._path), self.incoming, self._key)
+            self._writer = FileWriter(self._stage(self._path), self.incoming, self._key)
         return self._writer
 
 
@@ -76,9 +76,9 @@ class SeriesFiles:
     rows of an undated table come without it and go to one file.
     """
 
-    def __init__(self, table: ArchiveTable, series_ticker: str, comments: Mapping[str, str], aside: Aside) -> None:
+    def __init__(self, table: ArchiveTable, series_ticker: str, comments: Mapping[str, str], stage: Stage) -> None:
         self._folder = series_folder(table, series_ticker)
-        self._aside = aside
+        self._stage = stage
         full = table.schema(comments)
         self.by_date = table.name not in _UNDATED
         told = ("series_ticker", "event_date") if self.by_date else ("series_ticker",)
@@ -97,7 +97,7 @@ class SeriesFiles:
         for path, part in self._parts(rows):
             if path != self._path:
                 self._end_file()
-                self._path, self._writer = path, FileWriter(self._aside(path), self._schema, self._key)
+                self._path, self._writer = path, FileWriter(self._stage(path), self._schema, self._key)
             if self._writer is not None:
                 self._writer.write(part)
 

@@ -21,7 +21,7 @@ from kalshi_ingest.ingest.run_log import Entry, invoker, run_log
 from kalshi_ingest.parquet.manifest import Manifest, read_manifest
 from kalshi_ingest.parquet.memory import give_back
 from kalshi_ingest.parquet.schema import MANIFEST, MARKETS
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres import ingestion_log
 from kalshi_ingest.postgres.database import LONG, Connection, Database
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 async def load(
     database: Database,
-    place: Place,
+    storage: ArchiveStorage,
     labels: Sequence[str] | None,
     *,
     clock: Callable[[], datetime],
@@ -45,17 +45,17 @@ async def load(
     database stays away.
     """
     run = ingestion_log.Run(uuid4(), command, invoker(), clock(), None, None)
-    return await with_restarts([database], lambda: _load(database, place, labels, run, clock))
+    return await with_restarts([database], lambda: _load(database, storage, labels, run, clock))
 
 
 async def _load(
     database: Database,
-    place: Place,
+    storage: ArchiveStorage,
     labels: Sequence[str] | None,
     run: ingestion_log.Run,
     clock: Callable[[], datetime],
 ) -> LoadResult:
-    checks = await asyncio.to_thread(_checks, place, labels, Origin(run.run_id, run.started_at, STATUSES))
+    checks = await asyncio.to_thread(_checks, storage, labels, Origin(run.run_id, run.started_at, STATUSES))
     result = LoadResult()
     async for label, checked in _checked(checks):
         try:
@@ -76,63 +76,63 @@ async def _analyze(connection: Connection) -> None:
     await connection.execute("analyze trades; analyze candles; analyze markets; analyze checkpoints")
 
 
-def _checks(place: Place, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
+def _checks(storage: ArchiveStorage, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
     """City → its check, not begun yet."""
     try:
-        return _found(place, labels, origin)
+        return _found(storage, labels, origin)
     except OSError as error:
-        raise place.unreadable(error) from error
+        raise storage.unreadable(error) from error
 
 
-def _found(place: Place, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
-    if not place.exists():
-        raise Unusable(f"there is no archive at {place}: no such folder")
-    manifest = read_manifest(place)
+def _found(storage: ArchiveStorage, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
+    if not storage.exists():
+        raise Unusable(f"there is no archive at {storage}: no such folder")
+    manifest = read_manifest(storage)
     if manifest is not None:
-        _require_city_folders(manifest, place)
-        wanted = _chosen(sorted(manifest.cities), labels, place)
-        checks = {label: checked_city(place, label, manifest.cities[label]) for label in wanted}
+        _require_city_folders(manifest, storage)
+        wanted = _chosen(sorted(manifest.cities), labels, storage)
+        checks = {label: checked_city(storage, label, manifest.cities[label]) for label in wanted}
         if labels is None:
             checks |= {
-                label: _unnamed(label, place) for label in place.folders() if _is_unnamed(label, manifest, place)
+                label: _unnamed(label, storage) for label in storage.folders() if _is_unnamed(label, manifest, storage)
             }
         return checks
-    folders = predecessor_folders(place)
+    folders = predecessor_folders(storage)
     if not folders:
         raise Unusable(
-            f"{place} is not an archive: it holds neither {MANIFEST} nor a city's folder with markets.parquet"
+            f"{storage} is not an archive: it holds neither {MANIFEST} nor a city's folder with markets.parquet"
         )
-    wanted = _chosen(sorted(folders), labels, place)
-    return {label: predecessor_city(place, label, folders[label], origin) for label in wanted}
+    wanted = _chosen(sorted(folders), labels, storage)
+    return {label: predecessor_city(storage, label, folders[label], origin) for label in wanted}
 
 
-def _is_unnamed(label: str, manifest: Manifest, place: Place) -> bool:
-    return label not in manifest.cities and place.exists(f"{label}/{MARKETS.file}")
+def _is_unnamed(label: str, manifest: Manifest, storage: ArchiveStorage) -> bool:
+    return label not in manifest.cities and storage.exists(f"{label}/{MARKETS.file}")
 
 
-def _unnamed(label: str, place: Place) -> Steps:
+def _unnamed(label: str, storage: ArchiveStorage) -> Steps:
     """A folder with a city's files that nothing vouches for, as after an export that was killed."""
     yield
-    raise Unusable(f"{MANIFEST} of {place} does not name this folder: export it again, or remove the folder")
+    raise Unusable(f"{MANIFEST} of {storage} does not name this folder: export it again, or remove the folder")
 
 
-def _require_city_folders(manifest: Manifest, place: Place) -> None:
+def _require_city_folders(manifest: Manifest, storage: ArchiveStorage) -> None:
     if manifest.layout != "cities":
         raise Unusable(
-            f"{place} is an archive in the layout {manifest.layout!r}, made for DuckDB, Polars and Spark; "
+            f"{storage} is an archive in the layout {manifest.layout!r}, made for DuckDB, Polars and Spark; "
             "load reads the layout 'cities': export it without --layout"
         )
     if not manifest.cities:
-        raise Unusable(f"the archive at {place} holds no city")
+        raise Unusable(f"the archive at {storage} holds no city")
 
 
-def _chosen(held: Sequence[str], labels: Sequence[str] | None, place: Place) -> list[str]:
+def _chosen(held: Sequence[str], labels: Sequence[str] | None, storage: ArchiveStorage) -> list[str]:
     if labels is None:
         return list(held)
     wanted = [label if label in held else find_city(label).key for label in labels]
     missing = [label for label in wanted if label not in held]
     if missing:
-        raise Unusable(f"the archive at {place} does not hold {', '.join(missing)}; it holds {', '.join(held)}")
+        raise Unusable(f"the archive at {storage} does not hold {', '.join(missing)}; it holds {', '.join(held)}")
     return list(dict.fromkeys(wanted))
 
 

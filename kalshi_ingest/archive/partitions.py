@@ -10,7 +10,7 @@ from kalshi_ingest.parquet.manifest import require_name
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class Partition:
     """One city, or one other series."""
 
     label: str
@@ -23,7 +23,7 @@ class Labelled:
     """It has an event for every day."""
 
 
-def labelled(held: Sequence[HeldSeries], labels: Sequence[str] | None, *, expected: bool = False) -> list[Labelled]:
+def partitions(held: Sequence[HeldSeries], labels: Sequence[str] | None, *, expected: bool = False) -> list[Partition]:
     """What to export: `labels`, or all that is held when None; cities in their usual order, then the others.
 
     A city that is asked for by its key is there even when nothing of it is held; so is any other label that is
@@ -44,7 +44,7 @@ def labelled(held: Sequence[HeldSeries], labels: Sequence[str] | None, *, expect
         if label not in found and label not in cities and not expected:
             raise Unusable(f"nothing is held of {label}: there is no such city and no such series in the database")
     return [
-        Labelled(
+        Partition(
             label,
             cities[label].name if label in cities else label,
             found.get(label) or {cities[label].series_ticker if label in cities else label: ""},

@@ -30,7 +30,7 @@ from kalshi_ingest.parquet.schema import (
     TRADES,
     ArchiveTable,
 )
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 
 ROWS = 16_384
 """Rows in memory at a time."""
@@ -66,7 +66,7 @@ Steps = Generator[None, None, ArchivedCity]
 """Short steps of a long check, so that its caller can stop between two of them."""
 
 
-def checked_city(place: Place, label: str, entry: CityEntry) -> Steps:
+def checked_city(storage: ArchiveStorage, label: str, entry: CityEntry) -> Steps:
     """Hold every file of a city against the manifest and every row against the rules; nothing is kept in memory.
 
     Raises `Unusable` that names file, column and row for the first thing that is wrong.
@@ -75,13 +75,13 @@ def checked_city(place: Place, label: str, entry: CityEntry) -> Steps:
     for table in TABLES:
         path = f"{label}/{table.file}"
         if path not in entry.files:
-            raise Unusable(f"{path} is missing from manifest.json of {place}: export the archive again")
-        yield from _same_bytes(place, path, entry.files[path])
-    checked = partial(_checked_file, place, label, entry, known)
+            raise Unusable(f"{path} is missing from manifest.json of {storage}: export the archive again")
+        yield from _same_bytes(storage, path, entry.files[path])
+    checked = partial(_checked_file, storage, label, entry, known)
     for table in (SERIES, EVENTS, MARKETS):
         for _ in checked(table):
             yield
-    sums = yield from _checked_trades(place, label, checked)
+    sums = yield from _checked_trades(storage, label, checked)
     row = 1
     for batch in checked(CHECKPOINTS):
         _proofs_hold(f"{label}/{CHECKPOINTS.file}", batch, row, sums)
@@ -90,13 +90,13 @@ def checked_city(place: Place, label: str, entry: CityEntry) -> Steps:
     for _ in checked(LISTINGS):
         yield
 
-    read = partial(_table_batches, place, label)
+    read = partial(_table_batches, storage, label)
     trades = entry.files[f"{label}/{TRADES.file}"].rows or 0
     return ArchivedCity(label, tuple(entry.series_tickers), len(known.markets), trades, partial(_values, read), read)
 
 
-def _table_batches(place: Place, label: str, table: ArchiveTable) -> Iterator[pa.RecordBatch]:
-    return batches(place, f"{label}/{table.file}", table)
+def _table_batches(storage: ArchiveStorage, label: str, table: ArchiveTable) -> Iterator[pa.RecordBatch]:
+    return batches(storage, f"{label}/{table.file}", table)
 
 
 def _values(
@@ -107,13 +107,13 @@ def _values(
 
 
 def batches(
-    place: Place, path: str, table: ArchiveTable, columns: Sequence[str] | None = None
+    storage: ArchiveStorage, path: str, table: ArchiveTable, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """A file's rows: its columns in the table's order, or only some of them.
 
     Raises `Unusable` when it is not readable or not that table.
     """
-    with opened(place, path) as file:
+    with opened(storage, path) as file:
         _require_columns(path, file.schema_arrow, table)
         size = _WIDE_ROWS if "raw" in table.names else ROWS
         wanted = list(table.names if columns is None else columns)
@@ -132,13 +132,13 @@ def _completed(batch: pa.RecordBatch, asked: pa.Schema) -> pa.RecordBatch:
 
 
 @contextmanager
-def opened(place: Place, path: str) -> Iterator[BoundedFile]:
+def opened(storage: ArchiveStorage, path: str) -> Iterator[BoundedFile]:
     """A Parquet file that is read page by page; what is wrong with it as `Unusable`."""
     try:
-        with place.open(path) as source, closing(BoundedFile(path, source)) as file:
+        with storage.open(path) as source, closing(BoundedFile(path, source)) as file:
             yield file
     except FileNotFoundError:
-        raise Unusable(f"{path} is missing in {place}") from None
+        raise Unusable(f"{path} is missing in {storage}") from None
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise Unusable(f"{path} cannot be read: damaged, cut short or no Parquet file ({reason:.150})") from None
@@ -153,10 +153,10 @@ def _city_key(label: str, entry: CityEntry) -> str | None:
     raise Unusable(f"{label}: neither a city ({choices}) nor one of its own series")
 
 
-def _same_bytes(place: Place, path: str, entry: FileEntry) -> Generator[None, None, None]:
+def _same_bytes(storage: ArchiveStorage, path: str, entry: FileEntry) -> Generator[None, None, None]:
     summed, size = hashlib.sha256(), 0
     try:
-        with place.open(path) as file:
+        with storage.open(path) as file:
             while block := file.read(8 * _BLOCK):
                 summed.update(block)
                 size += len(block)
@@ -164,7 +164,7 @@ def _same_bytes(place: Place, path: str, entry: FileEntry) -> Generator[None, No
                     raise Unusable(f"{path} has more than the {entry.size:,} bytes of manifest.json: it was replaced")
                 yield
     except FileNotFoundError:
-        raise Unusable(f"{path} is missing in {place}, though manifest.json lists it") from None
+        raise Unusable(f"{path} is missing in {storage}, though manifest.json lists it") from None
     except OSError as error:
         raise Unusable(f"{path} cannot be read: {error}") from None
     if size != entry.size:
@@ -187,7 +187,7 @@ def _require_columns(path: str, schema: pa.Schema, table: ArchiveTable) -> None:
 
 
 def _checked_file(
-    place: Place, label: str, entry: CityEntry, known: Known, table: ArchiveTable
+    storage: ArchiveStorage, label: str, entry: CityEntry, known: Known, table: ArchiveTable
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one file, each batch held against the rules of the file first."""
     path = f"{label}/{table.file}"
@@ -195,7 +195,7 @@ def _checked_file(
     required = [name for name, _, optional in table.columns if not optional]
     order = Order(path, table.key)
     row = 1
-    for batch in batches(place, path, table):
+    for batch in batches(storage, path, table):
         try:
             batch.validate(full=True)
         except pa.ArrowInvalid as error:
@@ -213,11 +213,11 @@ def _checked_file(
 
 
 def _checked_trades(
-    place: Place, label: str, checked: Callable[[ArchiveTable], Iterator[pa.RecordBatch]]
+    storage: ArchiveStorage, label: str, checked: Callable[[ArchiveTable], Iterator[pa.RecordBatch]]
 ) -> Generator[None, None, _Sums]:
     """The trades, and along with them the candles that they make; per market, how many trades and contracts."""
     candles = {f"{label}/{table.file}": checked(table) for table in (CANDLES_1M, CANDLES_5M)}
-    proof = CandleProof(candles, _incomplete(place, label))
+    proof = CandleProof(candles, _incomplete(storage, label))
     waiting: list[pa.RecordBatch] = []  # until the next ones are in order too: a row out of order is named as that
     for batch in checked(TRADES):
         for last in waiting:
@@ -229,12 +229,12 @@ def _checked_trades(
     return proof.end()
 
 
-def _incomplete(place: Place, label: str) -> set[str]:
+def _incomplete(storage: ArchiveStorage, label: str) -> set[str]:
     """Markets that are not said to be complete: their candles may have been forgotten."""
     tickers: set[str] = set()
-    for batch in batches(place, f"{label}/{MARKETS.file}", MARKETS, ["ticker"]):
+    for batch in batches(storage, f"{label}/{MARKETS.file}", MARKETS, ["ticker"]):
         tickers.update(map(str, batch["ticker"].to_pylist()))
-    for batch in batches(place, f"{label}/{CHECKPOINTS.file}", CHECKPOINTS, ["ticker", "state"]):
+    for batch in batches(storage, f"{label}/{CHECKPOINTS.file}", CHECKPOINTS, ["ticker", "state"]):
         pairs = zip(batch["ticker"].to_pylist(), batch["state"].to_pylist(), strict=True)
         tickers.difference_update(ticker for ticker, state in pairs if state == State.COMPLETE)
     return tickers

@@ -12,7 +12,7 @@ from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.ingest.resources import migrate_schema, open_database
 from kalshi_ingest.parquet.manifest import Layout
 from kalshi_ingest.parquet.memory import use_system_memory
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.settings import Settings
 
 Export = Callable[[str], Coroutine[None, None, int]]
@@ -43,14 +43,14 @@ def prepared_export(
     `expected`: a label of which nothing is held is not a mistake, as after a backfill that could not get it.
     """
     use_system_memory()
-    place = Place.at(output)
-    place.require_writable()
+    storage = ArchiveStorage.at(output)
+    storage.require_writable()
 
     async def write(url: str) -> int:
         await migrate_schema(url)
         database = await open_database(url)
         try:
-            result = await write_archive(database, place, layout=layout, labels=labels, expected=expected)
+            result = await write_archive(database, storage, layout=layout, labels=labels, expected=expected)
         finally:
             await database.close()
         say(result.as_text())

@@ -12,7 +12,7 @@ from kalshi_ingest.clocks import utc_now
 from kalshi_ingest.exit_codes import COMPLETE, INCOMPLETE
 from kalshi_ingest.ingest.resources import migrate_schema, open_database
 from kalshi_ingest.parquet.memory import use_system_memory
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.rights import FETCH
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.weather.grid.queries import refresh
@@ -30,23 +30,25 @@ def load(
 ) -> int:
     """`load`: 0 when every city is in the tables, 1 when one could not be loaded or a market contradicts."""
     use_system_memory()
-    place = Place.at(folder)
+    storage = ArchiveStorage.at(folder)
     labels = [label(name) for name in city] or None
-    told = command_line(["load"], input=str(place), city=city)
+    told = command_line(["load"], input=str(storage), city=city)
 
     async def work(url: str) -> int:
-        loading = _load(url, place, labels, told, refresh_grid=refresh_grid)
+        loading = _load(url, storage, labels, told, refresh_grid=refresh_grid)
         return await interruptible(loading, "stopping: the city under way is left as it was")
 
     with database_url(settings) as url:
         return asyncio.run(work(url))
 
 
-async def _load(url: str, place: Place, labels: Sequence[str] | None, told: str, *, refresh_grid: bool) -> int:
+async def _load(
+    url: str, storage: ArchiveStorage, labels: Sequence[str] | None, told: str, *, refresh_grid: bool
+) -> int:
     await migrate_schema(url)
     database = await open_database(url, FETCH)
     try:
-        result = await read_archive(database, place, labels, clock=utc_now, command=told)
+        result = await read_archive(database, storage, labels, clock=utc_now, command=told)
         say(result.as_text())
         if refresh_grid:
             grid = await refresh(database)

@@ -9,7 +9,7 @@ import orjson
 
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.schema import FORMAT, MANIFEST, VERSION
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 
 Layout = Literal["cities", "dataset"]
 
@@ -65,16 +65,16 @@ class Manifest:
         return orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
-def read_manifest(place: Place) -> Manifest | None:
-    """The manifest of the archive at `place`; None when it has none.
+def read_manifest(storage: ArchiveStorage) -> Manifest | None:
+    """The manifest of the archive at `storage`; None when it has none.
 
     Raises `Unusable` for a file that is not a manifest of this program, or that a newer version wrote.
     """
-    if not place.exists(MANIFEST):
+    if not storage.exists(MANIFEST):
         return None
-    shown = f"{MANIFEST} in {place}"
+    shown = f"{MANIFEST} in {storage}"
     try:
-        body = orjson.loads(place.read(MANIFEST, _MOST_BYTES))
+        body = orjson.loads(storage.read(MANIFEST, _MOST_BYTES))
         if body["format"] != FORMAT:
             raise Unusable(f"{shown} says that this is {body['format']!r}, not a {FORMAT}")
         if body["version"] > VERSION:

@@ -28,7 +28,7 @@ _FORBIDDEN = (
 )
 
 
-class Place:
+class ArchiveStorage:
     """A folder that files are read from and published into."""
 
     def __init__(self, filesystem: fs.FileSystem, root: str, shown: str) -> None:
@@ -41,7 +41,7 @@ class Place:
         return self._shown
 
     @classmethod
-    def at(cls, text: str) -> "Place":
+    def at(cls, text: str) -> "ArchiveStorage":
         """A folder's path, or a URI such as s3://bucket/folder with credentials from the environment.
 
         Raises `Unusable` for a URI that pyarrow cannot read, and for a proxy that cannot be used.
@@ -90,19 +90,19 @@ class Place:
 
     def write(self, path: str, content: bytes) -> None:
         """Publish a small file."""
-        with self.whole(path) as aside, files.created(aside) as file:
+        with self.atomic(path) as staged, files.created(staged) as file:
             file.write(content)
 
     @contextmanager
-    def whole(self, path: str) -> Iterator[Path]:
+    def atomic(self, path: str) -> Iterator[Path]:
         """A local path to create; what was written there appears at `path` when the block ends without an error."""
-        with self.asides() as aside:
-            written = aside(path)
+        with self.staging() as staged:
+            written = staged(path)
             yield written
             self.publish(written, path)
 
     @contextmanager
-    def asides(self) -> Iterator[Callable[[str], Path]]:
+    def staging(self) -> Iterator[Callable[[str], Path]]:
         """Gives, for a file's path, where to create it before `publish`; what is unpublished at the end is deleted.
 
         That is beside the file in a local folder, since a rename must not leave the file system.
@@ -114,26 +114,26 @@ class Place:
             return
         given: list[Path] = []
 
-        def aside(path: str) -> Path:
+        def staged(path: str) -> Path:
             final = Path(self._at(path))
             _make_folder(final.parent)
             given.append(final.with_name(f".{final.name}{PARTIAL}"))
             return given[-1]
 
         try:
-            yield aside
+            yield staged
         finally:
             for each in given:
                 each.unlink(missing_ok=True)
 
-    def publish(self, aside: Path, path: str) -> None:
-        """Make what was written to `aside` appear at `path`, whole and safe from a power cut."""
+    def publish(self, staged: Path, path: str) -> None:
+        """Make what was written to `staged` appear at `path`, whole and safe from a power cut."""
         if not self._local:
-            self._upload(aside, path)
+            self._upload(staged, path)
             return
         final = Path(self._at(path))
-        _sync(aside)
-        aside.replace(final)
+        _sync(staged)
+        staged.replace(final)
         _sync(final.parent)
 
     def sweep(self, folder: str, keep: Collection[str], ours: Callable[[str], bool]) -> None:
@@ -179,7 +179,7 @@ class Place:
         Of object storage it shows only that it answers.
         """
         try:
-            with self.asides() as aside, files.created(aside("check")) as file:
+            with self.staging() as staged, files.created(staged("check")) as file:
                 file.write(b"check")
             self.exists()
         except (OSError, pa.ArrowException) as error:
@@ -202,14 +202,14 @@ class Place:
             return Unusable(f"cannot read the archive at {self}: {reason}")
         return OutOfReach(f"cannot read the archive at {self}: {reason}; run the same command again later")
 
-    def _upload(self, aside: Path, path: str) -> None:
+    def _upload(self, staged: Path, path: str) -> None:
         """Under another name first: a stream that breaks off is closed, and closing it completes a shorter object."""
         folder, _, name = self._at(path).rpartition("/")
         partial = f"{folder}/.{name}{PARTIAL}"
         if not isinstance(self._filesystem, fs.S3FileSystem | fs.GcsFileSystem):
             self._filesystem.create_dir(folder, recursive=True)
         try:
-            with aside.open("rb") as source, self._filesystem.open_output_stream(partial) as target:
+            with staged.open("rb") as source, self._filesystem.open_output_stream(partial) as target:
                 while block := source.read(_BLOCK):
                     target.write(block)
             self._filesystem.move(partial, self._at(path))

@@ -29,7 +29,7 @@ from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.parquet.manifest import Layout
 from kalshi_ingest.parquet.schema import TABLES
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator
 from tests.support import processes
@@ -187,7 +187,7 @@ async def test_a_series_that_a_backfill_could_not_get_is_no_reason_to_export_not
 ) -> None:
     database = Database(filled)
     await database.open()
-    result = await export(database, Place.at(str(tmp_path)), labels=["chicago", "KXNEW"], expected=True)
+    result = await export(database, ArchiveStorage.at(str(tmp_path)), labels=["chicago", "KXNEW"], expected=True)
     await database.close()
     assert [city.label for city in result.cities] == ["chicago", "KXNEW"]
     assert result.cities[0].rows["trades"] > 0
@@ -276,7 +276,7 @@ async def test_a_row_without_a_place_in_the_archive_takes_its_city_only(
 
 
 async def test_two_exports_do_not_write_to_one_place(filled: str, tmp_path: Path) -> None:
-    with Place.at(str(tmp_path)).locked(), pytest.raises(Unusable, match="another program is writing"):
+    with ArchiveStorage.at(str(tmp_path)).locked(), pytest.raises(Unusable, match="another program is writing"):
         await exported(filled, tmp_path)
 
 
@@ -343,7 +343,9 @@ async def test_object_storage(filled: str, tmp_path: Path) -> None:
     from pyarrow import fs
 
     (tmp_path / "bucket").mkdir()
-    remote = Place(fs.SubTreeFileSystem(str(tmp_path / "bucket"), fs.LocalFileSystem()), "archive", "bucket://archive")
+    remote = ArchiveStorage(
+        fs.SubTreeFileSystem(str(tmp_path / "bucket"), fs.LocalFileSystem()), "archive", "bucket://archive"
+    )
     database = Database(filled)
     await database.open()
     for _ in range(2):

@@ -21,24 +21,27 @@ from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.manifest import read_manifest
 from kalshi_ingest.parquet.schema import MANIFEST, MARKETS
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from tests.archive import small
 
 
 def check(folder: Path) -> None:
     """Everything that `load` reads before it writes."""
-    place = Place.at(str(folder))
-    manifest = read_manifest(place)
+    storage = ArchiveStorage.at(str(folder))
+    manifest = read_manifest(storage)
     assert manifest is not None
     for label, entry in manifest.cities.items():
-        for _ in checked_city(place, label, entry):
+        for _ in checked_city(storage, label, entry):
             pass
 
 
 def predecessor(folder: Path) -> None:
     """The same of the predecessor's form."""
     read_rows(
-        Place.at(str(folder)), "chicago", find_city("chicago"), Origin(uuid4(), datetime(2026, 1, 1, tzinfo=UTC), {})
+        ArchiveStorage.at(str(folder)),
+        "chicago",
+        find_city("chicago"),
+        Origin(uuid4(), datetime(2026, 1, 1, tzinfo=UTC), {}),
     )
 
 
@@ -76,7 +79,7 @@ def test_nor_is_one_of_the_predecessors(tmp_path: Path) -> None:
     (tmp_path / "chicago").mkdir()
     os.mkfifo(tmp_path / "chicago/markets.parquet")
     with pytest.raises(Unusable, match=r"chicago/markets.parquet is not a regular file"):
-        predecessor_folders(Place.at(str(tmp_path)))
+        predecessor_folders(ArchiveStorage.at(str(tmp_path)))
 
 
 def test_a_link_to_a_regular_file_is_one(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from kalshi_ingest.archive.load import load
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator
 from tests.support import postgres
@@ -317,7 +317,7 @@ async def test_a_city_that_is_loaded_is_free_for_others(source: str, database_ur
     await first.open()
     await other.open()
     try:
-        await load(first, Place.at(str(tmp_path)), None, clock=lambda: datetime.now(UTC))
+        await load(first, ArchiveStorage.at(str(tmp_path)), None, clock=lambda: datetime.now(UTC))
         await other.locks.take_series(["KXHIGHCHI"])
     finally:
         await first.close()

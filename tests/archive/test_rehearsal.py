@@ -10,7 +10,7 @@ from pyarrow import parquet as pq
 
 from kalshi_ingest.archive.export import export
 from kalshi_ingest.ingest.progress import Wanted
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Faults, RowsWorld, Simulator, SyntheticWorld
 from kalshi_simulator.archive_world import ArchiveWorld
@@ -29,7 +29,7 @@ async def _exported(url: str, folder: Path) -> Path:
     database = Database(url)
     await database.open()
     try:
-        await export(database, Place.at(str(folder)))
+        await export(database, ArchiveStorage.at(str(folder)))
     finally:
         await database.close()
     return folder

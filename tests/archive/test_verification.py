@@ -15,18 +15,18 @@ from kalshi_ingest.archive.verification import ArchivedCity, checked_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.manifest import read_manifest
 from kalshi_ingest.parquet.schema import CHECKPOINTS, TABLES, TRADES
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from tests.archive import small
 
 D = Decimal
 
 
 def _checked(folder: Path) -> ArchivedCity:
-    place = Place.at(str(folder))
-    manifest = read_manifest(place)
+    storage = ArchiveStorage.at(str(folder))
+    manifest = read_manifest(storage)
     assert manifest is not None
     ((label, entry),) = manifest.cities.items()
-    steps = checked_city(place, label, entry)
+    steps = checked_city(storage, label, entry)
     found: list[ArchivedCity] = []
 
     def all_steps() -> Iterator[None]:

@@ -8,7 +8,7 @@ import pytest
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.manifest import CityEntry, FileEntry, Manifest, read_manifest
 from kalshi_ingest.parquet.schema import MANIFEST
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 
 CHICAGO = CityEntry(
     ("KXHIGHCHI",),
@@ -20,11 +20,11 @@ NEW_YORK = CityEntry(("KXHIGHNY",), None, None, {})
 
 
 def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    place = Place.at(str(tmp_path))
-    assert read_manifest(place) is None
+    storage = ArchiveStorage.at(str(tmp_path))
+    assert read_manifest(storage) is None
     manifest = Manifest("cities", {"nyc": NEW_YORK, "chicago": CHICAGO})
-    place.write(MANIFEST, manifest.as_json())
-    assert read_manifest(place) == manifest
+    storage.write(MANIFEST, manifest.as_json())
+    assert read_manifest(storage) == manifest
 
 
 def test_order_does_not_show() -> None:
@@ -44,16 +44,16 @@ def test_order_does_not_show() -> None:
     ],
 )
 def test_what_is_no_manifest_of_ours_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    place = Place.at(str(tmp_path))
-    place.write(MANIFEST, content)
+    storage = ArchiveStorage.at(str(tmp_path))
+    storage.write(MANIFEST, content)
     with pytest.raises(Unusable, match=words):
-        read_manifest(place)
+        read_manifest(storage)
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "/etc", "a/b", "..", ".hidden", "", "a\nb", "x" * 101])
 def test_names_that_would_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
-    place = Place.at(str(tmp_path))
+    storage = ArchiveStorage.at(str(tmp_path))
     for cities in ({name: NEW_YORK}, {"nyc": CityEntry((name,), None, None, {})}):
-        place.write(MANIFEST, Manifest("cities", cities).as_json())
+        storage.write(MANIFEST, Manifest("cities", cities).as_json())
         with pytest.raises(Unusable, match="cannot be the name of a folder"):
-            read_manifest(place)
+            read_manifest(storage)

@@ -11,52 +11,52 @@ from pyarrow import fs
 
 from kalshi_ingest.archive.layouts import is_of_series
 from kalshi_ingest.errors import OutOfReach, Unusable
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
-    place = Place.at(str(tmp_path))
-    with place.whole("a/b.txt") as aside:
-        aside.write_text("half")
-        assert not place.exists("a/b.txt")
-    assert place.read("a/b.txt", 10) == b"half"
+    storage = ArchiveStorage.at(str(tmp_path))
+    with storage.atomic("a/b.txt") as staged:
+        staged.write_text("half")
+        assert not storage.exists("a/b.txt")
+    assert storage.read("a/b.txt", 10) == b"half"
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    place = Place.at(str(tmp_path))
-    place.write("b.txt", b"old")
+    storage = ArchiveStorage.at(str(tmp_path))
+    storage.write("b.txt", b"old")
 
     def fail() -> None:
-        with place.whole("b.txt") as aside:
-            aside.write_text("new")
+        with storage.atomic("b.txt") as staged:
+            staged.write_text("new")
             raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
         fail()
-    assert place.read("b.txt", 10) == b"old"
+    assert storage.read("b.txt", 10) == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
 
 
 def test_several_files_are_published_after_all_are_written(tmp_path: Path) -> None:
-    place = Place.at(str(tmp_path))
-    with place.asides() as aside:
-        written = {path: aside(path) for path in ("x/1", "y/2", "y/unneeded")}
+    storage = ArchiveStorage.at(str(tmp_path))
+    with storage.staging() as staged:
+        written = {path: staged(path) for path in ("x/1", "y/2", "y/unneeded")}
         for path, each in written.items():
             each.write_text(path)
-        assert not place.exists("x/1")
-        place.publish(written["x/1"], "x/1")
-        place.publish(written["y/2"], "y/2")
+        assert not storage.exists("x/1")
+        storage.publish(written["x/1"], "x/1")
+        storage.publish(written["y/2"], "y/2")
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == ["x/1", "y/2"]
 
 
 def test_object_storage_gets_whole_files_too(tmp_path: Path) -> None:
-    place = Place(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "archive", "bucket")
-    with place.whole("a/b.bin") as aside:
-        aside.write_bytes(b"x" * 9_000_000)
-        assert not place.exists("a/b.bin")
-    assert place.read("a/b.bin", 10**7) == b"x" * 9_000_000
-    assert place.folders() == ["a"]
+    storage = ArchiveStorage(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "archive", "bucket")
+    with storage.atomic("a/b.bin") as staged:
+        staged.write_bytes(b"x" * 9_000_000)
+        assert not storage.exists("a/b.bin")
+    assert storage.read("a/b.bin", 10**7) == b"x" * 9_000_000
+    assert storage.folders() == ["a"]
 
 
 class _Store(fs.FileSystemHandler):
@@ -139,8 +139,8 @@ class _Uploading(io.RawIOBase):
 
 
 def test_an_upload_that_breaks_off_leaves_no_shorter_object(tmp_path: Path) -> None:
-    def store(room: int) -> Place:
-        return Place(fs.PyFileSystem(_Store(tmp_path, room)), "archive", "bucket")
+    def store(room: int) -> ArchiveStorage:
+        return ArchiveStorage(fs.PyFileSystem(_Store(tmp_path, room)), "archive", "bucket")
 
     store(10).write("a.bin", b"old")
     with pytest.raises(OSError, match="the network broke off"):
@@ -154,7 +154,7 @@ def test_an_upload_that_breaks_off_leaves_no_shorter_object(tmp_path: Path) -> N
 
 
 def test_a_sweep_deletes_old_files_of_ours_and_nothing_of_others(tmp_path: Path) -> None:
-    place = Place.at(str(tmp_path))
+    storage = ArchiveStorage.at(str(tmp_path))
     days = [f"t/event_date=2025-07-0{day}" for day in range(1, 5)]
     kept = f"{days[0]}/part-0.parquet"
     old = [f"{days[1]}/part-0.parquet", f"{days[1]}/.part-0.parquet.partial", "t/part-0.parquet"]
@@ -166,16 +166,16 @@ def test_a_sweep_deletes_old_files_of_ours_and_nothing_of_others(tmp_path: Path)
         "u/a.parquet",
     ]
     for path in (kept, *old, *others):
-        place.write(path, b"")
-    place.sweep("t", {kept}, is_of_series)
+        storage.write(path, b"")
+    storage.sweep("t", {kept}, is_of_series)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {kept, *others}
     assert not (tmp_path / days[1]).exists()
-    place.sweep("absent", set(), is_of_series)
+    storage.sweep("absent", set(), is_of_series)
 
 
 def test_a_place_is_locked_for_one_writer(tmp_path: Path) -> None:
-    one, other = Place.at(str(tmp_path / "new")), Place.at(str(tmp_path / "new"))
+    one, other = ArchiveStorage.at(str(tmp_path / "new")), ArchiveStorage.at(str(tmp_path / "new"))
 
     def both() -> None:
         with one.locked(), other.locked():
@@ -200,19 +200,19 @@ def test_a_place_is_locked_for_one_writer(tmp_path: Path) -> None:
 )
 def test_failures_are_explained(tmp_path: Path, error: OSError, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
-        raise Place.at(str(tmp_path)).explained(error)
+        raise ArchiveStorage.at(str(tmp_path)).explained(error)
 
 
 def test_secrets_in_an_address_are_never_shown() -> None:
-    assert str(Place.at("mock://bucket/folder?secret_key=hidden")) == "mock://bucket/folder"
+    assert str(ArchiveStorage.at("mock://bucket/folder?secret_key=hidden")) == "mock://bucket/folder"
     with pytest.raises(Unusable, match=r"^nonsense://bucket is not a place") as caught:
-        Place.at("nonsense://key:hidden@bucket?secret_key=hidden")
+        ArchiveStorage.at("nonsense://key:hidden@bucket?secret_key=hidden")
     assert "hidden" not in str(caught.value)
 
 
 def test_a_place_that_cannot_be_written_to_is_found_out_at_once(tmp_path: Path) -> None:
-    Place.at(str(tmp_path / "new")).require_writable()
+    ArchiveStorage.at(str(tmp_path / "new")).require_writable()
     assert list((tmp_path / "new").iterdir()) == []
     (tmp_path / "file").write_text("mine")
     with pytest.raises(Unusable, match="cannot write to"):
-        Place.at(str(tmp_path / "file")).require_writable()
+        ArchiveStorage.at(str(tmp_path / "file")).require_writable()

@@ -11,18 +11,18 @@ import pyarrow.parquet as pq
 
 from kalshi_ingest.archive.export import ExportResult, export
 from kalshi_ingest.parquet.manifest import Layout
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.database import Database
 
 
 async def exported(
-    url: str, place: Path | str, *, layout: Layout = "cities", labels: Sequence[str] | None = None
+    url: str, storage: Path | str, *, layout: Layout = "cities", labels: Sequence[str] | None = None
 ) -> ExportResult:
     """One export with a connection of its own, as a process would have it."""
     database = Database(url)
     await database.open()
     try:
-        return await export(database, Place.at(str(place)), layout=layout, labels=labels)
+        return await export(database, ArchiveStorage.at(str(storage)), layout=layout, labels=labels)
     finally:
         await database.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kalshi_ingest.archive.load import load
 from kalshi_ingest.archive.load_report import LoadResult
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.database import Database
 from tests.support.backfills import fetch
 from tests.support.dumps import digests
@@ -19,7 +19,7 @@ async def loaded(url: str, folder: Path, labels: Sequence[str] | None = None) ->
     database = Database(url)
     await database.open()
     try:
-        return await load(database, Place.at(str(folder)), labels, clock=lambda: datetime.now(UTC))
+        return await load(database, ArchiveStorage.at(str(folder)), labels, clock=lambda: datetime.now(UTC))
     finally:
         await database.close()
 

@@ -19,39 +19,39 @@ from kalshi_ingest.archive.verification import ROWS, ArchivedCity, Steps, opened
 from kalshi_ingest.domain.cities import find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.schema import FORMAT, MANIFEST, TRADES, ArchiveTable
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 
 _COLUMNS = ("market_ticker", "created_time", "trade_id", "yes_price", "count", "taker_side")
 _NUMBERS = ("yes_price", "count")
 
 
-def predecessor_folders(place: Place) -> dict[str, str]:
+def predecessor_folders(storage: ArchiveStorage) -> dict[str, str]:
     """City key → folder, of the folders that look like the predecessor's (`los_angeles` is la).
 
     Raises `Unusable` for a folder that belongs to no city, and for an archive of this program without its manifest.
     """
     found: dict[str, str] = {}
-    for folder in place.folders():
-        if not place.exists(f"{folder}/markets.parquet"):
+    for folder in storage.folders():
+        if not storage.exists(f"{folder}/markets.parquet"):
             continue
-        with opened(place, f"{folder}/markets.parquet") as file:
+        with opened(storage, f"{folder}/markets.parquet") as file:
             metadata = file.schema_arrow.metadata or {}
         if metadata.get(b"format") == FORMAT.encode():
-            raise Unusable(f"{MANIFEST} is missing in {place}: its export did not end; run the export again")
+            raise Unusable(f"{MANIFEST} is missing in {storage}: its export did not end; run the export again")
         key = find_city(folder).key
         if key in found:
-            raise Unusable(f"{place} holds {key} twice: {found[key]} and {folder}")
+            raise Unusable(f"{storage} holds {key} twice: {found[key]} and {folder}")
         found[key] = folder
     return found
 
 
-def predecessor_city(place: Place, label: str, folder: str, origin: Origin) -> Steps:
+def predecessor_city(storage: ArchiveStorage, label: str, folder: str, origin: Origin) -> Steps:
     """Check every row of a city and put it into today's form. Raises `Unusable` that names file, column and row."""
     city = find_city(label)
-    rows = read_rows(place, folder, city, origin)
+    rows = read_rows(storage, folder, city, origin)
     yield
     trades = 0
-    for batch in _trades(place, folder, rows):
+    for batch in _trades(storage, folder, rows):
         trades += batch.num_rows
         yield
 
@@ -59,15 +59,15 @@ def predecessor_city(place: Place, label: str, folder: str, origin: Origin) -> S
         yield [tuple(row[name] for name in table.names) for row in rows.get(table.name, [])]
 
     def large(table: ArchiveTable) -> Iterator[pa.RecordBatch]:
-        return _trades(place, folder, rows) if table is TRADES else iter(())
+        return _trades(storage, folder, rows) if table is TRADES else iter(())
 
     return ArchivedCity(label, (city.series_ticker,), len(rows["markets"]), trades, small, large, proved=False)
 
 
-def _trades(place: Place, folder: str, rows: Tables) -> Iterator[pa.RecordBatch]:
+def _trades(storage: ArchiveStorage, folder: str, rows: Tables) -> Iterator[pa.RecordBatch]:
     """The trades in today's schema; none without a file, since the predecessor wrote no file for an empty list."""
     path = f"{folder}/trades.parquet"
-    if not place.exists(path):
+    if not storage.exists(path):
         return
     rules = [
         one_of("market_ticker", [row["ticker"] for row in rows["markets"]], "not in markets.parquet"),
@@ -78,7 +78,7 @@ def _trades(place: Place, folder: str, rows: Tables) -> Iterator[pa.RecordBatch]
         one_of("taker_side", ("yes", "no")),
     ]
     row = 1
-    with opened(place, path) as file:
+    with opened(storage, path) as file:
         for name in _COLUMNS:
             if name not in file.schema_arrow.names:
                 raise Unusable(f"{path}: column {name} is missing")

@@ -19,7 +19,7 @@ from kalshi_ingest.domain.strikes import BinRow, Strike, resolve
 from kalshi_ingest.domain.tickers import parse_event_ticker
 from kalshi_ingest.errors import BadPayload, Unusable
 from kalshi_ingest.parquet.schema import CHECKPOINTS, EVENTS, MARKETS, SERIES
-from kalshi_ingest.parquet.storage import Place
+from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.catalog import settlement_authority
 
 T = TypeVar("T")
@@ -79,11 +79,11 @@ class _Row:
         return orjson.dumps(self.raw or self._values, default=str).decode()
 
 
-def read_rows(place: Place, folder: str, city: City, origin: Origin) -> Tables:
+def read_rows(storage: ArchiveStorage, folder: str, city: City, origin: Origin) -> Tables:
     """All small tables of one city. Raises `Unusable` that names file, column and row."""
-    markets = [_market(row, city, origin) for row in _rows(place, f"{folder}/markets.parquet", MARKETS.names[:1])]
+    markets = [_market(row, city, origin) for row in _rows(storage, f"{folder}/markets.parquet", MARKETS.names[:1])]
     _resolve_strikes(markets)
-    series = [_series(row, city, markets) for row in _rows(place, f"{folder}/series.parquet", SERIES.names[:1])]
+    series = [_series(row, city, markets) for row in _rows(storage, f"{folder}/series.parquet", SERIES.names[:1])]
     settled = [market for market in markets if market["status"] == "settled"]
     tables = {
         "series": [row for row in series if row["series_ticker"] == city.series_ticker][:1],
@@ -96,8 +96,8 @@ def read_rows(place: Place, folder: str, city: City, origin: Origin) -> Tables:
     return tables
 
 
-def _rows(place: Place, path: str, required: Sequence[str]) -> list[_Row]:
-    with opened(place, path) as file:
+def _rows(storage: ArchiveStorage, path: str, required: Sequence[str]) -> list[_Row]:
+    with opened(storage, path) as file:
         for name in required:
             if name not in file.schema_arrow.names:
                 refuse(path, name, 1, "the column is missing")
