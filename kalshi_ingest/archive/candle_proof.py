@@ -37,11 +37,11 @@ class CandleProof:
     def __init__(self, candles: dict[str, Iterator[pa.RecordBatch]], unproved: Collection[str]) -> None:
         """`candles`: the path of each of the two files, 1 minute first → its rows; `unproved`: markets left out."""
         self._unproved = frozenset(unproved)
-        self._files = [_Held(path, self._markets(rows, _candles)) for path, rows in candles.items()]
+        self._files = [_CandleFile(path, self._markets(rows, _candles)) for path, rows in candles.items()]
         self._sums: dict[str, tuple[int, int]] = {}
         self._ticker = ""
         self._open: list[Candle] = []
-        """The newest minutes, of at most one bucket, which the next trades may still belong to."""
+        """The newest minutes, of at most one bucket, to which the next trades may belong."""
 
     def add(self, trades: pa.RecordBatch) -> None:
         """The next trades. Raises `Unusable` that names file, column and market for a candle they do not make."""
@@ -62,7 +62,7 @@ class CandleProof:
         return {ticker: (trades, Decimal(size).scaleb(-2)) for ticker, (trades, size) in self._sums.items()}
 
     def _compare(self, done: int) -> None:
-        """The first `done` candles get no more trades: the files have to hold them next."""
+        """The first `done` candles get no more trades: they have to be the next ones in the files."""
         if not done:
             return
         ones = self._open[:done]
@@ -90,9 +90,7 @@ class CandleProof:
                     yield ticker, rows[start:end]
 
 
-class _Held:
-    """The rows of a candle file, compared with those that the trades make."""
-
+class _CandleFile:
     def __init__(self, path: str, markets: Iterator[tuple[str, list[_Row]]]) -> None:
         self._path = path
         self._markets = markets
@@ -115,7 +113,6 @@ class _Held:
             self._refuse("ticker", f"there are no trades for the candle of {_name(self._ticker, self._rows[0])}")
 
     def _next(self) -> bool:
-        """Whether a row is left."""
         while not self._rows:
             following = next(self._markets, None)
             if following is None:

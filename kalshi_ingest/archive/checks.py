@@ -41,12 +41,10 @@ def price(column: str) -> Rule:
 
 
 def above_zero(column: str) -> Rule:
-    """A number above 0."""
     return Rule(column, lambda rows: pc.greater(_column(rows, column), _ZERO), "not above 0")
 
 
 def not_negative(column: str) -> Rule:
-    """0 or more."""
     return Rule(column, lambda rows: pc.greater_equal(_column(rows, column), _ZERO), "below 0")
 
 
@@ -72,13 +70,12 @@ def one_of(column: str, words: Iterable[str], meaning: str = "") -> Rule:
 
 
 def equals(column: str, value: Any, meaning: str) -> Rule:
-    """The same value in every row."""
     expected = pa.scalar(value)
     return Rule(column, lambda rows: pc.equal(rows[column], expected), meaning)
 
 
 def each(column: str, read: Callable[[Any], bool], meaning: str) -> Rule:
-    """A rule that is asked value by value, for small tables; what cannot be read breaks it."""
+    """A rule that reads value by value, for small tables; what cannot be read breaks it."""
 
     def kept(rows: pa.RecordBatch) -> Column:
         return pa.array([value is None or holds(read, value) for value in rows[column].to_pylist()], pa.bool_())
@@ -87,7 +84,6 @@ def each(column: str, read: Callable[[Any], bool], meaning: str) -> Rule:
 
 
 def json_object(column: str) -> Rule:
-    """The text of a JSON object."""
     return json_value(column, dict, "not a JSON object")
 
 
@@ -177,7 +173,6 @@ def check_present(path: str, batch: pa.RecordBatch, required: Iterable[str], fir
 
 
 def refuse(path: str, column: str, row: int, what: str) -> NoReturn:
-    """The error for one value."""
     raise Unusable(f"{path}: column {column}, row {row:,}: {what}")
 
 

@@ -11,8 +11,6 @@ NEVER_FETCHED = "never fetched"
 
 @dataclass(frozen=True, slots=True)
 class CandleSpan:
-    """The candles of one length."""
-
     candles: int
     first: datetime
     """Start of the first period, UTC."""

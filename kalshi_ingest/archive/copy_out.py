@@ -43,7 +43,7 @@ async def copied(
 
 
 async def in_thread(storage: ArchiveStorage, work: Callable[[], T]) -> T:
-    """Do what takes time or waits for the disk without stopping the event loop; not left before it has ended.
+    """Run blocking work in a thread; not left before it has ended.
 
     A failure to write to `storage` becomes an error with words for the user.
     """

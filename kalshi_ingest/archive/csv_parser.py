@@ -10,7 +10,7 @@ from kalshi_ingest.errors import Unusable
 
 
 class UnfitRow(Unusable):
-    """A row holds a value that the archive has no place for, such as an infinite moment: its city is left out."""
+    """A row holds a value that the archive's types cannot, such as an infinite moment: its city is left out."""
 
 
 class CsvParser:

@@ -26,15 +26,13 @@ from kalshi_ingest.postgres.database import Connection, Database
 from kalshi_ingest.text_table import table as text_table
 
 _AT_A_TIME = 4
-"""Files that are published together: each waits for the disk or for the network."""
+"""Files that are published at the same time: each waits for the disk or for the network."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class CityResult:
-    """What was written of one city or other series."""
-
     label: str
     series_tickers: tuple[str, ...]
     rows: Mapping[str, int]
@@ -47,8 +45,6 @@ class CityResult:
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What one export wrote."""
-
     place: str
     layout: Layout
     cities: list[CityResult]
@@ -56,7 +52,6 @@ class ExportResult:
     """City → why nothing of it was written; what the archive held of it before stays."""
 
     def as_text(self) -> str:
-        """For a person: a row per city."""
         counted = ("markets", "trades", "candles_1m", "candles_5m")
         counts = [(*(city.rows[name] for name in counted), city.files, city.size) for city in self.cities]
         rows = [(city.label, *count, f"{city.seconds:.1f}") for city, count in zip(self.cities, counts, strict=True)]
@@ -123,23 +118,18 @@ def _manifest(storage: ArchiveStorage, layout: Layout) -> Manifest:
 
 @dataclass(slots=True)
 class _Written:
-    """The files of one city that are written but not yet published."""
-
     make: Callable[[str], Path]
     staged: dict[str, Path] = field(default_factory=dict)
     files: dict[str, FileEntry] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
     def stage(self, path: str) -> Path:
-        """Where to write the file that is to appear at `path`."""
         self.staged[path] = self.make(path)
         return self.staged[path]
 
 
 @dataclass(frozen=True, slots=True)
 class _Exporting:
-    """Writes one city after the other, within one transaction."""
-
     connection: Connection
     storage: ArchiveStorage
     manifest: Manifest
@@ -191,7 +181,7 @@ class _Exporting:
             written.rows[table.name] = written.rows.get(table.name, 0) + sum(file.rows or 0 for file in files.values())
 
     def _publish(self, label: str, entry: CityEntry, staged: Mapping[str, Path]) -> None:
-        """At no instant does the manifest name a file that is not the one it describes."""
+        """The manifest never names a file that is not the one it describes."""
         if self.manifest.cities.get(label, entry) != entry:
             del self.manifest.cities[label]
             self.storage.write(MANIFEST, self.manifest.as_json())

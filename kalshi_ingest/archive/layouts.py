@@ -16,7 +16,7 @@ Stage = Callable[[str], Path]
 """Path below the archive's root → the local path to write that file to before it is published."""
 
 _UNDATED = ("series", "checkpoints", "listings")
-"""In the dataset layout one file per series: small tables that nobody prunes by date."""
+"""One file per series in the dataset layout: small tables that are not pruned by date."""
 
 
 class TableWriter(Protocol):
@@ -51,15 +51,12 @@ class CityFile:
         self._writer: FileWriter | None = None
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows, in key order."""
         self._opened().write(rows)
 
     def close(self) -> dict[str, FileEntry]:
-        """Finish the file."""
         return {self._path: self._opened().close()}
 
     def abandon(self) -> None:
-        """Close what is open."""
         if self._writer is not None:
             self._writer.abandon()
 
@@ -72,8 +69,8 @@ class CityFile:
 class SeriesFiles:
     """`<table>/series_ticker=…/event_date=…/part-0.parquet`, one open at a time.
 
-    What the folders' names tell stands in no file. The rows come by event date, which is their first column; the
-    rows of an undated table come without it and go to one file.
+    The columns in the folders' names are left out of the files. The rows come by event date, which is their first
+    column; those of an undated table come without it and go to one file.
     """
 
     def __init__(self, table: ArchiveTable, series_ticker: str, comments: Mapping[str, str], stage: Stage) -> None:
@@ -81,11 +78,11 @@ class SeriesFiles:
         self._stage = stage
         full = table.schema(comments)
         self.by_date = table.name not in _UNDATED
-        told = ("series_ticker", "event_date") if self.by_date else ("series_ticker",)
-        left = [field for field in full if field.name not in told]
+        named = ("series_ticker", "event_date") if self.by_date else ("series_ticker",)
+        left = [field for field in full if field.name not in named]
         self._schema = pa.schema(left).with_metadata(full.metadata)
         self.columns = tuple(self._schema.names)
-        self._key = tuple(name for name in table.key if name not in told)
+        self._key = tuple(name for name in table.key if name not in named)
         first = [pa.field("event_date", pa.date32(), nullable=False)] if self.by_date else []
         self.incoming = pa.schema([*first, *self._schema])
         self._files: dict[str, FileEntry] = {}
@@ -93,7 +90,6 @@ class SeriesFiles:
         self._writer: FileWriter | None = None
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows, event dates ascending."""
         for path, part in self._parts(rows):
             if path != self._path:
                 self._end_file()
@@ -102,12 +98,10 @@ class SeriesFiles:
                 self._writer.write(part)
 
     def close(self) -> dict[str, FileEntry]:
-        """Finish the last file."""
         self._end_file()
         return self._files
 
     def abandon(self) -> None:
-        """Close what is open."""
         if self._writer is not None:
             self._writer.abandon()
 

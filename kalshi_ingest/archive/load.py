@@ -72,7 +72,7 @@ async def _load(
 
 
 async def _analyze(connection: Connection) -> None:
-    """Whatever is asked next is planned from what the tables hold now, not from what they held before."""
+    """Later queries are planned from what the tables hold now."""
     await connection.execute("analyze trades; analyze candles; analyze markets; analyze checkpoints")
 
 
@@ -111,7 +111,7 @@ def _is_unnamed(label: str, manifest: Manifest, storage: ArchiveStorage) -> bool
 
 
 def _unnamed(label: str, storage: ArchiveStorage) -> Steps:
-    """A folder with a city's files that nothing vouches for, as after an export that was killed."""
+    """A folder with a city's files that the manifest does not name, as after an export that was killed."""
     yield
     raise Unusable(f"{MANIFEST} of {storage} does not name this folder: export it again, or remove the folder")
 
@@ -153,7 +153,7 @@ async def _checked(checks: Mapping[str, Steps]) -> AsyncIterator[tuple[str, Awai
 
 
 async def _in_steps(steps: Steps) -> ArchivedCity:
-    """Run a check in a thread, step by step, so that a stop does not have to wait for its end."""
+    """Run a check in a thread, step by step, so that a stop need not wait for its end."""
 
     def step() -> ArchivedCity | None:
         try:

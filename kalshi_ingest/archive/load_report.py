@@ -1,4 +1,4 @@
-"""What a load tells afterwards: rows per city, what was left out, and what to do about it."""
+"""The report of a load: rows per city, what was left out, and what to do about it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +17,11 @@ _CITIES = frozenset(city.key for city in CITIES)
 
 @dataclass(slots=True)
 class LoadResult:
-    """What became of each city."""
-
     loaded: dict[str, Loaded] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """City → why nothing of it was written."""
 
     def as_text(self) -> str:
-        """For a person: a row per city, and why a city was left out."""
         rows = [
             (label, city.markets, city.trades, city.candles_1m, city.candles_5m, city.proved)
             for label, city in self.loaded.items()
@@ -41,12 +38,10 @@ class LoadResult:
 
     @property
     def whole(self) -> bool:
-        """Whether everything that was asked for was taken."""
         return not self.failed and not any(city.contradicted for city in self.loaded.values())
 
 
 def _contradictions(label: str, markets: Sequence[Contradicted]) -> Iterator[str]:
-    """What was left out of a city, and what to do about it."""
     if markets:
         yield f"\n{label}: markets in which the archive contradicts the database or itself (nothing of them was taken):"
     for market in markets[:_NAMED]:

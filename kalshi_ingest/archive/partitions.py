@@ -1,4 +1,4 @@
-"""What an archive is divided into: cities by their keys, other series by their own tickers."""
+"""The partitions of an archive: cities by their keys, other series by their own tickers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Partition:
 
 
 def partitions(held: Sequence[HeldSeries], labels: Sequence[str] | None, *, expected: bool = False) -> list[Partition]:
-    """What to export: `labels`, or all that is held when None; cities in their usual order, then the others.
+    """The partitions to export: `labels`, or all that is held when None; cities in their usual order, then the others.
 
-    A city that is asked for by its key is there even when nothing of it is held; so is any other label that is
-    `expected`, since a backfill that asked for it may not have got it. Raises `Unusable` for a label of which
-    nothing is held otherwise, when nothing is held at all, and for a series that cannot name a folder.
+    A city's key is accepted when nothing of it is held; so is any label when `expected`, for a backfill that may not
+    have received it. Raises `Unusable` for another label of which nothing is held, when nothing is held at all, and for
+    a series that cannot name a folder.
     """
     found: dict[str, dict[str, str]] = {}
     for series in held:

@@ -1,4 +1,4 @@
-"""What the rows of each file of a city have to keep: the tables' own constraints, and what ties the files together."""
+"""The rules for the rows of each file of a city: the tables' own constraints, and what connects the files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ _KEPT = pa.array([True])
 
 @dataclass(slots=True)
 class Known:
-    """What the files read so far tell about the ones that follow."""
+    """What the files read so far contain."""
 
     city: str | None
-    """None for a series that is no city's."""
+    """None for a series that does not belong to a city."""
     series: Sequence[str] = ()
     markets: Sequence[str] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""`summary_report.txt`: what a person reads first in a city's folder. It tells what is held, never when it was told."""
+"""`summary_report.txt`: the overview in a city's folder. It has no time of writing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -63,8 +63,10 @@ def _held(facts: CityFacts) -> Iterator[str]:
     rows.append(("contracts", f"{facts.contracts:,.2f}", ""))
     for minutes in (1, 5):
         span = facts.candles.get(minutes)
-        count, told = ("0", "") if span is None else (f"{span.candles:,}", _span("periods from", span.first, span.last))
-        rows.append((f"{minutes}-minute candles", count, told))
+        count, detail = (
+            ("0", "") if span is None else (f"{span.candles:,}", _span("periods from", span.first, span.last))
+        )
+        rows.append((f"{minutes}-minute candles", count, detail))
     yield from _aligned(rows)
 
 
@@ -134,5 +136,5 @@ def _files(files: Mapping[str, FileEntry]) -> Iterator[str]:
 
 def _aligned(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     words, numbers = (max((len(row[at]) for row in rows), default=0) for at in (0, 1))
-    for word, number, told in rows:
-        yield f"{word:<{words}}  {number:>{numbers}}  {told}".rstrip()
+    for word, number, detail in rows:
+        yield f"{word:<{words}}  {number:>{numbers}}  {detail}".rstrip()

@@ -1,4 +1,4 @@
-"""One city of an archive: its files held against the manifest and against every rule, then read as plain values."""
+"""One city of an archive: its files are verified against the manifest and every rule, then read as plain values."""
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -44,7 +44,7 @@ _Sums = dict[str, tuple[int, Decimal]]
 
 @dataclass(frozen=True, slots=True)
 class ArchivedCity:
-    """A city whose rows were found to be sound. Each call reads from the start."""
+    """A verified city. Each call reads from the start."""
 
     label: str
     series_tickers: tuple[str, ...]
@@ -67,9 +67,9 @@ Steps = Generator[None, None, ArchivedCity]
 
 
 def checked_city(storage: ArchiveStorage, label: str, entry: CityEntry) -> Steps:
-    """Hold every file of a city against the manifest and every row against the rules; nothing is kept in memory.
+    """Verify every file of a city against the manifest and every row against the rules, in bounded memory.
 
-    Raises `Unusable` that names file, column and row for the first thing that is wrong.
+    Raises `Unusable` that names file, column and row of the first fault.
     """
     known = Known(_city_key(label, entry), series=entry.series_tickers)
     for table in TABLES:
@@ -125,7 +125,6 @@ def batches(
 
 
 def _completed(batch: pa.RecordBatch, asked: pa.Schema) -> pa.RecordBatch:
-    """With the columns that an older archive lacks, in the order wanted."""
     held = set(batch.schema.names)
     columns = [batch[each.name] if each.name in held else pa.nulls(batch.num_rows, each.type) for each in asked]
     return pa.record_batch(columns, names=asked.names)
@@ -189,7 +188,7 @@ def _require_columns(path: str, schema: pa.Schema, table: ArchiveTable) -> None:
 def _checked_file(
     storage: ArchiveStorage, label: str, entry: CityEntry, known: Known, table: ArchiveTable
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of one file, each batch held against the rules of the file first."""
+    """The rows of one file, each batch verified first."""
     path = f"{label}/{table.file}"
     rules = rules_of(table, known)
     required = [name for name, _, optional in table.columns if not optional]

@@ -19,10 +19,10 @@ _READ_AHEAD = 128 * 1024
 
 
 class BoundedFile:
-    """A Parquet file whose columns of text are measured before they are unfolded.
+    """A Parquet file whose columns of text are measured before they are decoded.
 
-    Text that occurs often lies in the file once, with a number for each row that has it. It is read that way, measured,
-    and only then made into text. What the file says of the size of its other pages is believed.
+    Repeated text is stored once, with an index per row. It is read that way, measured, and only then decoded. The
+    stated size of all other pages is believed.
     """
 
     def __init__(self, path: str, source: pa.NativeFile) -> None:
@@ -32,13 +32,11 @@ class BoundedFile:
         options: dict[str, Any] = {"pre_buffer": False, "buffer_size": _READ_AHEAD}
         self._file = pq.ParquetFile(source, **options)
         self.schema_arrow = self._file.schema_arrow
-        """The columns as they are once they are read."""
         if repeated := self._repeated():
             metadata = self._file.metadata
             self._file = pq.ParquetFile(source, metadata=metadata, read_dictionary=repeated, **options)
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def iter_batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -49,7 +47,7 @@ class BoundedFile:
             yield pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
     def _repeated(self) -> list[str]:
-        """The columns of text of which some part is kept that way."""
+        """The columns of text that are stored that way."""
         found: dict[str, None] = {}
         metadata = self._file.metadata
         for group in range(metadata.num_row_groups):

@@ -20,8 +20,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file."""
-
     rows: int | None
     """None for a file that holds no rows."""
     size: int
@@ -48,7 +46,6 @@ class Manifest:
     cities: dict[str, CityEntry] = field(default_factory=dict)
 
     def as_json(self) -> bytes:
-        """The file's content, keys sorted."""
         cities = {
             city: {
                 "series_tickers": list(entry.series_tickers),

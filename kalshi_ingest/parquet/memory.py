@@ -14,10 +14,9 @@ _ON_ITS_OWN = 64 * 1024
 def use_system_memory() -> None:
     """Take Arrow's buffers from the C library instead of its own pool, which keeps what was freed.
 
-    A quarter less memory for a load of five million trades, in the same time. glibc also keeps an arena for each of
-    several threads, which do their work one after another here: two are enough; and it moves the size from which
-    blocks lie on their own up to the largest freed, 32 MB at most, so that buffers come to lie between small objects
-    and their room is lost.
+    A quarter less memory for a load of five million trades, in the same time. Of glibc's arenas, one per thread, two
+    are enough here. Its threshold for separate blocks would grow up to 32 MB, and large buffers between small objects
+    are not returned to the system.
     """
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(OSError, AttributeError):  # another C library

@@ -1,4 +1,4 @@
-"""Where an archive lies: a local folder, or object storage through pyarrow's filesystems. Files appear whole."""
+"""The storage of an archive: a local folder, or object storage through pyarrow. Files appear whole."""
 
 import errno
 import fcntl
@@ -55,7 +55,6 @@ class ArchiveStorage:
         return cls(filesystem, root, shown)
 
     def exists(self, path: str = "") -> bool:
-        """Whether there is a file or a folder of this name."""
         return self._filesystem.get_file_info(self._at(path)).type != fs.FileType.NotFound
 
     def folders(self) -> list[str]:
@@ -89,7 +88,6 @@ class ArchiveStorage:
             return bytes(file.read())
 
     def write(self, path: str, content: bytes) -> None:
-        """Publish a small file."""
         with self.atomic(path) as staged, files.created(staged) as file:
             file.write(content)
 
@@ -103,9 +101,9 @@ class ArchiveStorage:
 
     @contextmanager
     def staging(self) -> Iterator[Callable[[str], Path]]:
-        """Gives, for a file's path, where to create it before `publish`; what is unpublished at the end is deleted.
+        """Gives, for a file's path, where to create it before `publish`; unpublished files are deleted at the end.
 
-        That is beside the file in a local folder, since a rename must not leave the file system.
+        In a local folder that is beside the file, since a rename must stay within one file system.
         """
         if not self._local:
             with tempfile.TemporaryDirectory(prefix="kalshi-ingest-") as folder:
@@ -154,7 +152,7 @@ class ArchiveStorage:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes here meanwhile; `Unusable` when somebody does. Object storage knows no such lock."""
+        """Lock the folder against other writers; `Unusable` when there is one. Object storage has no such lock."""
         if not self._local:
             yield
             return
@@ -174,10 +172,7 @@ class ArchiveStorage:
             os.close(descriptor)
 
     def require_writable(self) -> None:
-        """Find out now, before hours of work, that nothing can be written here; the error says why.
-
-        Of object storage it shows only that it answers.
-        """
+        """Raise the error of an unwritable storage before hours of work; object storage is only known to answer."""
         try:
             with self.staging() as staged, files.created(staged("check")) as file:
                 file.write(b"check")

@@ -31,8 +31,6 @@ _OPTIONS: dict[str, Any] = {
 
 
 class FileWriter:
-    """One Parquet file that is being written."""
-
     def __init__(self, path: Path, schema: pa.Schema, key: tuple[str, ...]) -> None:
         """`key`: the columns that the rows are sorted by, as the file then says of itself."""
         self._path = path
@@ -49,7 +47,6 @@ class FileWriter:
         self._writer = pq.ParquetWriter(self._file, schema, **_OPTIONS, **options)
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows, in key order."""
         self._waiting.append(rows)
         self._waiting_rows += rows.num_rows
         while self._waiting_rows >= self._most:
@@ -64,9 +61,9 @@ class FileWriter:
         return described(self._path, self._rows)
 
     def abandon(self) -> None:
-        """Close a file that nobody will need."""
+        """Close an unfinished file that is not needed any more."""
         self._waiting.clear()
-        with suppress(OSError, pa.ArrowException):  # as on a full disk, which is why nobody needs it
+        with suppress(OSError, pa.ArrowException):  # as on a full disk
             self._writer.close()
         with suppress(OSError):
             self._file.close()

@@ -1,4 +1,4 @@
-"""The predecessor's series and markets in today's form; its events are told by its markets."""
+"""The predecessor's series and markets in today's form; its events follow from its markets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _MOST_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the rows do not tell themselves."""
+    """What the rows do not contain."""
 
     run_id: UUID
     now: datetime
@@ -54,7 +54,6 @@ class _Row:
         self.raw = self.read("raw_json", _json_object) or {}
 
     def read(self, column: str, reader: Callable[[Any], T]) -> T | None:
-        """A value as `reader` takes it; None where there is none."""
         value = self._values.get(column)
         if value is None or (isinstance(value, float) and isnan(value)):  # as a data frame writes a missing number
             return None
@@ -64,14 +63,12 @@ class _Row:
             refuse(self._path, column, self._number, str(error) or f"{value!r:.80} cannot be read")
 
     def need(self, column: str, reader: Callable[[Any], T]) -> T:
-        """A value that has to be there."""
         value = self.read(column, reader)
         if value is None:
             refuse(self._path, column, self._number, "the value is missing")
         return value
 
     def text(self, column: str) -> str:
-        """Text, empty where there is none."""
         return self.read(column, _text) or ""
 
     def as_json(self) -> str:
@@ -112,7 +109,7 @@ def _rows(storage: ArchiveStorage, path: str, required: Sequence[str]) -> list[_
 
 
 def _python(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Times as microseconds: Python knows no finer ones."""
+    """Times as microseconds, the finest that Python knows."""
     for index, field in enumerate(batch.schema):
         if pa.types.is_timestamp(field.type):
             coarse = batch.column(index).cast(pa.timestamp("us", tz=field.type.tz))
@@ -169,7 +166,7 @@ def _market(row: _Row, city: City, origin: Origin) -> dict[str, Any]:
 
 
 def _bin(row: _Row, ticker: str) -> BinRow:
-    """What the exchange's object says, where it was kept: the predecessor made some strikes up from tickers."""
+    """From the exchange's object where it was kept: the predecessor derived some strikes from tickers."""
     if row.raw.get("ticker") == ticker:
         raw = row.raw
         subtitle = raw.get("yes_sub_title") or raw.get("subtitle") or ""

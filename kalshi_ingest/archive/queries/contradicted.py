@@ -1,4 +1,4 @@
-"""Markets of which an archive and the database tell two stories: the exchange is asked which one is true.
+"""Markets in which an archive contradicts the database: the exchange decides.
 
 Works on the archive's markets in the temporary table `loaded_markets`, in the caller's transaction.
 """
@@ -18,14 +18,12 @@ _MARKETS = "select ticker, series_ticker, event_date from loaded_markets where t
 
 @dataclass(frozen=True, slots=True)
 class Contradicted:
-    """A market of which nothing was taken from an archive."""
-
     ticker: str
     event_date: date
     trade_id: UUID
     """A trade that is in the database already, or twice in the archive, with other values."""
     proved: bool
-    """What the database holds is proved and stays so; otherwise the next backfill walks the market anew."""
+    """The database holds a proved market; otherwise the next backfill walks it from the start."""
 
 
 async def doubt(

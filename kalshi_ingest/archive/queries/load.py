@@ -46,8 +46,6 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Loaded:
-    """What was added."""
-
     markets: int = 0
     trades: int = 0
     candles_1m: int = 0
@@ -84,8 +82,6 @@ async def load_city(connection: asyncpg.Connection, city: ArchivedCity, run_id: 
 
 
 class _Sink:
-    """Writes trades and candles and counts them."""
-
     def __init__(
         self, connection: asyncpg.Connection, city: ArchivedCity, known: frozenset[str], loaded: Loaded
     ) -> None:

@@ -1,4 +1,4 @@
-"""Markets of which an archive and the database both hold something: what is added, and what is then proved.
+"""Markets held by both an archive and the database: which trades are added, and what is then proved.
 
 Works on the archive's checkpoints in the temporary table `loaded_checkpoints`, in the caller's transaction.
 """
@@ -170,11 +170,11 @@ async def _merged(connection: asyncpg.Connection) -> dict[str, int]:
 async def settle_checkpoints(
     connection: asyncpg.Connection, known: frozenset[str], added_to: Sequence[str], *, counted: bool
 ) -> tuple[int, list[str]]:
-    """Take the archive's checkpoints that are true of the tables, drop the database's own that no longer are.
+    """Take the archive's checkpoints that match the tables, drop the database's own that no longer do.
 
-    `counted`: the archive's counts are not known and are taken from the table. Returns how many markets are
-    complete that were not, and those markets held before whose candles have to be made anew: they got trades, or
-    are proved now, or their candles do not add up to their trades.
+    `counted`: the archive's counts are not known and are taken from the table. Returns how many markets are newly
+    complete, and those markets held before whose candles have to be rebuilt: they got trades, or are proved now, or
+    their candles do not add up to their trades.
     """
     tickers = sorted(known)
     # The planner takes tables that this transaction filled for empty, and then compares every row with every other.

@@ -63,8 +63,6 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class HeldSeries:
-    """One row of series."""
-
     series_ticker: str
     city: str | None
     title: str
@@ -82,19 +80,17 @@ class HeldTicker:
 
 @asynccontextmanager
 async def snapshot(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Everything read inside sees the tables as they were at one instant, whatever is written meanwhile."""
+    """Everything read inside sees the tables as they were at one instant."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(_SETTINGS)
         yield
 
 
 async def held_series(connection: asyncpg.Connection) -> list[HeldSeries]:
-    """Every row of series, by ticker."""
     return [HeldSeries(**dict(row)) for row in await connection.fetch(_SERIES)]
 
 
 async def held_tickers(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> list[HeldTicker]:
-    """The markets of some series, in no order."""
     return [HeldTicker(**dict(row)) for row in await connection.fetch(_TICKERS, list(series_tickers))]
 
 
@@ -153,8 +149,8 @@ def of_tickers(rows: Rows) -> Forms:
 async def _copy(connection: asyncpg.Connection, query: str, values: Sequence[object], take: Take) -> None:
     """One COPY; the server sends whole rows, so a chunk never ends inside one.
 
-    An error of `take` is raised when the COPY has ended: one that breaks off takes the snapshot with it, and the
-    driver may wait for its end forever.
+    An error of `take` is raised when the COPY has ended: breaking it off would end the snapshot, and the driver may
+    wait for ever.
     """
     held: list[bytes] = []
     size = 0

@@ -1,4 +1,4 @@
-"""The one-minute grid of weather, made anew from the observations while its readers go on reading."""
+"""The one-minute grid of weather, refreshed from the observations while it stays readable."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -19,8 +19,6 @@ _COUNT = "select count(*) from wx.minute_obs_1m"
 
 @dataclass(frozen=True, slots=True)
 class GridRefreshed:
-    """What a refresh left behind."""
-
     rows: int
     """One per location and minute, empty minutes inside an outage included."""
     seconds: float
@@ -29,11 +27,10 @@ class GridRefreshed:
 
 
 async def refresh(database: Database) -> GridRefreshed:
-    """Make `wx.minute_obs_1m` what `wx.minute_obs` says now, whole, in one transaction.
+    """Refresh `wx.minute_obs_1m` from `wx.minute_obs`, in one transaction.
 
-    Readers see the old grid until the new one is committed and never wait, except for the first refresh of an
-    empty grid, where comparing old and new rows would only cost time. Two refreshes at once follow one another.
-    Raises `Unusable` when the database user does not own the view, `OutOfReach` when the database is gone.
+    Readers see the old grid until the commit and wait only for the first refresh. Raises `Unusable` when the database
+    user does not own the view, `OutOfReach` when the database is gone.
     """
     began = monotonic()
 

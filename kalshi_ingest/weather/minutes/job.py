@@ -1,4 +1,4 @@
-"""`weather minutes`: fetch the climate days that are not proved complete, each stored with its claim."""
+"""`weather minutes`: fetch the climate days that are not proved complete, and store each with its claim."""
 
 import asyncio
 from collections import Counter, deque
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the user wants: climate days from `start` to `end`, both included."""
+    """Climate days from `start` to `end`, both included."""
 
     cities: Sequence[City]
     start: date
@@ -43,8 +43,6 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The requests that a run would send."""
-
     asked: Asked
     expected: Lacking
     """The days asked for that have begun."""
@@ -55,8 +53,6 @@ class Plan:
 
 @dataclass(slots=True)
 class Progress:
-    """What a run did so far."""
-
     stored: int = 0
     """Station-days written, or found no better than what is stored."""
     kept: int = 0
@@ -70,7 +66,6 @@ class Progress:
     ended: str | None = None
     """Why the run ended before its last request."""
     out_of_reach: bool = False
-    """It ended because the service did not answer."""
 
 
 async def plan(database: Database, source: Source, asked: Asked, now: datetime) -> Plan:
@@ -91,7 +86,6 @@ async def plan(database: Database, source: Source, asked: Asked, now: datetime) 
 
 
 async def held_claims(database: Database, asked: Asked) -> dict[tuple[str, date], Claim]:
-    """What the database claims about the days asked for."""
     loc_ids = [city.station.loc_id for city in asked.cities]
     return await database.run(claims, loc_ids, asked.start, asked.end)
 
@@ -159,7 +153,6 @@ class MinuteRun:
             await self._take(self._waiting.popleft())
 
     async def _take(self, piece: Piece) -> None:
-        """Fetch and store one piece, or note why not."""
         asked_at = self._clock()
         try:
             fetched = await self._source.fetch(piece, asked_at)
@@ -190,10 +183,10 @@ class MinuteRun:
             await self._store(piece, fetched, asked_at)
 
     def _parts(self, piece: Piece, error: Permanent) -> list[Piece]:
-        """What is wrong with a station, or with one day of it, must not cost the others theirs.
+        """The smaller pieces to try, so that what is wrong with a station, or with one day of it, costs no others.
 
-        A station that is refused is so for each of its days, and a service whose answers have another form now is not
-        asked for every single day.
+        A refused station is refused for each of its days. A service whose answers have changed their form is not asked
+        for every single day.
         """
         if len(piece.days) > 1:
             return piece.parts()

@@ -1,4 +1,4 @@
-"""Minute observations into `wx.minute_obs`: whole climate days, each with the claim that vouches for it."""
+"""Minute observations into `wx.minute_obs`: whole climate days, each with the claim that it is complete or not."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
@@ -43,7 +43,7 @@ where minute_day.state <> 'complete'
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is claimed about one station's climate day; a row of `wx.minute_day`."""
+    """One station's climate day; a row of `wx.minute_day`."""
 
     loc_id: str
     date_local: date
@@ -59,7 +59,6 @@ class Claim:
 
     @property
     def hourly(self) -> bool:
-        """Whether the day consists of hourly reports."""
         return is_hourly(self.source, self.slots_observed)
 
 
@@ -74,7 +73,7 @@ _CLAIM = upsert("wx.minute_day", _OF_DAY, _OF_DAY[:2], f"values ({_PLACES})")
 async def claims(
     connection: asyncpg.Connection, loc_ids: Sequence[str], start: date, end: date
 ) -> dict[tuple[str, date], Claim]:
-    """The claims of these stations for the climate days from `start` to `end`, both included."""
+    """The claims of these stations from `start` to `end`, both included."""
     rows = await connection.fetch(_CLAIMS, list(loc_ids), start, end)
     return {(row["loc_id"], row["date_local"]): Claim(**dict(row)) for row in rows}
 
@@ -82,7 +81,7 @@ async def claims(
 async def write_days(
     connection: asyncpg.Connection, days: Sequence[tuple[DayMinutes, str]], fetched_at: datetime, *, again: bool
 ) -> int:
-    """Store days, each with its state, in the caller's transaction; returns how many are kept as they were.
+    """Store days, each with its state; returns how many are kept as they were.
 
     A day replaces what its 24 hours held. A day with more slots missing than the one stored, or as many and fewer
     observed, is not stored unless `again`; the claim then keeps its counts and takes the new state.
@@ -154,7 +153,6 @@ class _Encoder:
         self._tenths, self._hundredths, self._thousandths = Numerics(1), Numerics(2), Numerics(3)
 
     def day(self, minutes: DayMinutes) -> list[bytes]:
-        """A day's rows, the filled ones last."""
         start = row_start(len(_COLUMNS), minutes.city.station.loc_id)
         rows = [start + self._row(each, BOOLEANS[False]) for each in minutes.observed]
         return rows + [start + self._row(each, BOOLEANS[True]) for each in minutes.filled]

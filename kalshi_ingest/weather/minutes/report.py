@@ -1,4 +1,4 @@
-"""What `weather minutes` says before it spends anything and when it has ended, for people and for programs."""
+"""What `weather minutes` shows before and after a run, for people and for programs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,6 @@ _LISTED = 20
 
 
 def plan_text(plan: Plan, source: Source) -> str:
-    """What a run would fetch, and what that costs."""
     lacking, expected = (sum(map(len, days.values())) for days in (plan.lacking, plan.expected))
     cost = source.cost(plan.pieces)
     spent = "free" if cost.records is None else f"about {cost.records:,} records of the account's plan"
@@ -36,8 +35,6 @@ def plan_text(plan: Plan, source: Source) -> str:
 
 @dataclass(slots=True)
 class CityMinutes:
-    """One city's climate days as the database claims them now."""
-
     city: City
     expected: int
     """Climate days asked for that have begun."""
@@ -48,7 +45,7 @@ class CityMinutes:
     missing: int = 0
     """Slots; those of days never fetched among the missing."""
     rejected: int = 0
-    """Rows refused, in whatever run fetched the days."""
+    """Rows refused in all runs that fetched the days."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Rows refused in this run, by reason."""
     requests: int = 0
@@ -69,8 +66,6 @@ class CityMinutes:
 
 @dataclass(frozen=True, slots=True)
 class MinutesReport:
-    """The outcome of a run."""
-
     cities: Sequence[CityMinutes]
     progress: Progress
     source: str
@@ -88,7 +83,6 @@ class MinutesReport:
         return 1 if undone or any(each.open or each.failed or each.unfetched for each in self.cities) else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
         return {
             "source": self.source,
             "exit_code": self.exit_code,
@@ -120,7 +114,7 @@ class MinutesReport:
         }
 
     def as_text(self) -> str:
-        """The table, everything that is not as it should be, and one last line."""
+        """The table, all that is incomplete or suspect, and a last line with the outcome."""
         header = ("city", "days", "of 288", "observed", "filled", "missing", "filled %", "rejected", "requests")
         rows = [
             (
@@ -186,7 +180,6 @@ class MinutesReport:
 
 
 async def report(database: Database, plan: Plan, progress: Progress, source: Source, seconds: float) -> MinutesReport:
-    """The outcome, from what the database claims now."""
     held = await held_claims(database, plan.asked)
     cities = []
     for city, days in plan.expected.items():

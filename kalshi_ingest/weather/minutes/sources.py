@@ -1,4 +1,4 @@
-"""Where minute observations come from: which requests a source needs for the days that lack, and the days they give."""
+"""The sources of minute observations: the requests that each needs for the missing days, and the days they give."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ _VISUAL_CROSSING_DAYS = 31
 """Every request pays for one day more than it asks about, because a climate day spans two days of UTC."""
 
 _PAID_GAP = 1
-"""Days that are not needed, inside a request, cost as much as beginning another one."""
+"""Unneeded days inside a request cost as much as another request."""
 
 Lacking = Mapping[City, Sequence[date]]
 
@@ -46,7 +46,7 @@ class Piece:
     days: Lacking
 
     def parts(self) -> "list[Piece]":
-        """The same in two or more pieces: one per city, or halves of one city's days; none when it is one day."""
+        """One piece per city, or the two halves of one city's days; none when it is one day."""
         if len(self.days) > 1:
             return [Piece({city: days}) for city, days in self.days.items()]
         city, days = next(iter(self.days.items()))
@@ -66,8 +66,6 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a piece gave."""
-
     days: Sequence[DayMinutes]
     requests: int
     records: int = 0
@@ -87,7 +85,6 @@ class Source(Protocol):
     """A service, or several that complement each other."""
 
     name: str
-    """What users call it."""
     code: str
     """What the claim of a failed day names."""
     workers: int
@@ -97,7 +94,7 @@ class Source(Protocol):
         """The days in as few requests as the source allows, oldest first."""
 
     def cost(self, pieces: Sequence[Piece]) -> Cost:
-        """What these pieces take."""
+        """The most that these pieces cost."""
 
     async def fetch(self, piece: Piece, asked_at: datetime) -> Fetched:
         """Every day of the piece. Raises what the service raises."""
@@ -106,9 +103,9 @@ class Source(Protocol):
 class Iem:
     """IEM's free services.
 
-    One-minute readings win a slot: they are whole °F straight from the sensor, the unit of the official maximum, while
-    five-minute reports are whole °C (1 to 2 °F off) and METARs, in tenths of °C, come once an hour. Reports are asked
-    for only where readings lack: gaps, and the last day, which readings reach late.
+    One-minute readings take precedence: they are whole °F straight from the sensor, the unit of the official maximum,
+    while five-minute reports are whole °C (1 to 2 °F off) and METARs, in tenths of °C, come once an hour. Reports are
+    requested only where readings are missing: gaps, and the last day, which readings reach late.
     """
 
     name, code, workers = "IEM", IEM_ONE_MINUTE, 1
@@ -117,7 +114,6 @@ class Iem:
         self._asos = asos
 
     def pieces(self, lacking: Lacking) -> list[Piece]:
-        """All cities together, some two months at a time."""
         every = [day for days in lacking.values() for day in days]
         if not every:
             return []
@@ -128,11 +124,9 @@ class Iem:
         return [Piece(groups[number]) for number in sorted(groups)]
 
     def cost(self, pieces: Sequence[Piece]) -> Cost:
-        """Two requests a piece at most; nothing is charged."""
         return Cost(2 * len(pieces), None)
 
     async def fetch(self, piece: Piece, asked_at: datetime) -> Fetched:
-        """Readings of all days, and reports for the days with a slot that they leave empty."""
         stations = [city.station for city in piece.days]
         readings = await self._asos.one_minute(stations, *piece.window())
         found: dict[tuple[City, date], DayMinutes] = {}
@@ -154,15 +148,13 @@ class Iem:
 
 
 class Timelines:
-    """Visual Crossing."""
-
     name, code, workers = "Visual Crossing", VISUAL_CROSSING, MOST_AT_ONCE
 
     def __init__(self, service: VisualCrossing) -> None:
         self._service = service
 
     def pieces(self, lacking: Lacking) -> list[Piece]:
-        """City by city, up to a month at a time, days that lie apart in pieces of their own."""
+        """City by city, up to a month at a time."""
         found = [Piece({city: run}) for city, days in lacking.items() for run in _runs(sorted(days))]
         return sorted(found, key=lambda piece: piece.window())
 
@@ -182,8 +174,6 @@ class Timelines:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """How to reach the services."""
-
     iem_url: str
     visual_crossing_url: str
     visual_crossing_key: str | None = field(default=None, repr=False)

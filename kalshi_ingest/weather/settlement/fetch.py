@@ -1,4 +1,4 @@
-"""Asks the services for settlements with as few requests as each of them allows."""
+"""Requests settlements with as few requests as each service allows."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -29,21 +29,19 @@ Wanted = Mapping[City, Sequence[date]]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Where settlements come from."""
-
     iem: Service
     ncei: Service
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What asking one source about some days of one city brought: to be stored in one transaction."""
+    """The answers of one source for some days of one city, stored in one transaction."""
 
     city: City
     source: Source
     days: Sequence[date]
     answers: Sequence[Answer | str]
-    """One per request; a text says why a request failed."""
+    """One per request; a string is the reason of a failure."""
 
 
 Keep = Callable[[Batch], Awaitable[None]]
@@ -53,7 +51,7 @@ Keep = Callable[[Batch], Awaitable[None]]
 async def services(
     iem_url: str, ncei_url: str, *, requests_per_second: float | None = None, retry: RetryPolicy = PATIENCE
 ) -> AsyncIterator[Services]:
-    """The services at these addresses, at their own pace unless told otherwise."""
+    """The services at these addresses, each at its own pace unless `requests_per_second` is given."""
     async with new_session() as http:
         at_iem, at_ncei = (requests_per_second or each.REQUESTS_PER_SECOND for each in (iem, ncei))
         yield Services(
@@ -63,13 +61,13 @@ async def services(
 
 
 class Fetching:
-    """The asking side of one run; each batch goes to `keep` as soon as it is whole."""
+    """The requests of one run; each batch goes to `keep` as soon as it is whole."""
 
     def __init__(self, ask: Services, clock: Callable[[], datetime], keep: Keep) -> None:
         self.failed: dict[str, str] = {}
-        """What could not be had → why."""
+        """Failed request → why."""
         self.unusable: Unusable | None = None
-        """A service that gives nothing until the user changes something; the others were asked all the same."""
+        """The error of a service that needs a change by the user; the others are still asked."""
         self.requests: Counter[str] = Counter()
         """City key → requests sent; one that serves all cities counts for the first."""
         self.retries: Counter[str] = Counter()
@@ -155,7 +153,7 @@ class Fetching:
     async def _fetch(
         self, service: Service, what: str, city: City, ask: Callable[[], Awaitable[Answer]]
     ) -> Answer | str:
-        """The answer, or why there is none. Each service is asked by one task, so its counters tell of this request."""
+        """The answer, or why there is none. One task uses each service, so its counters are those of this request."""
         if self._unanswered[service.name] >= _ENOUGH:
             return self._failure(what, f"not asked, because {service.name} is out of reach")
         sent, repeated = service.requests, service.retries
@@ -182,7 +180,6 @@ class Fetching:
 
 
 def _of(answer: Answer | str, city: City) -> Answer | str:
-    """One city's part of an answer for several."""
     if isinstance(answer, str):
         return answer
     loc_id = city.station.loc_id

@@ -1,7 +1,7 @@
-"""`weather settlement`: the official maxima of some cities and climate days, and what the exchange paid beside them.
+"""`weather settlement`: the official maxima of some cities and climate days, compared with what the exchange paid.
 
-Every city and source commits by itself, with a word on what was asked: killed at any moment, the next run goes on
-with what is missing. A service that is down or a report that cannot be read keeps nobody else waiting.
+Every city and source commits by itself, with a record of what was requested, so the next run resumes with what is
+missing. A service that is down or a report that cannot be read delays no others.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the user asked for: climate days, both included."""
+    """Climate days from `start` to `end`, both included."""
 
     cities: Sequence[City]
     start: date
@@ -38,18 +38,16 @@ class Asked:
     command: str
     """As the ingestion log shows it; begins with `weather settlement`."""
     again: bool = False
-    """Ask for days that were answered, however long ago they ended."""
+    """Request answered days too, however old."""
 
 
 async def first_day(database: Database, cities: Sequence[City], now: datetime) -> date:
-    """Where to begin when the user does not say: the first event date held of these cities, else a week ago."""
+    """The default first day: the first event date held of these cities, else a week ago."""
     series = [city.series_ticker for city in cities]
     return await database.run(queries.first_event_date, series) or (now - timedelta(days=7)).date()
 
 
 class SettlementJob:
-    """One run."""
-
     def __init__(self, asked: Asked, ask: Services, database: Database, clock: Callable[[], datetime]) -> None:
         self.interrupted = False
         self.unreadable: list[str] = []
@@ -64,7 +62,7 @@ class SettlementJob:
         self._series = [city.series_ticker for city in asked.cities]
 
     async def run(self, stop: asyncio.Event) -> SettlementReport:
-        """Fetch what is due, or until `stop`: what is committed by then stays. Then what is held of the asked days.
+        """Fetch what is due, or until `stop`, and report on the requested days.
 
         Raises `Unusable` when another run fetches settlements of one of the cities, `OutOfReach` when the database
         stays away.
@@ -87,7 +85,7 @@ class SettlementJob:
         self.unreadable.clear()
 
     async def _work(self) -> bool:
-        """True once everything was asked for."""
+        """True when done; `run_until` gives None for a stop."""
         polls = await self._database.run(
             lambda connection: queries.polls(connection, self._stations, self._asked.start, self._asked.end)
         )
@@ -109,7 +107,7 @@ class SettlementJob:
         return True
 
     async def _keep(self, batch: Batch) -> None:
-        """Store what came, and vouch for the days that were asked about; a failed request vouches for none."""
+        """Store the reports, and record each day as answered or failed."""
         wanted = set(batch.days)
         answers = [each for each in batch.answers if isinstance(each, Answer)]
         reported = [r for each in answers for r in each.reports if r.observation.date_local in wanted]
@@ -127,9 +125,9 @@ class SettlementJob:
     def _garbled(
         self, answers: Sequence[Answer], reported: Sequence[Reported], asked: Sequence[date]
     ) -> dict[date, str]:
-        """Days that lack a full-day value because what came for them, or may have been for them, could not be read."""
-        told = [each.observation for each in reported]
-        whole = {each.date_local for each in told if each.is_full_day and not each.is_unread}
+        """Days without a full-day value for which a report, perhaps theirs, could not be read."""
+        observations = [each.observation for each in reported]
+        whole = {each.date_local for each in observations if each.is_full_day and not each.is_unread}
         found: dict[date, str] = {}
         for each in (part for answer in answers for part in answer.unreadable):
             if each.line not in self.unreadable:  # a form is about many days

@@ -1,4 +1,4 @@
-"""Which settlements have to be asked for: what was never asked, what failed, and the recent days that may change."""
+"""The settlements to request: those never requested, those that failed, and recent days that may change."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,13 @@ POLL_AGAIN: Mapping[Source, timedelta] = {
     Source.IEM_CF6: timedelta(days=7),
     Source.GHCND: timedelta(days=60),
 }
-"""How long after the end of a climate day its report may still change: an answer from before is asked for again."""
+"""How long after the end of a climate day its report may still change: an older answer is requested again."""
 
 Polls = Mapping[tuple[str, date, Source], Poll]
 
 
 @dataclass(frozen=True, slots=True)
 class CityYear:
-    """The days of one city and year that have to be asked for, in order."""
-
     city: City
     year: int
     days: Sequence[date]
@@ -36,8 +34,6 @@ def days_of(city: City, start: date, end: date, now: datetime) -> list[date]:
 
 
 def due(city: City, days: Sequence[date], source: Source, polls: Polls) -> list[date]:
-    """Those of `days` that this source has to be asked about."""
-
     def is_due(day: date) -> bool:
         poll = polls.get((city.station.loc_id, day, source))
         if poll is None or poll.state == "failed":
@@ -48,7 +44,7 @@ def due(city: City, days: Sequence[date], source: Source, polls: Polls) -> list[
 
 
 def by_year(wanted: Mapping[City, Sequence[date]]) -> Iterator[list[CityYear]]:
-    """The days of all cities, year by year, for services that answer for one station and year."""
+    """The days year by year, for services that answer for one station and year."""
     for year in sorted({day.year for days in wanted.values() for day in days}):
         some = [CityYear(city, year, [day for day in days if day.year == year]) for city, days in wanted.items()]
         yield [each for each in some if each.days]

@@ -1,4 +1,4 @@
-"""Official maxima: what was reported is appended, what follows from it is made anew in the same transaction."""
+"""Official maxima: reports are appended, and what follows from them is derived in the same transaction."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _LOCK_CLASS = 0x5758534F
 
 _LOCK = "select pg_advisory_xact_lock($1, $2)"
 
-# The id of a text says all of it. Should a service have sent another text under it once, its last word counts.
+# The id of a text identifies it. Of two texts with one id the last one counts.
 _APPEND = """
 insert into wx.settlement_obs as held
     (loc_id, date_local, source, product_id, payload_sha256, issued_at, retrieved_at, is_full_day, tmax_f, flag, raw)
@@ -29,7 +29,7 @@ on conflict (loc_id, date_local, source, product_id, payload_sha256) do update s
 where held.payload_sha256 is null and held.raw is distinct from excluded.raw
 """
 
-# Rows for reports that could not be read. Asked again, the source sends the report anew, perhaps readable now.
+# Rows for reports that could not be read: the next answer holds them again, perhaps readable now.
 _FORGET_UNREAD = """
 delete from wx.settlement_obs
 where loc_id = $1 and source = $2 and date_local = any($3::date[])
@@ -77,26 +77,24 @@ _FIRST_EVENT = "select min(event_date) from events where series_ticker = any($1:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What became of asking one source about some days of one station."""
+    """The outcome of requesting some days of one station from one source."""
 
     loc_id: str
     source: Source
     at: datetime
     errors: dict[date, str | None]
-    """Each day asked for → why asking failed; None: it was answered."""
+    """Each requested day → why the request failed; None: it was answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """A row of wx.settlement_poll."""
-
     state: str
     """answered, nothing or failed."""
     polled_at: datetime
 
 
 async def store(connection: asyncpg.Connection, reported: Sequence[Reported], polled: Polled, now: datetime) -> None:
-    """Append what one station's source reported, settle its days anew, and vouch for what was asked.
+    """Append what one station's source reported, derive the settlements of its days, and record the poll.
 
     To be called in a transaction. The station is locked to its end, so that two runs do not settle a day from
     different halves of what is known.
@@ -110,7 +108,7 @@ async def store(connection: asyncpg.Connection, reported: Sequence[Reported], po
         await connection.execute(_APPEND, *columns)
     days = {each.observation.date_local for each in reported}
     unread = {row["date_local"] for row in forgotten}
-    await _settle_anew(connection, polled.loc_id, sorted(days | unread), now)
+    await _settle(connection, polled.loc_id, sorted(days | unread), now)
     asked = sorted(polled.errors)
     errors = [polled.errors[day] for day in asked]
     states = [
@@ -120,22 +118,21 @@ async def store(connection: asyncpg.Connection, reported: Sequence[Reported], po
     await connection.execute(_POLLED, polled.loc_id, polled.source, asked, states, polled.at, errors)
 
 
-def _key(told: Observation) -> tuple[object, ...]:
-    return told.loc_id, told.date_local, told.source, told.product_id, told.payload_sha256
+def _key(report: Observation) -> tuple[object, ...]:
+    return report.loc_id, report.date_local, report.source, report.product_id, report.payload_sha256
 
 
-async def _settle_anew(connection: asyncpg.Connection, loc_id: str, days: Sequence[date], now: datetime) -> None:
-    told: defaultdict[date, list[Observation]] = defaultdict(list)
+async def _settle(connection: asyncpg.Connection, loc_id: str, days: Sequence[date], now: datetime) -> None:
+    reports: defaultdict[date, list[Observation]] = defaultdict(list)
     for row in await connection.fetch(_OBSERVATIONS, loc_id, days):
-        told[row["date_local"]].append(Observation(**{**dict(row), "source": Source(row["source"])}))
-    rows = [(loc_id, day, *astuple(settle(told[day])), now) for day in days]
+        reports[row["date_local"]].append(Observation(**{**dict(row), "source": Source(row["source"])}))
+    rows = [(loc_id, day, *astuple(settle(reports[day])), now) for day in days]
     await connection.executemany(_SETTLED, rows)
 
 
 async def polls(
     connection: asyncpg.Connection, loc_ids: Sequence[str], first: date, last: date
 ) -> dict[tuple[str, date, Source], Poll]:
-    """What was asked of these stations and days."""
     rows = await connection.fetch(_POLLS, list(loc_ids), first, last)
     return {
         (row["loc_id"], row["date_local"], Source(row["source"])): Poll(row["state"], row["polled_at"]) for row in rows
@@ -145,7 +142,6 @@ async def polls(
 async def settlements(
     connection: asyncpg.Connection, loc_ids: Sequence[str], first: date, last: date
 ) -> dict[tuple[str, date], Settlement]:
-    """The rows of wx.settlement by station and climate day."""
     return {
         (row["loc_id"], row["date_local"]): Settlement(
             **{name: row[name] for name in _VALUES}

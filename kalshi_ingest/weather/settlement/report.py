@@ -1,4 +1,4 @@
-"""What is held of the settlements that were asked for, and whether it agrees with what the exchange paid."""
+"""The settlements held of the requested days, and whether they agree with what the exchange paid."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +23,9 @@ _ALWAYS = (Verdict.AGREE, Verdict.DISAGREE, Verdict.CANNOT_TELL)
 
 @dataclass(slots=True)
 class CityReport:
-    """The settlements of one city."""
-
     city: str
     days: int = 0
-    """Climate days that were asked for, have begun and can have an event."""
+    """Requested climate days that have begun and can have an event."""
     full_day: int = 0
     pending: int = 0
     """Days without a full-day maximum that ended less than half a day ago, or have not."""
@@ -42,17 +40,14 @@ class CityReport:
     checks: list[CrossCheck] = field(default_factory=list)
 
     def verdicts(self) -> Counter[Verdict]:
-        """Settled events by verdict."""
         return Counter(check.verdict for check in self.checks)
 
 
 @dataclass(frozen=True, slots=True)
 class SettlementReport:
-    """The outcome of one run."""
-
     cities: Sequence[CityReport]
     failed: Mapping[str, str]
-    """What could not be had → why."""
+    """Failed request → why."""
     unreadable: Sequence[str]
 
     @property
@@ -61,7 +56,6 @@ class SettlementReport:
         return not self.failed and not any(each.missing or each.preliminary for each in self.cities)
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
         return {
             "complete": self.complete,
             "cities": [_as_dict(each) for each in self.cities],
@@ -70,7 +64,7 @@ class SettlementReport:
         }
 
     def as_text(self) -> str:
-        """For a person: a table, and the first twenty of each list."""
+        """For people: a table, and the first twenty of each list."""
         found = {check.verdict for each in self.cities for check in each.checks}
         verdicts = [each for each in Verdict if each in _ALWAYS or each in found]
         header = ("city", *_COLUMNS, *map(str, verdicts), "conflicts", "sources")
@@ -98,7 +92,7 @@ def report_of(
     failed: Mapping[str, str],
     unreadable: Sequence[str],
 ) -> SettlementReport:
-    """Judge what is `held` of the `days` asked for at the moment `now`."""
+    """Report on what is `held` of the requested `days` at the time `now`."""
     reports = []
     for city, asked in days.items():
         report = CityReport(city.key, len(asked))

@@ -20,7 +20,7 @@ from kalshi_ingest.weather.sources.client import Service
 from kalshi_ingest.weather.sources.readings import Quantity
 
 REQUESTS_PER_SECOND = 0.9
-"""IEM allows one a second from one address (since 2026-04-21); a tenth is left for what hurries on the way."""
+"""IEM allows one a second per address (since 2026-04-21); a tenth is spare for requests that overtake others."""
 
 _ONE_MINUTE = ("tmpf", "dwpf", "sknt", "drct", "gust_sknt")
 _REPORTS = ("tmpf", "dwpf", "relh", "sknt", "drct", "gust", "mslp", "p01i")
@@ -47,8 +47,6 @@ _PRECIP = Quantity("p01i", 1000, 0, 30, missing=_MISSING)
 
 @final
 class Asos:
-    """Both services, for several stations at once."""
-
     def __init__(self, service: Service) -> None:
         self._service = service
 
@@ -128,7 +126,7 @@ class Asos:
 
 
 def _remembering(*quantities: Quantity) -> list[Callable[[str], int | None]]:
-    """What reads each quantity, every text once: an answer has a million, few of them different."""
+    """Readers of each quantity that cache: an answer has a million texts, few of them different."""
     return [lru_cache(_REMEMBERED)(each.read) for each in quantities]
 
 
@@ -159,7 +157,6 @@ def _in_order(
 
 
 def _table(body: bytes, heading: list[str], name: str) -> Iterator[list[str]]:
-    """The rows below the heading, as many cells in each."""
     text = body.decode(errors="replace")
     if not text.endswith("\n"):
         raise BadPayload(f"{name}: the table of readings is cut short: it ends with {text[-60:]!r}")

@@ -1,4 +1,4 @@
-"""One GET to a weather service: paced, timed, retried, and its refusals told without the key."""
+"""One GET to a weather service: paced, timed and retried; errors never show the key."""
 
 import asyncio
 from collections.abc import Collection
@@ -23,7 +23,7 @@ from kalshi_ingest.http.client import Answer, HttpSession, Pacer, Params, Transp
 from kalshi_ingest.http.retry import RetryPolicy, may_pass, retried, retry_after
 
 MAX_BODY_BYTES = 64 * 2**20
-"""The largest honest answer is some years of one-minute readings of six stations, a few dozen megabytes."""
+"""The largest valid answer is some years of one-minute readings of six stations, a few dozen megabytes."""
 
 PATIENCE = RetryPolicy(attempts=6, first_delay=1.0, longest_delay=30.0, read_timeout=90.0, total_timeout=300.0)
 """Weather services take long to answer, and longer to recover."""
@@ -37,10 +37,7 @@ log = structlog.get_logger()
 
 
 class Refused(Permanent):
-    """The service refused this request: `status` is the HTTP status, `text` the first words of its body.
-
-    Whether it means a wrong key, a quota used up or an unknown station is for the caller to judge.
-    """
+    """The service refused this request: `status` is the HTTP status, `text` the first words of its body."""
 
     def __init__(self, message: str, status: int, text: str) -> None:
         super().__init__(message)
@@ -50,7 +47,7 @@ class Refused(Permanent):
 
 @final
 class Service:
-    """A weather service. Built once; all who ask it share its pace. Time is the event loop's."""
+    """A weather service, shared by all its users. Time is the event loop's."""
 
     def __init__(
         self,
@@ -74,11 +71,11 @@ class Service:
         self._retry = retry
         self._judged = judged
         self._has_answered = False
-        """Whether it was there once: then it gets the patience of passing trouble, whatever the trouble looks like."""
+        """It answered once: from then on every failure counts as temporary."""
         self._answers = True
-        """Whether somebody answered the last request, be it with a refusal."""
+        """The last request was answered, even if it was refused."""
         self._noted = False
-        """Whether it was said that nobody does."""
+        """The current silence has been logged."""
 
     @property
     def requests(self) -> int:
@@ -88,11 +85,10 @@ class Service:
     async def get(self, path: str, params: Params) -> bytes:
         """The body of the answer to GET `path`.
 
-        Raises `Refused` for a status that is not worth asking again, `BadPayload` for a body beyond
-        `MAX_BODY_BYTES`, and `OutOfReach` when every attempt failed or the service asks for a long pause. After a
-        request that nobody answered at all the next one is tried once only: whoever asks for many things learns soon
-        that nobody is there. What keeps every request from the service, as a moved host does, raises `ServiceUnusable`
-        or `OutOfReach` at once.
+        Raises `Refused` for a status that retries cannot change, `BadPayload` for a body beyond `MAX_BODY_BYTES`, and
+        `OutOfReach` when every attempt failed or the service asks for a long pause. After a request without any
+        answer the next one is tried only once, so that a series of requests fails fast. What blocks every request,
+        such as a moved host, raises `ServiceUnusable` or `OutOfReach` at once.
         """
         attempts = self._retry.attempts if self._answers else 1
 
@@ -109,13 +105,13 @@ class Service:
         return await retried(lambda: self._once(path, params), failed)
 
     def _note(self, error: Transient) -> None:
-        """Say once that the service does not answer, so that nobody wonders what is waited for."""
+        """Log once that the service does not answer."""
         if isinstance(error, Disconnected) and not self._noted:
             self._noted = True
             log.warning("weather_service_unreachable", service=self.name, reason=str(error), retrying=True)
 
     def _asks_too_much(self, error: Transient) -> bool:
-        """Whether the service asks for too long a pause. A shorter one holds for everybody from now on."""
+        """Whether the service asks for too long a pause. A shorter one holds for all requests from now on."""
         wait = error.retry_after if isinstance(error, RateLimited) else None
         if wait is None or wait > _LONGEST_RETRY_AFTER:
             return wait is not None
@@ -143,7 +139,6 @@ class Service:
         return answer.body
 
     def _refusal(self, answer: Answer, path: str) -> IngestError:
-        """The error that an answer of another status than 200 means."""
         status = answer.status
         if status in obstacles.MOVED and not self._has_answered:
             asked = self._address.redacted(self._address.url + path)
@@ -159,6 +154,6 @@ class Service:
 
 
 def first_words(text: str, most: int) -> str:
-    """The first `most` characters of a foreign text in one line, fit for a terminal and for a column of text."""
+    """The first `most` characters of an external text in one line of printable characters."""
     line = " ".join(text.split())[:most]
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)

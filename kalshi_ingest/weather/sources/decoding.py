@@ -1,4 +1,4 @@
-"""What the settlement services' answers are read with, and read into. Missing is None, never 0."""
+"""Decoding of the settlement services' answers. Missing is None, never 0."""
 
 import hashlib
 import re
@@ -22,20 +22,16 @@ _NUMBER = re.compile(r"-?\d{1,3}(?:\.\d0*)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A part of an answer that could not be read."""
-
     loc_id: str | None
-    """None where that cannot be read either."""
+    """None where that is unreadable too."""
     day: date | None
-    """The climate day it is about; None where that cannot be read either: any that was asked for."""
+    """Its climate day; None where that is unreadable too: any requested day."""
     line: str
     """Service, station, day and what is wrong."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What one request brought: what could be read, and what could not."""
-
     reports: list[Reported] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
 
@@ -50,7 +46,6 @@ def json_of(body: bytes, what: str) -> Any:
 
 
 def listed(decoded: object, name: str, what: str) -> list[Any]:
-    """The list under `name`."""
     found = decoded.get(name) if isinstance(decoded, dict) else None
     if not isinstance(found, list):
         raise BadPayload(f"{what}: {name} is not a list")

@@ -85,9 +85,9 @@ async def cli_texts(service: Service, city: City, start: datetime, end: datetime
 
 
 async def cf6_texts(service: Service, city: City, start: datetime, end: datetime, now: datetime) -> Answer:
-    """Every issuance of the city's monthly form between two UTC times, read by us, as far as it says anything new.
+    """Every issuance of the city's monthly form between two UTC times, read by us.
 
-    Each form repeats all days of its month: of forms in a row that say the same of a day, only the last is kept.
+    Each form repeats all days of its month: of forms in a row that state the same of a day, only the last is kept.
     """
     answer = Answer()
     reports: list[Reported] = []
@@ -138,10 +138,10 @@ def _from_text(city: City, text: str, now: datetime) -> Reported:
 
 
 def _unread_report(city: City, text: str, error: BadPayload, now: datetime) -> list[Reported]:
-    """That a full-day report was issued which cannot be read here: a later one is then not known to be the first.
+    """A full-day report that cannot be read: without it a later one would pass for the first.
 
-    Without a climate date it is about the day that ended last before it was issued. What cannot be distinguished from a
-    report of the whole day counts as one.
+    Without a climate date it belongs to the day that ended last before it was issued. What cannot be distinguished
+    from a full-day report counts as one.
     """
     read = outline(text)
     issued_at, product_id = read.issued_at, read.product_id

@@ -1,4 +1,4 @@
-"""Numbers as the minute services spell them."""
+"""Numbers as the minute services write them."""
 
 import math
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from kalshi_ingest.errors import BadPayload
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """How a service writes something that it measures."""
+    """How a service writes one quantity."""
 
     name: str
     parts: int
-    """To the unit: what is read is a whole number of them."""
+    """Per unit: a value is a whole number of them."""
     low: float
     high: float
-    """Units. What lies outside cannot be what it says it is, and counts as missing."""
+    """Units. What lies outside counts as missing."""
     factor: float = 1.0
     """Turns the service's unit into ours."""
     missing: tuple[object, ...] = (None,)

@@ -50,11 +50,11 @@ _CLOUD = Quantity("cloudcover", 10, 0, 100)
 
 
 class QuotaSpentError(Permanent):
-    """The plan's records of the day or month are used up: nothing more can be had until they are renewed."""
+    """The plan's records of the day or month are used up."""
 
 
 class CrowdedError(Permanent):
-    """More requests at the same time than the plan allows, though this program sends one by one."""
+    """More requests at the same time than the plan allows, although this program sends one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,12 @@ class Timeline:
     observations: list[Observation]
     """In order of time, rows of other stations among them."""
     records: int
-    """What it cost, as the service says; as computed where it does not say."""
+    """The stated cost, or the computed one where none is stated."""
 
 
 @final
 class VisualCrossing:
-    """The timeline service with an account's key, which no error ever repeats."""
+    """The timeline service with an account's key, which no error shows."""
 
     def __init__(
         self,
@@ -191,6 +191,6 @@ def _observation(row: Any) -> Observation:
 
 
 def _words(value: Any) -> str | None:
-    """A list or a string, as the service likes it, with commas."""
+    """A list or a string, joined with commas."""
     words = value if isinstance(value, list) else [value or ""]
     return cleaned(",".join([f"{each!s:.{_LONGEST_WORDS}}" for each in words[:_MOST_WORDS]])) or None
