@@ -1,7 +1,6 @@
-"""What a database's address says, as far as it may be shown: where the database is, and whether it names a user.
+"""The database's address, as far as it may be shown: where the database is, and whether it names a user.
 
-Inside the program the address also names the schema of the tables, as `schema=NAME` at its end: code that has the
-address has the schema, and no session is opened without it.
+Inside the program the address also names the schema of the tables, as `schema=NAME` at its end.
 """
 
 import getpass
@@ -50,7 +49,7 @@ def place_of(url: str) -> str:
 
 
 def with_search_path(url: str) -> str:
-    """The address for another program, which then finds the tables in their schema."""
+    """The address for another program, with the tables' schema in its search path."""
     plain, schema = split_schema(url)
     if schema == PUBLIC:
         return plain
@@ -106,9 +105,9 @@ def _named(host: str, port: str) -> str:
 
 
 def require_user(url: str) -> None:
-    """Raise `DatabaseUnusable` for an address without a user, who is the account then, where the account has no name.
+    """Raise `DatabaseUnusable` for an address without a user, which stands for the account, where that has no name.
 
-    That is so in many a container.
+    Many containers run under such an account.
     """
     try:
         parts = urlsplit(url)

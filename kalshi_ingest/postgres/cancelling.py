@@ -1,4 +1,4 @@
-"""Work on a connection that is cancelled or takes too long: nobody waits for a connection that is dead."""
+"""Work on a connection that is cancelled or takes too long: a dead connection is never waited for."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
@@ -8,13 +8,13 @@ from typing import TypeVar
 import asyncpg
 
 _UNDO_SECONDS = 1.0
-"""What a cancelled piece of work outside `run` may take to undo its transaction."""
+"""Seconds for cancelled work outside `run` to undo its transaction."""
 
 T = TypeVar("T")
 
 
 async def at_once(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
-    """What `work` gives; when it is cancelled, nothing is undone over a connection whose other end may be gone."""
+    """Await `work`; when it is cancelled, do not undo anything over a connection whose other end may be gone."""
     try:
         return await work
     except asyncio.CancelledError:
@@ -23,10 +23,7 @@ async def at_once(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
 
 
 async def cancellable(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
-    """What `work`, which may hold transactions of its own, gives; when it is cancelled, it has a moment to undo them.
-
-    Over a connection whose other end is gone the undoing would be waited for without an end.
-    """
+    """Await `work`, which may hold transactions; when it is cancelled, it has `_UNDO_SECONDS` to undo them."""
     working = asyncio.ensure_future(work)
     try:
         await asyncio.wait([working])
@@ -40,7 +37,7 @@ async def cancellable(connection: asyncpg.Connection, work: Awaitable[T]) -> T:
 
 @contextmanager
 def ended_after(connection: asyncpg.Connection, seconds: float) -> Iterator[None]:
-    """End the connection when the block takes longer: a server whose machine vanished does not say that it is gone."""
+    """End the connection when the block takes longer: a vanished server sends no sign."""
     ending = asyncio.get_running_loop().call_later(seconds, connection.terminate)
     try:
         yield
@@ -49,6 +46,5 @@ def ended_after(connection: asyncpg.Connection, seconds: float) -> Iterator[None
 
 
 def is_cancelled() -> bool:
-    """Whether somebody asked the current task to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,14 +1,11 @@
-"""The candle rule of `domain.candles` in SQL: the one place that makes candles inside the server.
-
-A test ties the two: the server makes, of any trades, the candles of the domain.
-"""
+"""The candle rule of `domain.candles` in SQL, the only one inside the server; a test compares the two."""
 
 SIDE = "case taker_side when 'yes' then 1 else -1 end"
 """Times the price: the order of a sweep inside one created_time, yes takers upwards, no takers downwards."""
 
 
 def _equal(minutes: int) -> str:
-    """SQL: the held candle is the one that was made; its conversions are the dear part, so it does few of them."""
+    """SQL: the held candle equals the one made, with as few of the expensive conversions as possible."""
     return f"""num_trades = n and period_end - start = interval '{minutes} minutes'
                and (high * 1000000)::bigint = h and (volume * 100)::bigint = v
                and case when l = h then low = high and open = high and close = high and vwap = high
@@ -32,10 +29,10 @@ def _held(minutes: int, key: str, chosen: str) -> str:
 
 
 def counted(key: str, chosen: str, places: str, once: str) -> str:
-    """SQL: how many candles the trades make, how many are held, and how many of these are the ones made.
+    """SQL: how many candles the trades make, how many are held, and how many of these are equal.
 
-    `key`: the columns in front of a period's start, `chosen`: what narrows the tickers, `places`: which columns the
-    groups are, `once`: what keeps the server from working an expression out twice.
+    `key`: the columns before a period's start, `chosen`: the condition on tickers, `places`: the positions of the
+    grouping columns, `once`: what keeps the server from computing an expression twice.
     """
     # Of each period: n trades, v contracts (hundredths), w their worth, lowest, highest, first and last price (o, c).
     # A first or last is found as one number that sorts in execution order: microseconds (above them, in a longer

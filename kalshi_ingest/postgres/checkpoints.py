@@ -14,7 +14,7 @@ from kalshi_ingest.domain.model import Candle, Tier, Trade, to_datetime, to_micr
 _FETCH_ROWS = 5_000
 
 PROVED = f"state = '{State.COMPLETE}'"
-"""The condition, to be put behind the table's name and a dot, that a market's trades are proved complete."""
+"""The condition, behind the table's name and a dot, that a market's trades are proved complete."""
 
 _STATED = {
     "ticker": "text",
@@ -37,8 +37,7 @@ _STATED = {
     "verdict": "text",
     "error": "text",
 }
-"""What a checkpoint states: column → the type in which it travels. Columns have their fields' names, but those of
-`_CONVERTED`."""
+"""Column → the type in which it is sent. Columns have the names of fields, except those in `_CONVERTED`."""
 _CONVERTED: dict[str, Callable[[Checkpoint], object]] = {
     "oldest_time": lambda known: _moment(known.oldest and known.oldest[0]),
     "oldest_trade_id": lambda known: known.oldest and UUID(bytes=known.oldest[1]),
@@ -49,12 +48,11 @@ _HUNDREDTHS = frozenset({"contracts_stored", "exchange_volume"})
 """Contracts in the table, hundredths of one in the program."""
 
 COLUMNS = (*_STATED, "run_id", "updated_at", "completed_at")
-"""Every column of the table: what is left out of a statement would keep the word of an older checkpoint."""
+"""Every column: one that a statement leaves out would keep an older checkpoint's value."""
 
 UPSERT = "on conflict (ticker) do update set " + ", ".join(
     f"{name} = excluded.{name}" for name in COLUMNS if name != "ticker"
 )
-"""A checkpoint replaces the one before it, whole."""
 
 _LOAD = "select " + ", ".join(f"({name} * 100)::bigint as {name}" if name in _HUNDREDTHS else name for name in _STATED)
 _LOAD += " from checkpoints "
@@ -98,17 +96,15 @@ async def of_tickers(connection: asyncpg.Connection, tickers: Sequence[str]) -> 
 
 
 async def store(connection: asyncpg.Connection, checkpoints: Sequence[Checkpoint], run_id: UUID, now: datetime) -> None:
-    """Write checkpoints, in the caller's transaction."""
     values = [_CONVERTED.get(name, attrgetter(name)) for name in _STATED]
     columns = [[value(known) for known in checkpoints] for value in values]
     await connection.execute(_STORE, *columns, run_id, now)
 
 
 async def outdated(connection: asyncpg.Connection, believed: Mapping[str, Checkpoint | None]) -> set[str]:
-    """Of some markets, those whose checkpoint is not the one believed, be it that there is none (None).
+    """Of some markets, those whose checkpoint differs from the believed one; None: there is none.
 
-    What was learnt from a checkpoint holds only as long as the database has that one: nothing may be written in its
-    place otherwise. Asked in the transaction that writes.
+    Asked in the transaction that writes: what was learnt from a checkpoint holds only while the database has that one.
     """
     known = await of_tickers(connection, list(believed)) if believed else {}
     return {ticker for ticker, checkpoint in believed.items() if known.get(ticker) != checkpoint}

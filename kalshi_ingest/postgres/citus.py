@@ -1,7 +1,7 @@
-"""Whether the rows of the markets are spread over the nodes of a Citus cluster, and statements that differ there.
+"""Whether the tables are distributed over a Citus cluster, and statements that differ there.
 
-Citus refuses to look up rows for each element of a list (lateral joins, correlated subqueries, recursion) and wants one
-question over all nodes instead. On one node the look-ups are faster, so a few statements have both forms.
+Citus refuses per-row look-ups (lateral joins, correlated subqueries, recursion) and wants one query over all nodes. On
+one node the look-ups are faster, so a few statements have both forms.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _known: WeakKeyDictionary[asyncpg.Connection, bool] = WeakKeyDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """One question in two forms that give the same rows."""
+    """Two statements that give the same rows."""
 
     one_node: str
     spread: str
@@ -33,5 +33,4 @@ async def is_spread(connection: asyncpg.Connection) -> bool:
 
 
 async def form(connection: asyncpg.Connection, forms: Forms) -> str:
-    """The form that this database plans."""
     return forms.spread if await is_spread(connection) else forms.one_node

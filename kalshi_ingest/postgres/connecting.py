@@ -1,14 +1,16 @@
 """How a session of PostgreSQL is opened: its settings, and what can be wrong with an address.
 
-Either side has to learn soon that the other one has vanished. A server that does not would keep the
-locks of a dead session for two hours, as long as TCP's own keepalive takes by default.
+Each side has to notice soon that the other one has vanished: with TCP's default keepalive a server would keep the
+locks of a dead session for two hours.
 """
 
 import asyncio
+import io
 import secrets
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -24,17 +26,17 @@ _TIMEOUT = 10.0
 
 _IDLE, _INTERVAL, _COUNT = 10, 5, 3
 LOCK_SECONDS = 60.0
-"""How long a statement usually waits for a table or row that somebody else has locked."""
+"""Seconds that a statement usually waits for a locked table or row."""
 
 DEAD_AFTER = float(_IDLE + _COUNT * _INTERVAL)
-"""Seconds after which a server has ended the session of a client that vanished, whether or not data was under way."""
+"""Seconds after which a server has ended the session of a vanished client."""
 
 # TCP's user timeout also ends a live peer that does not read for so long. A server does not read rows while it waits
 # for a lock, so a client is more patient with it; a client always reads, but for the export, which says so.
 _CLIENT_PATIENCE = 2 * LOCK_SECONDS
 
 READING = {"timezone": "UTC", "jit": "off"}
-"""Settings of every session: what a row says depends on them, and how long a query takes."""
+"""Settings of every session: they change what rows contain and how long a query takes."""
 
 # A role may have limits of its own, which would cut the loading of a city, the refresh of the grid or a pause between
 # two questions. They come first in the statement that sets all, so that they cannot cut that either.
@@ -45,7 +47,7 @@ UNLIMITED = {
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
 }
-"""Settings of every session, before its own limits: none that the role or the database has."""
+"""Limits of the role or database that are lifted in every session, before its own are set."""
 
 # A worker resumes from a commit as soon as it hears of it, so no server may report it before it is safe.
 _SETTINGS = {**UNLIMITED, **READING, "synchronous_commit": "on"}
@@ -56,7 +58,7 @@ _ALIVE = {
     "tcp_user_timeout": f"{DEAD_AFTER:.0f}s",
 }
 _SINCE = {"idle_session_timeout": 14, "transaction_timeout": 17}
-"""Versions of the server before which a setting did not exist."""
+"""The server versions that introduced a setting."""
 
 _CLIENT_OPTIONS = {
     "TCP_KEEPIDLE": _IDLE,
@@ -74,15 +76,15 @@ where application_name = any($1::text[]) and datname = current_database() and us
 _PROBES = 3
 
 SESSIONS = 6
-"""How many sessions the command with the most of them opens: `follow` with the weather, its page and a probe."""
+"""The most sessions of one command: `follow` with the weather, its page and a probe."""
 
 _given_up: dict[str, set[str]] = {}
-"""Address → names of sessions that this process has given up without the server's knowledge."""
+"""Address → names of sessions that were given up here without the server's knowledge."""
 
 
 FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What asyncpg raises when something is wrong with a session or a statement. The last two: a session that ended while
-nobody was reading, or a server that is not PostgreSQL."""
+"""What asyncpg raises when something is wrong with a session or a statement. The last two: a session that ended between
+two reads, or a server that is not PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ class Waiting:
     """How long to try to connect, in seconds."""
 
     silent: float
-    """While nobody answers."""
+    """While there is no answer."""
     answered: float
-    """While a server answers that it is starting, stopping or has no connection free: it will be there."""
+    """While a server answers that it is starting, stopping or has no free connection."""
     random: Random
 
 
@@ -101,9 +103,8 @@ async def connected_in_time(
 ) -> tuple[asyncpg.Connection, str]:
     """A session with this program's settings, and its name, after ending those that were given up (see `give_up`).
 
-    `lock_seconds`: how long a statement waits for a table or row that somebody else has locked. `first`: look whether
-    the address is a pooler of the wrong mode. Raises `DatabaseUnusable` for what somebody has to change, `DatabaseAway`
-    for what passes.
+    `lock_seconds`: how long a statement waits for a locked table or row. `first`: check whether the address is a pooler
+    of the wrong mode. Raises `DatabaseUnusable` for what a person has to change, `DatabaseAway` for what passes.
     """
     loop = asyncio.get_running_loop()
     began, delay = loop.time(), 0.05
@@ -140,14 +141,8 @@ async def _connected(url: str, name: str, lock_seconds: float, *, first: bool) -
             "the database's address cannot be read: write :, /, @ and [ inside a name or password as %3A, %2F, %40 and"
             " %5B"
         ) from None
-    try:
+    with _terminated_on_failure(connection):
         await _end_given_up(connection, url)
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        connection.terminate()
-        raise asyncpg.ConnectionDoesNotExistError(first_line(error)) from error
-    except BaseException:
-        connection.terminate()
-        raise
     return connection
 
 
@@ -156,15 +151,14 @@ async def open_session(
 ) -> asyncpg.Connection:
     """A session with some settings, within so many seconds, that notices a vanished peer. Fails as asyncpg does.
 
-    The settings are statements, in one round trip: a pooler refuses parameters that it does not know when a session
-    starts. A role may have a schema of its own, so that of the tables is the only one that is searched. `first`: look
-    before whether the address is a pooler that gives each transaction another session, where the settings would stay in
-    sessions that other programs use. Raises `DatabaseUnusable` for such a pooler, and for a database whose encoding
-    cannot hold every text.
+    The settings are statements, in one round trip: poolers refuse unknown start-up parameters. Only the tables' schema
+    is searched, whatever the role has. `first`: check before whether the address is a pooler that gives each
+    transaction another session, where the settings would stay in sessions that other programs use. Raises
+    `DatabaseUnusable` for such a pooler, and for a database whose encoding cannot hold every text.
     """
     address, schema = split_schema(url)
     connection = await libpq.connect(address, seconds)
-    try:
+    with _terminated_on_failure(connection):
         encoding = connection.get_settings().server_encoding
         if encoding not in ("UTF8", "SQL_ASCII"):
             raise DatabaseUnusable(f"the database at {place_of(url)} must be UTF8, not {encoding}: create another one")
@@ -176,26 +170,31 @@ async def open_session(
         wanted = {key: value for key, value in every.items() if version >= _SINCE.get(key, 0)}
         await connection.execute("; ".join(f"set {key} = '{value}'" for key, value in wanted.items()), timeout=seconds)
         await moments.teach(connection)
+    return connection
+
+
+@contextmanager
+def _terminated_on_failure(connection: asyncpg.Connection) -> Iterator[None]:
+    try:
+        yield
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         connection.terminate()  # it ended under the first statement, which leaves asyncpg confused
         raise asyncpg.ConnectionDoesNotExistError(first_line(error)) from error
     except BaseException:
         connection.terminate()
         raise
-    return connection
 
 
 def give_up(connection: asyncpg.Connection, url: str, name: str) -> None:
-    """Drop a connection whose server may not hear of it; the next session to open here ends that session first.
+    """Drop a connection whose server may not notice; the next session opened here ends that session first.
 
-    Its locks, and what its transaction has locked, would otherwise stand in this program's own way.
+    Its locks, and what its transaction has locked, would otherwise block this program.
     """
     connection.terminate()
     _given_up.setdefault(url, set()).add(name)
 
 
 def _kind_of_refusal(error: Exception) -> Kind:
-    """What a failure to connect means."""
     if isinstance(error, asyncpg.PostgresError):
         kind = kind_of(error)
         return Kind.REFUSED if kind is Kind.FAULT else kind
@@ -209,8 +208,7 @@ def _kind_of_refusal(error: Exception) -> Kind:
 async def _require_sessions(connection: asyncpg.Connection, url: str) -> None:
     """Raise `DatabaseUnusable` when the address is a pooler that gives each transaction another session.
 
-    The server's own number for the session tells that a pooler is between, and two connections that are on one
-    session, or one that is on two, tell its mode.
+    The server's own session number reveals a pooler; two connections on one session, or one on two, reveal its mode.
     """
     if connection.get_server_pid() == await _pid(connection):
         return
@@ -245,13 +243,9 @@ def _reason(error: Exception) -> str:
 
 async def _pid(connection: asyncpg.Connection) -> int:
     """The server's number for the session, by a COPY: a query would leave a prepared statement behind in it."""
-    told = bytearray()
-
-    async def hear(data: bytes) -> None:
-        told.extend(data)
-
-    await connection.copy_from_query("select pg_backend_pid()", output=hear, timeout=_TIMEOUT)
-    return int(told)
+    number = io.BytesIO()
+    await connection.copy_from_query("select pg_backend_pid()", output=number, timeout=_TIMEOUT)
+    return int(number.getvalue())
 
 
 async def _end_given_up(connection: asyncpg.Connection, url: str) -> None:

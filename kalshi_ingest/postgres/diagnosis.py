@@ -1,4 +1,4 @@
-"""What an error means for the connection on which it came, which the error alone does not always show."""
+"""What an error means for the connection, which the error alone does not always show."""
 
 from contextlib import suppress
 

@@ -1,8 +1,7 @@
 """Whether the database still holds everything that one connection has committed.
 
-A standby that took over may lack the last commits, and so does a server that was restored to an earlier moment. Every
-transaction of a fenced connection moves a row of its own; after a reconnect that row tells what became of the last
-transaction. Nothing else that all servers and providers have in common tells it.
+A standby that took over, or a server that was restored, may lack the last commits. Every transaction of a fenced
+connection updates a row of its own; after a reconnect that row shows whether the last transaction was committed.
 """
 
 from uuid import uuid4
@@ -31,9 +30,9 @@ _WENT_BACK = (
 
 
 class Fence:
-    """The row of one connection. It outlives the connection: the next one takes it over.
+    """The row of one connection, kept over reconnects.
 
-    Once something is missing, every use says so: a handler that swallows the exception hides nothing.
+    Once something is missing, every use raises: a handler that swallows the exception hides nothing.
     """
 
     def __init__(self) -> None:
@@ -74,9 +73,7 @@ class Fence:
             raise DatabaseWentBack(_WENT_BACK)
 
     def moved(self) -> None:
-        """The transaction was committed."""
         self._commits += 1
 
     async def close(self, connection: asyncpg.Connection) -> None:
-        """Delete the row."""
         await connection.execute(_CLOSE, self._session)

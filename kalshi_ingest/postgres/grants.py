@@ -12,8 +12,6 @@ _MAINTAIN_SINCE = 170_000
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The names of the three."""
-
     owner: str = "kalshi_owner"
     writer: str = "kalshi_writer"
     reader: str = "kalshi_reader"

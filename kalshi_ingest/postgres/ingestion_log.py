@@ -1,4 +1,4 @@
-"""The ingestion log: one row per run and series, so that a run's story can be told afterwards."""
+"""The ingestion log: one row per run and series."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,8 +23,8 @@ where status = 'running' and series_ticker = any($1::text[]) and run_id <> $2
 """
 
 IS_EXPECTED = "(command not like 'weather %' and forgotten_at is null and markets_listed is distinct from 0)"
-"""SQL: whether the event dates that a run asked for should be held. Not those of a run that the exchange answered with
-other dates only, or that a person took back; those of one that failed before it could know are expected."""
+"""SQL: whether the event dates of a run should be held. Not those of a run for which the exchange listed other dates
+only, or that a person withdrew; those of one that failed before it could know are expected."""
 EXPECTED = f"ingestion_log where {IS_EXPECTED}"
 
 _UPDATE = """
@@ -39,8 +39,6 @@ _DETAILS = 100
 
 @dataclass(frozen=True, slots=True)
 class SeriesCount:
-    """What a run did for one series so far."""
-
     markets: int = 0
     trades: int = 0
     candles_1m: int = 0
@@ -51,7 +49,7 @@ class SeriesCount:
     """As the column `markets_listed` says."""
 
     def since(self, before: "SeriesCount") -> "SeriesCount":
-        """What was stored and asked after `before`."""
+        """The counts after `before`."""
         return replace(
             self,
             trades=self.trades - before.trades,
@@ -89,7 +87,7 @@ class Outcome:
     warnings: Sequence[str] = ()
 
     def details(self) -> str | None:
-        """What the column `details` keeps; None when there is nothing to tell."""
+        """The value of the column `details`."""
         if not self.failed and not self.warnings:
             return None
         kept = {

@@ -1,7 +1,7 @@
-"""An address as libpq (psql) understands it, for asyncpg, which sends what it does not know to the server.
+"""An address as libpq (psql) understands it, for asyncpg, which sends unknown parameters to the server.
 
-What changes nothing here is left out. What asks for something that asyncpg cannot do is refused by name, above all what
-the user wrote for safety: only the user decides to do without it.
+What changes nothing here is left out. What asyncpg cannot do is refused by name, above all what the user wrote for
+safety: only the user may drop it.
 """
 
 import os
@@ -46,7 +46,7 @@ _HARMLESS = {
     "sslcrldir": (),
     "sslkeylogfile": (),
 }
-"""Parameters that asyncpg cannot follow, and the values with which they ask for nothing that it does not do anyway."""
+"""Parameters that asyncpg cannot follow, and their values that ask for nothing more than it does anyway."""
 
 
 _FILES = ("sslrootcert", "sslcrl", "sslkey", "sslcert")

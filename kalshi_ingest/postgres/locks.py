@@ -1,4 +1,4 @@
-"""Who holds a lock that this program waits for: advisory locks of series, tables and rows."""
+"""Advisory locks of series, and who holds a lock that this program waits for."""
 
 import asyncio
 import zlib
@@ -72,7 +72,7 @@ class Holder:
 
     said: str
     quiet_seconds: float | None
-    """Since its last sign of life; None when that may not be seen, or when the machine itself vouches for it."""
+    """Since its last activity; None when that is hidden, or when its client is on the same machine."""
 
     @property
     def may_be_dead(self) -> bool:

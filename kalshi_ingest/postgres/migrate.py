@@ -1,8 +1,7 @@
 """The schema's history: numbered SQL files, each applied once, in order, whole or not at all.
 
-A file `NNNN_name.sql` runs in one transaction together with its row in `schema_migrations`, so the table always shows
-the truth, also after kill -9. An applied file never changes again: its SHA-256 is compared, since two databases "at
-version 3" must be equal. There is no way back down; a mistake is corrected by the next file.
+A file `NNNN_name.sql` runs in one transaction with its row in `schema_migrations`. An applied file never changes: its
+SHA-256 is compared, since two databases "at version 3" must be equal. A mistake is corrected by the next file.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ LONGEST = 7 * 86400.0
 """Seconds that waiting for another program's migration, and a migration itself, may take."""
 
 _LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-"""Server-side limits, often set for a role, that would cut a migration or the wait for another one."""
+"""Server-side limits, often set for a role, that would end a migration or the wait for another one."""
 
 _DENIED_SCHEMA = re.compile(r"for schema (\S+)")
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
@@ -59,8 +58,6 @@ WHERE relname = 'ingestion_log' AND nspname <> $1
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file."""
-
     version: int
     name: str
     sql: str
@@ -77,11 +74,9 @@ def migrations_dir() -> Path:
 async def migrate(connection: asyncpg.Connection, directory: Path, schema: str = PUBLIC) -> list[str]:
     """Apply what the database lacks and return the names of the files applied now.
 
-    Names in the files belong to `schema`, which is made where it is missing and has to be the first of the session's
-    search path.
-
-    Two at once are safe: the second waits for the first and then finds nothing to do. The connection
-    must be a direct one, not through a pooler in transaction mode, which session locks do not survive.
+    Names in the files belong to `schema`, which is created where it is missing and has to be first in the search path.
+    A second migration at the same time waits and then finds nothing to do. The connection must be a direct one:
+    session locks do not survive a pooler in transaction mode.
     """
     migrations = await asyncio.to_thread(read, directory)
     async with _explained(connection), _only_one(connection):

@@ -1,8 +1,7 @@
-"""Moments between Python and PostgreSQL: every one that is read is aware, and none that is written is infinite.
+"""Times between Python and PostgreSQL: every one that is read is aware, and none that is written is infinite.
 
-PostgreSQL has two moments more than Python, and years beyond 9999. asyncpg reads them as the first and the last moment
-of Python's calendar without a time zone, which no other moment can be compared with, and writes these as infinite. So
-a single row that holds one would end whoever reads it.
+PostgreSQL has two infinite times and years beyond 9999. asyncpg reads them as naive first and last times of Python's
+calendar, which compare with no aware time, and writes those as infinite.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ import asyncpg
 from kalshi_ingest.domain.model import to_microseconds
 
 FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
-"""What is read of a moment that lies beyond: a day may be added to it or taken away."""
+"""What is read for a time that lies beyond: a day may be added to it or subtracted."""
 
 EVER_US = (to_microseconds(FIRST), to_microseconds(LAST))
 """All time, microseconds since 1970."""
@@ -23,7 +22,6 @@ _FIRST_US, _LAST_US = ((moment - _EPOCH) // _MICROSECOND for moment in (FIRST, L
 
 
 async def teach(connection: asyncpg.Connection) -> None:
-    """Let a connection read and write moments so."""
     await connection.set_type_codec("timestamptz", schema="pg_catalog", encoder=_written, decoder=_read, format="tuple")
 
 
@@ -32,5 +30,5 @@ def _written(moment: datetime) -> tuple[int]:
     return ((moment - _EPOCH) // _MICROSECOND,)
 
 
-def _read(told: tuple[int]) -> datetime:
-    return _EPOCH + timedelta(microseconds=min(max(told[0], _FIRST_US), _LAST_US))
+def _read(wire: tuple[int]) -> datetime:
+    return _EPOCH + timedelta(microseconds=min(max(wire[0], _FIRST_US), _LAST_US))

@@ -65,7 +65,7 @@ def _joined(column: Column) -> str:
 
 
 def _numerics(column: Column, scale: int) -> tuple[Column, ...]:
-    """Decimals as `numeric`: digits to the base of 10,000. Zeros before and behind are dropped by the server."""
+    """Decimals as `numeric`: digits to the base of 10,000. The server drops leading and trailing zeros."""
     units: Column = pc.cast(pc.multiply(column, _scalar(10**scale, pa.decimal128(7, 0))), pa.int64())
     whole, rest = _divided(units, 10**scale)
     if scale == 6:

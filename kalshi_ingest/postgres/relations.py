@@ -13,8 +13,6 @@ _SCHEMA = re.compile(r"^create schema (\w+)", re.I | re.M)
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table or view."""
-
     schema: str
     name: str
 
@@ -26,5 +24,4 @@ def made_by(statements: Iterable[str], schema: str) -> list[Relation]:
 
 
 def schemas_made_by(statements: Iterable[str]) -> list[str]:
-    """The schemas that these migrations make."""
     return [found[1] for text in statements for found in _SCHEMA.finditer(text)]

@@ -1,7 +1,7 @@
-"""What an error of PostgreSQL means: one table of SQLSTATEs, read by everything that has to decide on one.
+"""What an error of PostgreSQL means: one table of SQLSTATEs for all decisions.
 
 A code is looked up whole (`25006`), then by its class (`25`). What the table does not name is a fault of this program:
-it is raised as it came, with its traceback, and never passes for an outage.
+it is raised unchanged, with its traceback.
 """
 
 from enum import Enum
@@ -82,7 +82,6 @@ POOLED = (
 
 
 def kind_of(error: asyncpg.PostgresError) -> Kind:
-    """What to do about it."""
     code = str(error.sqlstate or "")
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return Kind.AGAIN  # a table was altered under a prepared statement

@@ -1,4 +1,4 @@
-"""Writing over ground that may hold rows already: through a staging table, candles made anew from what is stored."""
+"""Writing where rows may exist already: through a staging table, with candles rebuilt from what is stored."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ _REPLACE = "delete from candles where ticker = $1 and period_start >= $2 and per
 
 
 class Contradiction(BadPayload):
-    """The exchange shows a trade that is stored with other values. One of the two was wrong: walk the market anew."""
+    """The exchange shows a trade that is stored with other values: the market has to be walked from the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class Merged:
 
 
 async def merge_step(connection: asyncpg.Connection, encoder: Encoder, ticker: str, step: Step) -> Merged:
-    """Add the step's trades that are not there yet and make the candles of every bucket they fall into anew.
+    """Add the step's trades that are not there yet and rebuild the candles of every bucket they fall into.
 
-    A bucket that holds trades but no candles gets them too: a walk that failed or started over left it so. Candles
-    that end after the step's `closed_us` are left out: more trades may come.
-    Raises `Contradiction` when a trade is there already with other values; the caller's transaction is then void.
+    A bucket that holds trades but no candles, left by a walk that failed or started over, gets them too. Candles that
+    end after the step's `closed_us` are left out: more trades may come. Raises `Contradiction` when a trade is there
+    already with other values; the caller's transaction is then void.
     """
     added = await _add(connection, encoder, ticker, step.trades) if step.trades else []
     touched = {_bucket(to_microseconds(row[0])) for row in added} | step.unwritten

@@ -1,4 +1,4 @@
-"""The one writer: gathers what the workers hand it and commits rows, candles and checkpoints together."""
+"""The one writer: gathers the workers' steps and commits rows, candles and checkpoints together."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,13 +21,11 @@ _BATCH_TRADES = 20_000
 
 
 REFUSED = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.CardinalityViolationError)
-"""Rows that the database does not take, among others that it would."""
+"""Rows that the database refuses, among others that it would accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one step added to the tables, once it is committed."""
-
     checkpoint: Checkpoint
     trades: int
     candles_1m: int
@@ -46,9 +44,9 @@ class _Item:
 
 
 class Outdated(Permanent):
-    """The tables do not hold what a step rests on, and nothing of it was stored: walk again from what they hold.
+    """The tables contradict what a step assumes; nothing of it was stored: walk again from what they hold.
 
-    Either the market's checkpoint is another one than the step started from, or rows that it proved new are there.
+    Either the market's checkpoint is not the one the step started from, or rows that it proved new are there.
     """
 
 
@@ -64,12 +62,11 @@ class Writer:
         self._clock = clock
         self._encoder = Encoder()
         self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(queued)
-        # A batch of everybody's pages would leave nobody to fetch while it is written.
+        # A batch of all workers' pages would leave none to fetch while it is written.
         self._batch_items = max(1, queued // 2)
 
     @property
     def queued(self) -> int:
-        """Steps that wait to be committed."""
         return self._queue.qsize()
 
     async def write(self, held: Checkpoint | None, step: Step | Checkpoint) -> Written:
@@ -180,7 +177,7 @@ def _written(item: _Item) -> Written:
 def _fail(item: _Item, error: Exception) -> None:
     refused = isinstance(error, (*REFUSED, IngestError))
     if item.done.done():
-        if not refused:  # nobody else would hear of it
+        if not refused:  # the caller has stopped waiting for it
             raise error
         return
     if isinstance(error, asyncpg.UniqueViolationError):

@@ -26,10 +26,9 @@ class Account:
     def run(self, command: Sequence[str | Path], text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a program as this account, with `text` on its standard input.
 
-        It runs in `/`, which every account can enter, and in a session of its own, so that a Ctrl-C at
-        the terminal stops kalshi-ingest in its own orderly way and not the server under it. Of the environment it
-        gets what it needs: other processes of that account could read any key or password in it, and PGPORT or PGDATA
-        of the user's own servers would redirect this one.
+        It runs in `/`, which every account can enter, and in a session of its own, so that Ctrl-C at the terminal does
+        not reach the server. Its environment is minimal: other processes of that account could read keys and passwords
+        in it, and the user's PGPORT or PGDATA would redirect the server.
         """
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         return subprocess.run(  # noqa: S603 - a list of words, none of which is foreign input

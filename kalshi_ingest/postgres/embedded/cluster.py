@@ -1,6 +1,6 @@
-"""One PostgreSQL data directory: made, started, found running and stopped.
+"""One PostgreSQL data directory: created, started, found running and stopped.
 
-Nothing here is safe against a second process doing the same: `embedded` holds the lock around it.
+Nothing here is safe against a second process doing the same: `server` holds the lock around it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ class Cluster:
 
     @property
     def log(self) -> Path:
-        """What the server has to say."""
         return self.data_dir / "postgresql.log"
 
     def beside(self, suffix: str) -> Path:
@@ -90,9 +89,8 @@ class Postmaster:
 def postmaster(cluster: Cluster) -> Postmaster | None:
     """The server that runs on this data directory now, ready or not.
 
-    A postmaster.pid proves little: after kill -9 or a reboot it stays, and its number may meanwhile be
-    another program's. So the process has to work in this data directory, or the socket has to answer
-    (the server is in another container that shares the directory).
+    A postmaster.pid proves little: it survives kill -9 and a reboot, and its number may be another program's. So the
+    process has to work in this data directory, or the socket has to answer (from another container).
     """
     found = _pid_file(cluster.pgdata)
     return found if found and (_works_in(cluster, found.pid) or _answers(found.socket_dir)) else None
@@ -134,10 +132,7 @@ def check_version(cluster: Cluster) -> bool:
 
 
 def initialise(cluster: Cluster, bin_dir: Path, *, durable: bool) -> None:
-    """Make the data directory and the application's database.
-
-    It is made aside and renamed when complete, so a half-made one never has the final name.
-    """
+    """Make the data directory and the application's database: beside its place, and renamed when complete."""
     account = cluster.account
     for leftover in cluster.data_dir.glob(f"{cluster.pgdata.name}.new-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -195,7 +190,7 @@ def launch(cluster: Cluster, bin_dir: Path, options: Mapping[str, str]) -> Postm
 def halt(cluster: Cluster, patience: float | None = None) -> bool:
     """Stop the server in PostgreSQL's fast mode: connections end, data is written. False: none ran.
 
-    A signal as pg_ctl sends it, not pg_ctl itself: the programs may have been upgraded or removed.
+    By signal and not by pg_ctl: the programs may have been upgraded or removed.
     """
     found = postmaster(cluster)
     if found is None:
@@ -249,9 +244,9 @@ def _answers(directory: Path) -> bool:
 
 
 def _remove_stale_locks(cluster: Cluster, sockets: Path) -> None:
-    """Remove lock files of a dead server that PostgreSQL would believe because their number lives on.
+    """Remove lock files of a dead server that PostgreSQL would believe because their number is in use again.
 
-    A dead number is left to PostgreSQL, which then also looks at the shared memory the file names.
+    A number that is not in use is left to PostgreSQL, which also checks the shared memory that the file names.
     """
     for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
         (sockets / name).unlink(missing_ok=True)

