@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,26 +17,6 @@ Stage = Callable[[str], Path]
 
 _UNDATED = ("series", "checkpoints", "listings")
 """One file per series in the dataset layout: small tables that are not pruned by date."""
-
-
-class TableWriter(Protocol):
-    """Takes one table's rows in order."""
-
-    incoming: pa.Schema
-    """The columns that it takes; the event date in front of them when `by_date`."""
-    columns: tuple[str, ...]
-    """The columns of its files."""
-    by_date: bool
-    """The rows have to come by event date first."""
-
-    def write(self, rows: pa.Table) -> None:
-        """Add rows, in order."""
-
-    def close(self) -> dict[str, FileEntry]:
-        """Finish the files; path below the archive's root → file."""
-
-    def abandon(self) -> None:
-        """Close what is open, after a failure."""
 
 
 class CityFile:
@@ -78,6 +58,7 @@ class SeriesFiles:
         self._stage = stage
         full = table.schema(comments)
         self.by_date = table.name not in _UNDATED
+        """The rows have to come by event date first, with it as their first column."""
         named = ("series_ticker", "event_date") if self.by_date else ("series_ticker",)
         left = [field for field in full if field.name not in named]
         self._schema = pa.schema(left).with_metadata(full.metadata)
@@ -123,6 +104,8 @@ class SeriesFiles:
             self._files[self._path] = self._writer.close()
             self._writer = None
 
+
+TableWriter = CityFile | SeriesFiles
 
 _OF_SERIES = re.compile(r"(event_date=[0-9]{4}-[0-9]{2}-[0-9]{2}/)?(part-0\.parquet|\.part-0\.parquet\.partial)")
 

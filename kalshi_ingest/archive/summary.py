@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from kalshi_ingest.archive.city_facts import NEVER_FETCHED, CityFacts, Gap, Traded, Unproved
+from kalshi_ingest.archive.queries.city_facts import NEVER_FETCHED, CityFacts, Gap, Traded, Unproved
 from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.parquet.manifest import FileEntry
 
@@ -23,12 +23,13 @@ _MEANING = {
 
 def summary_report(name: str, facts: CityFacts, files: Mapping[str, FileEntry]) -> str:
     """The text. `name`: what to head it with; `files`: the name of each file in the folder → the file."""
+    entries = [(name, f"{file.rows:,}", f"rows, {file.size:,} bytes") for name, file in files.items()]
     lines = [
         name,
         "=" * len(name),
         *(
             f"Kalshi series {ticker}: {title}" if title else f"Kalshi series {ticker}"
-            for ticker, title in _series(facts)
+            for ticker, title in sorted(facts.series.items())
         ),
         _dates(facts),
         *_section("Held", _held(facts)),
@@ -36,15 +37,11 @@ def summary_report(name: str, facts: CityFacts, files: Mapping[str, FileEntry]) 
         *_section("Gaps", _gaps(facts.gaps)),
         *_section("Markets not proved complete", _unproved(facts.unproved)),
         *_section("Markets with most trades", _most_traded(facts.most_traded)),
-        *_section("Files", _files(files)),
+        *_section("Files", _aligned(entries)),
         "",
         "Times are UTC, prices dollars per yes contract. Each file's columns are described in its own metadata.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _series(facts: CityFacts) -> list[tuple[str, str]]:
-    return sorted(facts.series.items())
 
 
 def _dates(facts: CityFacts) -> str:
@@ -128,10 +125,6 @@ def _most_traded(markets: Sequence[Traded]) -> Iterator[str]:
             for each in markets
         ]
     )
-
-
-def _files(files: Mapping[str, FileEntry]) -> Iterator[str]:
-    yield from _aligned([(name, f"{file.rows:,}", f"rows, {file.size:,} bytes") for name, file in files.items()])
 
 
 def _aligned(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:

@@ -16,12 +16,19 @@ VERSION = 2
 1: checkpoints without newest_time and since_time.
 """
 
-_TEXT = pa.string()
-_TIME = pa.timestamp("us", tz="UTC")
-_DATE = pa.date32()
-_PRICE = pa.decimal128(7, 6)
-_COUNT = pa.decimal128(16, 2)
-_STRIKE = pa.decimal128(20, 6)
+_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "time": pa.timestamp("us", tz="UTC"),
+    "date": pa.date32(),
+    "boolean": pa.bool_(),
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "price": pa.decimal128(7, 6),
+    "count": pa.decimal128(16, 2),
+    "sum": pa.decimal128(18, 2),
+    "strike": pa.decimal128(20, 6),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,138 +79,73 @@ class ArchiveTable:
         return pa.schema(fields, metadata=metadata)
 
 
-_CANDLE_COLUMNS: tuple[tuple[str, pa.DataType, bool], ...] = (
-    ("ticker", _TEXT, False),
-    ("period_minutes", pa.int16(), False),
-    ("period_start", _TIME, False),
-    ("period_end", _TIME, False),
-    ("open", _PRICE, False),
-    ("high", _PRICE, False),
-    ("low", _PRICE, False),
-    ("close", _PRICE, False),
-    ("volume", _COUNT, False),
-    ("vwap", _PRICE, False),
-    ("num_trades", pa.int32(), False),
-)
+def _columns(declared: str) -> tuple[tuple[str, pa.DataType, bool], ...]:
+    """Columns as SQL declares them, with the types of `_TYPES`; a column that may be missing says `null`."""
+    words = [column.split() for column in declared.split(",")]
+    return tuple((name, _TYPES[kind], bool(null)) for name, kind, *null in words)
+
 
 SERIES = ArchiveTable(
     "series",
     "series",
-    (
-        ("series_ticker", _TEXT, False),
-        ("city", _TEXT, True),
-        ("title", _TEXT, False),
-        ("category", _TEXT, False),
-        ("frequency", _TEXT, False),
-        ("settlement_sources", _TEXT, True),
-        ("raw", _TEXT, False),
-        ("fetched_at", _TIME, False),
-    ),
+    _columns("""
+        series_ticker text, city text null, title text, category text, frequency text, settlement_sources text null,
+        raw text, fetched_at time
+    """),
     ("series_ticker",),
 )
 EVENTS = ArchiveTable(
     "events",
     "events",
-    (
-        ("event_ticker", _TEXT, False),
-        ("series_ticker", _TEXT, False),
-        ("city", _TEXT, True),
-        ("event_date", _DATE, False),
-        ("title", _TEXT, False),
-        ("raw", _TEXT, False),
-        ("fetched_at", _TIME, False),
-    ),
+    _columns("""
+        event_ticker text, series_ticker text, city text null, event_date date, title text, raw text, fetched_at time
+    """),
     ("event_ticker",),
 )
 MARKETS = ArchiveTable(
     "markets",
     "markets",
-    (
-        ("ticker", _TEXT, False),
-        ("event_ticker", _TEXT, False),
-        ("series_ticker", _TEXT, False),
-        ("city", _TEXT, True),
-        ("event_date", _DATE, False),
-        ("title", _TEXT, False),
-        ("strike_type", _TEXT, True),
-        ("floor_strike", _STRIKE, True),
-        ("cap_strike", _STRIKE, True),
-        ("strike_source", _TEXT, True),
-        ("open_time", _TIME, False),
-        ("close_time", _TIME, False),
-        ("settled_at", _TIME, True),
-        ("status", _TEXT, False),
-        ("api_status", _TEXT, False),
-        ("result", _TEXT, True),
-        ("settlement_value", _PRICE, True),
-        ("expiration_value", _TEXT, True),
-        ("settlement_authority", _TEXT, True),
-        ("volume", _COUNT, True),
-        ("open_interest", _COUNT, True),
-        ("last_price", _PRICE, True),
-        ("rules_primary", _TEXT, False),
-        ("raw", _TEXT, False),
-        ("fetched_at", _TIME, False),
-    ),
+    _columns("""
+        ticker text, event_ticker text, series_ticker text, city text null, event_date date, title text,
+        strike_type text null, floor_strike strike null, cap_strike strike null, strike_source text null,
+        open_time time, close_time time, settled_at time null, status text, api_status text, result text null,
+        settlement_value price null, expiration_value text null, settlement_authority text null, volume count null,
+        open_interest count null, last_price price null, rules_primary text, raw text, fetched_at time
+    """),
     ("ticker",),
 )
 TRADES = ArchiveTable(
     "trades",
     "trades",
-    (
-        ("ticker", _TEXT, False),
-        ("created_time", _TIME, False),
-        ("trade_id", _TEXT, False),
-        ("yes_price", _PRICE, False),
-        ("count", _COUNT, False),
-        ("taker_side", _TEXT, False),
-        ("is_block_trade", pa.bool_(), False),
-    ),
+    _columns("""
+        ticker text, created_time time, trade_id text, yes_price price, count count, taker_side text,
+        is_block_trade boolean
+    """),
     ("ticker", "created_time", "trade_id"),
 )
-CANDLES_1M = ArchiveTable("candles_1m", "candles", _CANDLE_COLUMNS, ("ticker", "period_start"), period_minutes=1)
-CANDLES_5M = ArchiveTable("candles_5m", "candles", _CANDLE_COLUMNS, ("ticker", "period_start"), period_minutes=5)
+_CANDLES = _columns("""
+    ticker text, period_minutes smallint, period_start time, period_end time, open price, high price, low price,
+    close price, volume count, vwap price, num_trades integer
+""")
+CANDLES_1M = ArchiveTable("candles_1m", "candles", _CANDLES, ("ticker", "period_start"), period_minutes=1)
+CANDLES_5M = ArchiveTable("candles_5m", "candles", _CANDLES, ("ticker", "period_start"), period_minutes=5)
 CHECKPOINTS = ArchiveTable(
     "checkpoints",
     "checkpoints",
-    (
-        ("ticker", _TEXT, False),
-        ("series_ticker", _TEXT, False),
-        ("event_date", _DATE, False),
-        ("state", _TEXT, False),
-        ("tier", _TEXT, True),
-        ("cursor", _TEXT, True),
-        ("walk", pa.int16(), False),
-        ("confirming", pa.bool_(), False),
-        ("settled_first", pa.bool_(), False),
-        ("oldest_time", _TIME, True),
-        ("oldest_trade_id", _TEXT, True),
-        ("newest_time", _TIME, True),
-        ("since_time", _TIME, True),
-        ("pages", pa.int32(), False),
-        ("trades_stored", pa.int64(), False),
-        ("contracts_stored", pa.decimal128(18, 2), False),
-        ("exchange_volume", _COUNT, True),
-        ("verdict", _TEXT, True),
-        ("error", _TEXT, True),
-        ("run_id", _TEXT, False),
-        ("updated_at", _TIME, False),
-        ("completed_at", _TIME, True),
-    ),
+    _columns("""
+        ticker text, series_ticker text, event_date date, state text, tier text null, cursor text null, walk smallint,
+        confirming boolean, settled_first boolean, oldest_time time null, oldest_trade_id text null,
+        newest_time time null, since_time time null, pages integer, trades_stored bigint, contracts_stored sum,
+        exchange_volume count null, verdict text null, error text null, run_id text, updated_at time,
+        completed_at time null
+    """),
     ("ticker",),
     added=frozenset({"newest_time", "since_time"}),
 )
 LISTINGS = ArchiveTable(
     "listings",
     "listings",
-    (
-        ("series_ticker", _TEXT, False),
-        ("event_date", _DATE, False),
-        ("events", pa.int32(), False),
-        ("markets", pa.int32(), False),
-        ("run_id", _TEXT, False),
-        ("listed_at", _TIME, False),
-    ),
+    _columns("series_ticker text, event_date date, events integer, markets integer, run_id text, listed_at time"),
     ("series_ticker", "event_date"),
 )
 

@@ -69,22 +69,14 @@ from (select unnest($1::text[]) as ticker, true as held
       union all select ticker, false from loaded_checkpoints where not {PROVED}) as either
 group by ticker
 """  # noqa: S608
-_COUNTED = Forms(
-    one_node="""
-update counted_trades wanted set trades = found.trades, contracts = found.contracts
-from (select ticker, count(*) as trades, sum(count) as contracts
-      from trades where ticker in (select ticker from counted_trades) group by ticker) as found
-where found.ticker = wanted.ticker
-""",
-    spread="""
+_COUNTED = """
 with found as materialized (
     select ticker, count(*) as trades, sum(count) as contracts
     from trades where ticker in (select ticker from counted_trades) group by ticker
 )
 update counted_trades wanted set trades = found.trades, contracts = found.contracts
 from found where found.ticker = wanted.ticker
-""",
-)
+"""
 _AS_COUNTED = """
 update loaded_checkpoints loaded set trades_stored = counted.trades, contracts_stored = counted.contracts
 from counted_trades counted where counted.ticker = loaded.ticker
@@ -183,7 +175,7 @@ async def settle_checkpoints(
     await connection.execute(_COUNT)
     if (await connection.execute(_TO_COUNT, tickers)) != "INSERT 0 0":
         await connection.execute("analyze trades; analyze counted_trades")
-        await connection.execute(await form(connection, _COUNTED))
+        await connection.execute(_COUNTED)
     if counted:
         await connection.execute(_AS_COUNTED)
     await connection.execute(_TAKE, counted)

@@ -131,12 +131,22 @@ class MinutesReport:
             for each in self.cities
         ]
         parts = [table(header, rows)]
-        parts += _listed("rows refused in this run", self._refused())
+        parts += _listed(
+            "rows refused in this run",
+            [
+                f"{c.city.key}: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(c.reasons.items()))
+                for c in self.cities
+                if c.reasons
+            ],
+        )
         parts += _listed(
             f"filled in {FILLED_TOO_OFTEN:g} % of the slots or more",
             [f"{c.city.key}: {c.filled_per_cent:.1f} %" for c in self.cities if c.filled_per_cent >= FILLED_TOO_OFTEN],
         )
-        parts += _listed("slots that the source has nothing for", self._thin())
+        parts += _listed(
+            "slots that the source has nothing for",
+            [f"{c.city.key} {day}: {slots} of {SLOTS_A_DAY}" for c in self.cities for day, slots in c.thin.items()],
+        )
         parts += _listed(
             "fetched before the source could have everything: fetch them again later",
             [f"{each.city.key} {day}" for each in self.cities for day in each.open if day not in each.hourly],
@@ -147,20 +157,6 @@ class MinutesReport:
         )
         parts += _listed("failed", [f"{what}: {reason}" for what, reason in self.progress.failed.items()])
         return "\n".join([*parts, "\n" + self._last_line()])
-
-    def _refused(self) -> list[str]:
-        return [
-            f"{each.city.key}: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(each.reasons.items()))
-            for each in self.cities
-            if each.reasons
-        ]
-
-    def _thin(self) -> list[str]:
-        return [
-            f"{each.city.key} {day}: {slots} of {SLOTS_A_DAY}"
-            for each in self.cities
-            for day, slots in each.thin.items()
-        ]
 
     def _last_line(self) -> str:
         took = f"in {self.seconds:.1f} s"

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import Protocol
 
 from kalshi_ingest.domain.calendar import SLOTS_A_DAY, climate_day_utc
 from kalshi_ingest.domain.cities import City
@@ -81,25 +80,6 @@ class Cost:
     """Records of a paid plan; None where it is free."""
 
 
-class Source(Protocol):
-    """A service, or several that complement each other."""
-
-    name: str
-    code: str
-    """What the claim of a failed day names."""
-    workers: int
-    """Pieces fetched at the same time."""
-
-    def pieces(self, lacking: Lacking) -> list[Piece]:
-        """The days in as few requests as the source allows, oldest first."""
-
-    def cost(self, pieces: Sequence[Piece]) -> Cost:
-        """The most that these pieces cost."""
-
-    async def fetch(self, piece: Piece, asked_at: datetime) -> Fetched:
-        """Every day of the piece. Raises what the service raises."""
-
-
 class Iem:
     """IEM's free services.
 
@@ -109,6 +89,7 @@ class Iem:
     """
 
     name, code, workers = "IEM", IEM_ONE_MINUTE, 1
+    """For users; for the claim of a failed day; pieces fetched at the same time."""
 
     def __init__(self, asos: Asos) -> None:
         self._asos = asos
@@ -170,6 +151,9 @@ class Timelines:
         answer = await self._service.minutes(city.station, first, min(last, asked_at.astimezone(UTC).date()))
         source = (VISUAL_CROSSING, answer.observations)
         return Fetched([minutes_of(city, day, [source], asked_at) for day in days], 1, answer.records)
+
+
+Source = Iem | Timelines
 
 
 @dataclass(frozen=True, slots=True)

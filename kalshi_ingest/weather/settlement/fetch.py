@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 
 from kalshi_ingest.domain.calendar import climate_day_utc
 from kalshi_ingest.domain.cities import City
@@ -106,10 +107,7 @@ class Fetching:
         if not cities:
             return
         first, last = min(wanted[city][0] for city in cities), max(wanted[city][-1] for city in cities)
-
-        async def ask() -> Answer:
-            return await ncei.daily_maxima(self._ask.ncei, cities, first, last, self._clock())
-
+        ask = partial(ncei.daily_maxima, self._ask.ncei, cities, first, last, self._clock())
         answer = await self._fetch(self._ask.ncei, f"{ncei.NAME} GHCND {first} to {last}", cities[0], ask)
         for city in cities:
             await self._keep(Batch(city, Source.GHCND, wanted[city], [_of(answer, city)]))
@@ -123,31 +121,21 @@ class Fetching:
         now = self._clock()
         start = climate_day_utc(each.city, each.days[0])[0]
         end = min(now, climate_day_utc(each.city, each.days[-1])[1] + _TEXTS_WITHIN[source])
-
-        async def ask() -> Answer:
-            fetch = iem.cli_texts if source is Source.CLI else iem.cf6_texts
-            return await fetch(self._ask.iem, each.city, start, end, now)
-
         station = each.city.station
         pil = station.cli_pil if source is Source.CLI else station.cf6_pil
         what = f"{iem.NAME} texts of {pil} {each.days[0]} to {each.days[-1]}"
+        fetch = iem.cli_texts if source is Source.CLI else iem.cf6_texts
+        ask = partial(fetch, self._ask.iem, each.city, start, end, now)
         return await self._fetch(self._ask.iem, what, each.city, ask)
 
     async def _year(self, source: Source, each: CityYear) -> Answer | str:
-        async def ask() -> Answer:
-            fetch = iem.cli_year if source is Source.CLI else iem.cf6_year
-            return await fetch(self._ask.iem, each.city, each.year, self._clock())
-
-        return await self._fetch(
-            self._ask.iem, f"{iem.NAME} {source} {each.city.station.loc_id} {each.year}", each.city, ask
-        )
+        what = f"{iem.NAME} {source} {each.city.station.loc_id} {each.year}"
+        ask = partial(iem.year_rows, self._ask.iem, source, each.city, each.year, self._clock())
+        return await self._fetch(self._ask.iem, what, each.city, ask)
 
     async def _day(self, some: Sequence[CityYear], day: date) -> Answer | str:
         cities = [each.city for each in some]
-
-        async def ask() -> Answer:
-            return await iem.cli_day(self._ask.iem, cities, day, self._clock())
-
+        ask = partial(iem.cli_day, self._ask.iem, cities, day, self._clock())
         return await self._fetch(self._ask.iem, f"{iem.NAME} CLI {day}", cities[0], ask)
 
     async def _fetch(

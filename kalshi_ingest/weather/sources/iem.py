@@ -38,19 +38,10 @@ REQUESTS_PER_SECOND = 1.0
 MOST_TEXTS = 9999
 """IEM refuses a higher limit; an answer with as many is cut."""
 
+_YEARS = {Source.CLI: "/json/cli.py", Source.IEM_CF6: "/json/cf6.py"}
 _ESTIMATE = "the maximum is marked as an estimate (E)"
 _PRODUCT = re.compile(r"(\d{12})-[A-Z]{4}-[A-Z]{4}\d{2}-[A-Z0-9]{6}(?:-[A-Z]{3})?")
 _END_OF_TEXT = re.compile(r"[\001\003]")
-
-
-async def cli_year(service: Service, city: City, year: int, now: datetime) -> Answer:
-    """The newest daily climate report of each day of one year, as IEM read it; days without one are absent."""
-    return await _station_year(service, "/json/cli.py", Source.CLI, city, year, now)
-
-
-async def cf6_year(service: Service, city: City, year: int, now: datetime) -> Answer:
-    """Each day's row of the monthly form, as IEM read it."""
-    return await _station_year(service, "/json/cf6.py", Source.IEM_CF6, city, year, now)
 
 
 async def cli_day(service: Service, cities: list[City], day: date, now: datetime) -> Answer:
@@ -209,12 +200,12 @@ def _days_of(month: date | None) -> Sequence[date | None]:
     return [day for day in days if day.month == month.month]
 
 
-async def _station_year(
-    service: Service, path: str, source: Source, city: City, year: int, now: datetime
-) -> Answer:  # fmt: skip
+async def year_rows(service: Service, source: Source, city: City, year: int, now: datetime) -> Answer:
+    """IEM's own reading of one year: the newest daily climate report of each day that has one (`Source.CLI`), or each
+    day's row of the monthly form (`Source.IEM_CF6`)."""
     station = city.station.loc_id
     what = f"{NAME} {source} {station} {year}"
-    body = await service.get(path, {"station": station, "year": str(year), "fmt": "json"})
+    body = await service.get(_YEARS[source], {"station": station, "year": str(year), "fmt": "json"})
     answer = Answer()
     for row in listed(json_of(body, what), "results", what):
         if not isinstance(row, dict):

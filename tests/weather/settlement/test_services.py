@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from kalshi_ingest.domain.cities import find_city
+from kalshi_ingest.domain.settlement import Source
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.weather.sources import iem, ncei
@@ -43,11 +44,13 @@ async def ask(body: object, fetch: Callable[[Service], Awaitable[Answer]]) -> tu
 
 
 async def cli(row: dict[str, Any]) -> Answer:
-    return (await ask({"results": [row]}, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW)))[0]
+    return (await ask({"results": [row]}, lambda service: iem.year_rows(service, Source.CLI, CHICAGO, 2025, NOW)))[0]
 
 
 async def test_a_row_of_the_climate_report() -> None:
-    answer, asked = await ask({"results": [CLI_ROW]}, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+    answer, asked = await ask(
+        {"results": [CLI_ROW]}, lambda service: iem.year_rows(service, Source.CLI, CHICAGO, 2025, NOW)
+    )
     assert asked == {"station": "KMDW", "year": "2025", "fmt": "json"}
     (reported,) = answer.reports
     told = reported.observation
@@ -86,7 +89,7 @@ async def test_missing_is_none(high: object) -> None:
 )
 async def test_a_malformed_row_is_named_and_the_others_stay(change: dict[str, Any], line: str) -> None:
     body = {"results": [CLI_ROW | change, CLI_ROW]}
-    answer, _ = await ask(body, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+    answer, _ = await ask(body, lambda service: iem.year_rows(service, Source.CLI, CHICAGO, 2025, NOW))
     assert len(answer.reports) == 1
     (unreadable,) = answer.unreadable
     assert line in unreadable.line
@@ -96,7 +99,7 @@ async def test_a_malformed_row_is_named_and_the_others_stay(change: dict[str, An
 @pytest.mark.parametrize("body", [b"<html>sorry</html>", b"[]", b'{"results":{}}', b'{"resu'])
 async def test_an_answer_that_is_none(body: bytes) -> None:
     with pytest.raises(BadPayload, match="IEM CLI KMDW 2025: "):
-        await ask(body, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+        await ask(body, lambda service: iem.year_rows(service, Source.CLI, CHICAGO, 2025, NOW))
 
 
 async def test_all_stations_of_a_day() -> None:
@@ -311,7 +314,9 @@ async def test_a_malformed_summary_is_named(change: dict[str, Any], line: str) -
     ids=str,
 )
 async def test_an_absurd_value_of_a_row_is_named(change: dict[str, Any], line: str) -> None:
-    answer, _ = await ask({"results": [CLI_ROW | change]}, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+    answer, _ = await ask(
+        {"results": [CLI_ROW | change]}, lambda service: iem.year_rows(service, Source.CLI, CHICAGO, 2025, NOW)
+    )
     assert answer.reports == []
     (unreadable,) = answer.unreadable
     assert line in unreadable.line
@@ -324,7 +329,7 @@ async def test_a_row_that_is_no_object_or_names_no_station_leaves_the_others() -
     rows: tuple[Any, ...] = (5, None, "x", [CLI_ROW])
     for odd in rows:
         body = {"results": [odd, CLI_ROW]}
-        answer, _ = await ask(body, lambda service: iem.cli_year(service, CHICAGO, 2025, NOW))
+        answer, _ = await ask(body, lambda service: iem.year_rows(service, Source.CLI, CHICAGO, 2025, NOW))
         assert (len(answer.reports), [each.day for each in answer.unreadable]) == (1, [None])
     rows = (5, {"properties": CLI_ROW | {"station": ["KMDW"]}}, {"properties": {}})
     for odd in rows:
