@@ -10,7 +10,7 @@ from kalshi_ingest.errors import OutOfReach
 from kalshi_ingest.ingest.discovery import Dates
 from kalshi_ingest.ingest.listing_rows import ListingCounts
 from kalshi_simulator import Faults, Simulator
-from tests.support.backfills import IMPATIENT, Run, fetch, small_world
+from tests.support.backfills import IMPATIENT, Run, fetch, small_world, world_of
 
 DAY = date(2025, 7, 1)
 _LISTINGS = "select event_date, events, markets from listings order by event_date"
@@ -37,6 +37,15 @@ async def test_a_list_that_broke_off_counts_nothing(database_url: str) -> None:
         with pytest.raises(OutOfReach):
             await Run(simulator.url, database_url, dates=Dates(DAY, DAY), retry=IMPATIENT)()
     assert await fetch(database_url, _LISTINGS) == []
+
+
+async def test_a_volume_of_zero_proves_a_market_once_it_settled_and_not_before(database_url: str) -> None:
+    trading = {"status": "active", "result": "", "settlement_ts": None, "expiration_value": ""}
+    for changes, expected in ((trading, "open"), ({}, "complete")):
+        async with Simulator(world_of({}, **changes)) as simulator:
+            await Run(simulator.url, database_url)()
+            assert bool(simulator.stats.trade_pages) == (expected == "open")
+        assert [row[0] for row in await fetch(database_url, "select state from checkpoints")] == [expected] * 6
 
 
 def test_no_event_is_told_only_of_days_that_are_over_and_not_before_the_first_one() -> None:

@@ -289,6 +289,15 @@ def test_a_day_of_hourly_reports_is_open_for_two_weeks_and_named() -> None:
     assert "minutes_open" not in done
 
 
+def test_an_open_day_of_other_reports_is_a_hole_after_two_days() -> None:
+    held = with_weather()
+    held.minutes("chicago", LAST, state="open")
+    judged = report(held, END_OF_LAST + timedelta(hours=48))
+    named = [(each.level, each.kind) for each in judged.findings if each.kind.startswith("minutes_")]
+    assert named == [(H, "minutes_open")]
+    assert minutes(judged).days_open == 1
+
+
 def test_slots_that_no_source_has_are_one_warning_that_names_the_worst_days() -> None:
     held = with_weather(days=9)
     for n, missing in ((0, 1), (2, 12), (3, 288), (5, 12), (7, 2)):

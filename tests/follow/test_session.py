@@ -1,5 +1,7 @@
 """A session against the simulated exchange: each market through its life, asked for no more than has changed."""
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from kalshi_ingest.follow.state import Phase
 from kalshi_simulator import Faults
 from tests.follow.following import (
     NEVER,
+    QUICK,
     SERIES,
     SETTLES,
     TICKER,
@@ -222,6 +225,39 @@ async def test_what_went_to_the_historical_tier_meanwhile_is_proved_all_the_same
             await service.until(lambda: service.chicago.stats.proved == {"exact": 6})
         assert simulator.stats.by_route["historical_trades"] == 6
     await assert_holds_all(database_url, world.rows)
+
+
+async def test_a_market_that_is_proved_while_the_lists_are_read_is_not_walked_again(database_url: str) -> None:
+    """The reading began when the market was not proved yet, and hands it over once more."""
+    world = LivingWorld(after(2, 30))
+    world.add(*(trade_row(ticker, after(2), number) for number, ticker in enumerate(TICKERS)))
+    walking = listing = False
+    handed_over, proved = asyncio.Event(), asyncio.Event()
+
+    async def hook(route: str, _: str | None) -> None:
+        nonlocal walking, listing
+        if route == "trades":
+            walking = True
+            await handed_over.wait()
+        elif route == "series":
+            listing = walking
+        elif route == "markets" and listing:
+            handed_over.set()
+            await proved.wait()
+
+    async with (
+        serving(world) as simulator,
+        following(simulator.url, database_url, rhythm=replace(QUICK, lists=0.3)) as service,
+    ):
+        await service.up_to_date()
+        simulator.on_request = hook
+        world.settle()
+        await service.until(lambda: service.chicago.stats.proved == {"exact": 6})
+        simulator.stats.reset()
+        proved.set()
+        await service.until(lambda: simulator.stats.by_route["series"] == 2)
+        assert simulator.stats.trade_pages == {}
+    assert [tuple(row) for row in await fetch(database_url, _STATES)] == [("complete", 6)]
 
 
 async def test_a_market_that_breaks_its_contract_fails_alone(database_url: str) -> None:

@@ -1,6 +1,7 @@
 """Observations are appended once, and what follows from them is made anew in the same transaction."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -69,6 +70,14 @@ async def test_every_order_of_arrival_gives_the_same_row(database_url: str) -> N
         await connection.close()
     assert held[0] == held[1]
     assert (held[0]["tmax_final_f"], held[0]["tmax_cli_f"], held[0]["conflict"]) == (90, 85, "warning")
+
+
+async def test_a_report_that_could_not_be_read_and_is_not_sent_again_casts_no_more_doubt(database_url: str) -> None:
+    unread = replace(report(90).observation, tmax_f=None, flag="it cannot be read")
+    before = await keep(database_url, Reported(unread, '"text"'), report(85, 3))
+    after = await keep(database_url)
+    assert (before["tmax_final_f"], before["tmax_cli_first_f"]) == (85, None)
+    assert (after["tmax_final_f"], after["tmax_cli_first_f"], after["note"]) == (85, 85, None)
 
 
 async def test_two_writers_do_not_settle_from_halves(database_url: str) -> None:
