@@ -247,7 +247,7 @@ async def test_a_market_that_is_proved_while_the_lists_are_read_is_not_walked_ag
 
     async with (
         serving(world) as simulator,
-        following(simulator.url, database_url, rhythm=replace(QUICK, lists=0.3)) as service,
+        following(simulator.url, database_url, intervals=replace(QUICK, listings=0.3)) as service,
     ):
         await service.up_to_date()
         simulator.on_request = hook
