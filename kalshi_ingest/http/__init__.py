@@ -1,4 +1,5 @@
-"""HTTP as every client needs it: pace, bounded bodies, proxies, the server's clock, and what stands before a service.
+"""HTTP as every client needs it: pace, bounded bodies, retries, proxies, the server's clock, what stands between.
 
-It knows no service. What an answer means, and what to do about a refusal, is for `exchange` and `weather` to judge.
+`client` sends all requests of the program. The room knows no service: what an answer means, and what to do about a
+refusal, is for `exchange` and `weather` to judge. Imports `domain` and below.
 """

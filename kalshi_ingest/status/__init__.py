@@ -1,1 +1,4 @@
-"""`status`: what is held, what past runs did."""
+"""`status`: what is held per series (`held`) and what past runs did (`run_history`), also right after a kill.
+
+Reads tables only and asks no service; `--forget` alone writes. Texts and JSON are made here, `cli` prints them.
+"""

@@ -1,1 +1,1 @@
-"""The statements of `export` and `load`."""
+"""The statements of `export` and `load`: reading tables in parts, staging files, merging them."""

@@ -1,1 +1,1 @@
-"""The statements of `status`."""
+"""The statements of `status`: what is held, what past runs did, and what `--forget` takes back."""

@@ -1,1 +1,1 @@
-"""`weather minutes`: observations by the minute, climate day by climate day."""
+"""`weather minutes`: observations by the minute, a climate day at a time. `job` runs, `sources` opens its service."""

@@ -1,1 +1,1 @@
-"""The weather services, one module each, and what they share."""
+"""The weather services, one module each: requests and answers. `client` is what they share on top of `http`."""
