@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := kalshi_ingest kalshi_simulator tests benchmarks examples
-QUICK := tests/domain tests/exchange tests/archive tests/postgres/test_writer.py tests/test_architecture.py tests/test_docs.py tests/test_package.py tests/test_words.py
+QUICK := tests/domain tests/exchange tests/http tests/parquet \
+	$(addprefix tests/coverage/test_,bins.py fix_plan.py judge.py report_json.py report_text.py weather.py) \
+	tests/postgres/test_writer.py $(addprefix tests/test_,architecture.py docs.py package.py words.py)
 # Where it is set, each of the thousand processes that the tests start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 

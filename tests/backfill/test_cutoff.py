@@ -19,8 +19,6 @@ from tests.support.dumps import PROOF, digests
 
 _FIRST = datetime(2024, 10, 21, tzinfo=UTC)
 _LAST = datetime(2024, 10, 28, tzinfo=UTC)
-_STILL: dict[float, dict[str, str]] = {}
-"""Trades of a market → the tables of a backfill on a day on which the cutoff stands still; made once."""
 
 sizes = pytest.mark.parametrize("trades", [150.0, pytest.param(600.0, marks=pytest.mark.long)])
 
@@ -37,9 +35,7 @@ async def _assert_as_on_a_still_day(world: SyntheticWorld, trades: float, url: s
     async with Simulator(world) as simulator:
         await Run(simulator.url, url)()
         assert simulator.stats.trade_pages.total() == 0
-    if trades not in _STILL:
-        _STILL[trades] = await clean(_world(_LAST, trades))
-    assert await digests(url, checkpoints=PROOF) == _STILL[trades]
+    assert await digests(url, checkpoints=PROOF) == await clean(_world(_LAST, trades))
 
 
 @pytest.mark.parametrize("asked_anew", [True, False], ids=["cutoff-known", "cutoff-stale"])

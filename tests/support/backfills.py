@@ -116,6 +116,13 @@ def plain(world: SyntheticWorld, ticker: str) -> SyntheticMarket:
     return market
 
 
+def all_that_shows(world: SyntheticWorld) -> str:
+    """What two worlds of settled markets have to agree on to give a backfill the same; the time of day is not of it."""
+    plans = [(ticker, plain(world, ticker).plan) for ticker in sorted(world.market_tickers())]
+    told = [(ticker, plan.quiet, plan.short) for ticker, plan in plans]
+    return repr((world.config, world.cutoff, world.now.date(), told))
+
+
 def of_size(world: SyntheticWorld, low: int, high: int) -> list[str]:
     """Markets with `low` to `high` trades that add up to their volume, by ticker."""
     return sorted(
