@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kalshi_ingest.domain.model import Cutoff
+from kalshi_ingest.domain.model import Cutoff, Tier
 from kalshi_ingest.errors import BadPayload
 from kalshi_ingest.exchange import parse_markets as parse
 from tests.support import recorded
@@ -77,6 +77,11 @@ def test_a_market() -> None:
     assert unsaid == (None, None, None, None)
     assert market.subtitle == "81° or above"
     assert orjson.loads(market.raw) == MARKET
+
+
+def test_the_historical_tier_states_no_open_interest() -> None:
+    assert parse.market(changed(MARKET, open_interest_fp="0.00"), Tier.HISTORICAL).open_interest is None
+    assert parse.market(changed(MARKET, open_interest_fp="0.00"), Tier.LIVE).open_interest == 0
 
 
 def test_a_settled_market() -> None:

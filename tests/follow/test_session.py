@@ -255,7 +255,7 @@ async def test_a_market_that_is_proved_while_the_lists_are_read_is_not_walked_ag
         await service.until(lambda: service.chicago.stats.proved == {"exact": 6})
         simulator.stats.reset()
         proved.set()
-        await service.until(lambda: simulator.stats.by_route["series"] == 2)
+        await service.until(lambda: simulator.stats.by_route["series"] >= 2)
         assert simulator.stats.trade_pages == {}
     assert [tuple(row) for row in await fetch(database_url, _STATES)] == [("complete", 6)]
 
