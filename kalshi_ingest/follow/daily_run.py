@@ -16,7 +16,7 @@ class DailyRun:
     """What the run of today did, and its rows. Lives as long as the process."""
 
     def __init__(self, wanted: Sequence[Wanted], command: str, state: FollowState) -> None:
-        self.progress = {each.series_ticker: _begun(state.series[each.series_ticker]) for each in wanted}
+        self.progress = {each.series_ticker: _new_progress(state.series[each.series_ticker]) for each in wanted}
         """What the run of today did, by series."""
         self._command = command
         self._state = state
@@ -39,7 +39,7 @@ class DailyRun:
         run = None if self._log is None else self._log.run
         if run is None or run.started_at.date() != now.date():
             for ticker in self.progress:
-                self.progress[ticker] = _begun(self._state.series[ticker])
+                self.progress[ticker] = _new_progress(self._state.series[ticker])
             run = ingestion_log.Run(uuid4(), self._command, invoker(), now, min(first, now.date()), now.date())
         self._log = RunLog(database, run, self._entries, clock)
         await self._log.begin()
@@ -66,7 +66,7 @@ class DailyRun:
         }
 
 
-def _begun(series: SeriesState) -> SeriesProgress:
+def _new_progress(series: SeriesState) -> SeriesProgress:
     """What a new run did of a series: nothing; what fails, fails still."""
     return SeriesProgress(series.wanted, series.stats, failed=series.failed_markets)
 

@@ -22,7 +22,7 @@ def is_fault(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, IngestError) and not is_of_database(error)
 
 
-def in_words(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """For the user: who is to blame, and what it was, without a secret."""
     said = str(error).strip().splitlines()[:1]
     return redact(": ".join(["a fault of the program itself", type(error).__name__, *said]))
@@ -38,21 +38,21 @@ class Faults:
         self._alone: set[str] = set()
         """Markets that failed alone since a walk of any market succeeded."""
 
-    def note(self, where: str, error: BaseException) -> None:
+    def record(self, where: str, error: BaseException) -> None:
         """Log one and count it."""
         self._state.faults += 1
-        log.error("program_fault", where=where, reason=in_words(error), exc_info=error)
+        log.error("program_fault", where=where, reason=describe(error), exc_info=error)
 
-    def another(self) -> int:
+    def count(self) -> int:
         """Count one that ended a session: how many there were in a row."""
         self._in_a_row += 1
         return self._in_a_row
 
-    def progressed(self) -> None:
+    def end_row(self) -> None:
         """A session worked for a while: what comes now begins another row."""
         self._in_a_row = 0
 
-    def of_market(self, ticker: str, error: Exception) -> bool:
+    def isolates(self, ticker: str, error: Exception) -> bool:
         """Whether this market fails alone; else the error concerns the whole session, and names the market."""
         if not is_fault(error):
             return False
@@ -61,10 +61,10 @@ class Faults:
             error.add_note(f"at work on {ticker}")
             return False
         self._alone.add(ticker)
-        self.note(ticker, error)
+        self.record(ticker, error)
         return True
 
-    def no_more(self, ticker: str) -> None:
+    def clear(self, ticker: str) -> None:
         """A walk of this market succeeded."""
         self._of_market.pop(ticker, None)
         self._alone.clear()

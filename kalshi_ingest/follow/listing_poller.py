@@ -66,15 +66,15 @@ class ListingPoller:
         self._turn = asyncio.Semaphore(1)
         self._read = {ticker: _Read(-math.inf, 0, False) for ticker in state.series}
         self._begin_at: dict[str, date | None] = {}
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
         self._woken = asyncio.Event()
 
-    def ask(self, series_tickers: Collection[str]) -> None:
+    def request(self, series_tickers: Collection[str]) -> None:
         """Read the lists of some series soon: the life of one of their markets went on."""
-        self._asked |= set(series_tickers)
+        self._requested |= set(series_tickers)
         self._woken.set()
 
-    def are_read(self, ticker: str) -> bool:
+    def are_current(self, ticker: str) -> bool:
         """Whether the lists of a series were read to their ends of late: they show a market hours before it opens."""
         return self._state.clock() - self._read[ticker].ended_at < 2 * self._intervals.listings
 
@@ -88,7 +88,7 @@ class ListingPoller:
         while True:
             for ticker in self._state.series:
                 if self._is_due(ticker):
-                    self._asked.discard(ticker)
+                    self._requested.discard(ticker)
                     await self._read_series(ticker, strict=strict and not self.first_round.is_set())
             if not self._begin_at:
                 self.first_round.set()
@@ -106,7 +106,7 @@ class ListingPoller:
             return False
         interval = self._intervals.listings if read.to_the_end else self._intervals.listings_retry
         by_exchange = read.to_the_end and passed(self._now_us(), read.at_us) >= interval
-        return ticker in self._asked or waited >= interval or by_exchange
+        return ticker in self._requested or waited >= interval or by_exchange
 
     def _is_deep(self, ticker: str) -> bool:
         """Whether to begin at the first unfinished date: until that succeeded once, and then once a day."""
@@ -133,7 +133,7 @@ class ListingPoller:
             if deep:
                 read.deep_at, read.deep_us = read.at, read.at_us
                 self._begin_at.pop(ticker, None)
-        self._tell(ticker, done.failed)
+        self._publish_failures(ticker, done.failed)
         progress.ended |= done.ended
         progress.warnings.extend(each for each in done.warnings if each not in progress.warnings)
 
@@ -153,7 +153,7 @@ class ListingPoller:
             return Dates(min(start or first, first), today + _AHEAD)
         return Dates(max(first, today - _USUAL), today + _AHEAD)
 
-    def _tell(self, ticker: str, failed: Mapping[str, str]) -> None:
+    def _publish_failures(self, ticker: str, failed: Mapping[str, str]) -> None:
         for what, reason in failed.items():
             if self._state.series[ticker].failed_listings.get(what) != reason:
                 log.warning("listing_failed", series=ticker, what=what, reason=reason)

@@ -98,10 +98,12 @@ class MarketState:
             return now_us < to_microseconds(self.unit.close_time)
         return self.api_status in _OPEN_WORDS
 
-    def heard(self, market_snapshot: MarketSnapshot, began: float, began_us: int, *, vouches: bool = True) -> bool:
+    def record_snapshot(
+        self, market_snapshot: MarketSnapshot, began: float, began_us: int, *, trusted: bool = True
+    ) -> bool:
         """Take in how far the exchange said at `began` that it had got; whether the lists have to be read.
 
-        `vouches`: volumes are to be believed at present.
+        `trusted`: volumes are to be believed at present.
         """
         if began < self._listed_at:
             return False  # an older copy than the one before
@@ -121,7 +123,7 @@ class MarketState:
         self._note_behind(began)
         # A volume that is not stated proves nothing; one below what is stored was made before that, or stands still.
         if (
-            vouches
+            trusted
             and market_snapshot.volume is not None
             and self._agrees()
             and self._deficit() in (0, self._difference.explained)
@@ -132,7 +134,7 @@ class MarketState:
             return went_on
         return self._should_be_gone(began)
 
-    def missed(self, began: float) -> bool:
+    def record_absence(self, began: float) -> bool:
         """The live tier did not name it when it was asked; whether the lists have to be read."""
         self.api_status, self._listed = MISSING, None
         return self._should_be_gone(began)
@@ -153,7 +155,7 @@ class MarketState:
         """Whether its volume stands still while its trades go on."""
         return self._behind_since is not None and now - self._behind_since >= _BEHIND_SECONDS
 
-    def doubt(self) -> None:
+    def distrust_volumes(self) -> None:
         """Volumes are not to be believed: what one of them confirmed since the last walk is not."""
         if self.confirmed_at is not None and self.confirmed_at > self.walked_at:
             self.confirmed_at = self.walked_at if self._walked_us else None
@@ -183,13 +185,13 @@ class MarketState:
         self._lists_asked += 1
         return True
 
-    def claim(self, trade_id: bytes, now: float, cache_seconds: float = 0.0) -> None:
+    def expect_trade(self, trade_id: bytes, now: float, cache_seconds: float = 0.0) -> None:
         """A trade was announced: it has to be found, once the copy is forgotten that was made before it."""
         self._claims[trade_id] = now + _CLAIM_SECONDS + cache_seconds
         if not self.failing:
             self._not_before = min(self._not_before, max(now, self._repeated_until))
 
-    def found(self, trades: Iterable[Trade]) -> None:
+    def confirm_trades(self, trades: Iterable[Trade]) -> None:
         """These trades are stored."""
         if self._claims:
             for trade in trades:
@@ -200,7 +202,7 @@ class MarketState:
         """Seconds by which the pages of the last walk may have been older than their being asked for."""
         return 0.0 if self.made is None else self.made.age
 
-    def shown(self, trades: Iterable[Trade], made: Made | None, now: float) -> None:
+    def record_page(self, trades: Iterable[Trade], made: Made | None, now: float) -> None:
         """A page of the walk under way is stored; `made`: when it was made, None for no answer at all."""
         self._seen += sum(trade.size for trade in trades)
         if made is not None:
@@ -236,7 +238,7 @@ class MarketState:
         self.made = self.closed_us = None
         self._seen = 0
 
-    def walked(self, checkpoint: Checkpoint, began: float, began_us: int, now: float, alive_us: int = 0) -> None:
+    def record_walk(self, checkpoint: Checkpoint, began: float, began_us: int, now: float, alive_us: int = 0) -> None:
         """A walk that shows what there was at `began` ended so; `alive_us`: the newest trade of its series."""
         before, self.known = self.known, checkpoint
         self._claims = {each: until for each, until in self._claims.items() if until > now}
@@ -250,9 +252,9 @@ class MarketState:
             self._repeated_until = -math.inf  # the next request is another one
         deficit = self._deficit()
         news = self._moved and deficit != self._difference.before
-        self._difference.stood(deficit, self._listed, now, began_us)
+        self._difference.record_walk(deficit, self._listed, now, began_us)
         if self.whole:
-            self._difference.searched(now, whole=self._seen >= checkpoint.contracts_stored, alive_us=alive_us)
+            self._difference.record_full_walk(now, whole=self._seen >= checkpoint.contracts_stored, alive_us=alive_us)
         if self._agrees():
             self._tries, self.whole = 0, False
             self._not_before = -math.inf

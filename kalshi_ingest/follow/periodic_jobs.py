@@ -10,7 +10,7 @@ import structlog
 
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.model import to_microseconds
-from kalshi_ingest.follow.faults import Faults, in_words, is_fault
+from kalshi_ingest.follow.faults import Faults, describe, is_fault
 from kalshi_ingest.follow.intervals import PollIntervals, passed
 from kalshi_ingest.follow.state import FollowState, PeriodicJobState
 from kalshi_ingest.ingest.resources import open_database
@@ -101,8 +101,8 @@ class PeriodicJobs:
             # Whatever it is, the markets have nothing to do with it.
             error = str(failure) or type(failure).__name__
             if is_fault(failure):
-                error = in_words(failure)
-                self._faults.note(name, failure)
+                error = describe(failure)
+                self._faults.record(name, failure)
         known = self._state.periodic_jobs[name]
         known.error, known.ran_at = error, self._state.clock()
         self._ran_us[name] = to_microseconds(clock())

@@ -30,7 +30,7 @@ _PROOF_TURN = 4
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One piece of work on one market. Nobody else works on that market until `Scheduler.done`."""
+    """One piece of work on one market. Nobody else works on that market until `Scheduler.complete`."""
 
     task: Task
     began: float
@@ -107,7 +107,7 @@ class Scheduler:
 
     # What the exchange tells.
 
-    def heard(
+    def record_snapshots(
         self, asked: Collection[str], market_snapshots: Mapping[str, MarketSnapshot], began: float, began_us: int
     ) -> set[str]:
         """Take in how far some markets had got at `began`, which is when the exchange, or a cache, made its answer.
@@ -121,11 +121,11 @@ class Scheduler:
             if market is None:
                 continue
             market_snapshot = market_snapshots.get(ticker)
-            vouches = not self.doubted
+            trusted = not self.doubted
             if (
-                market.missed(began)
+                market.record_absence(began)
                 if market_snapshot is None
-                else market.heard(market_snapshot, began, began_us, vouches=vouches)
+                else market.record_snapshot(market_snapshot, began, began_us, trusted=trusted)
             ):
                 went_on.add(market.unit.series_ticker)
         self._doubt(began)
@@ -143,15 +143,15 @@ class Scheduler:
             if not self.doubted:
                 log.warning("volumes_frozen", consequence="while trades continue, only trades are believed")
                 for each in self._markets.values():
-                    each.doubt()
+                    each.distrust_volumes()
             self._doubted_until = self._clock() + _DOUBTED_SECONDS
 
-    def claim(self, ticker: str, trade_id: bytes) -> None:
+    def expect_trade(self, ticker: str, trade_id: bytes) -> None:
         """A trade was announced on the channel."""
         market = self._markets.get(ticker)
         if market is not None:
             self._announced_at = self._clock()
-            market.claim(trade_id, self._clock(), self._cache_seconds())
+            market.expect_trade(trade_id, self._clock(), self._cache_seconds())
             self._changed.set()
 
     # What is to be done.
@@ -167,20 +167,20 @@ class Scheduler:
                 continue
         return item
 
-    def page(self, task: Task, page: TradePage, closed_us: int | None) -> None:
+    def record_page(self, task: Task, page: TradePage, closed_us: int | None) -> None:
         """A page is committed; candles that end after `closed_us` were held back."""
         if page.trades:
             series = task.unit.series_ticker
             self._newest_us[series] = max(self._newest_us.get(series, 0), page.trades[-1].created_us)
         market = self._markets.get(task.unit.ticker)
         if market is not None:
-            market.found(page.trades)
-            market.shown(page.trades, page.made, self._clock())
+            market.confirm_trades(page.trades)
+            market.record_page(page.trades, page.made, self._clock())
             market.closed_us = closed_us
             if closed_us is not None:
                 market.unwritten.add_trades(page.trades, closed_us)
 
-    def done(self, item: WorkItem, checkpoint: Checkpoint) -> None:
+    def complete(self, item: WorkItem, checkpoint: Checkpoint) -> None:
         """A piece of work ended so."""
         ticker = item.task.unit.ticker
         market = self._markets.get(ticker)
@@ -191,7 +191,7 @@ class Scheduler:
         if item.closed_us is None:
             began_us = item.began_us if market.made is None else market.made.at_us
             alive_us = self._newest_us.get(market.unit.series_ticker, 0)
-            market.walked(checkpoint, item.began - market.age, began_us, self._clock(), alive_us)
+            market.record_walk(checkpoint, item.began - market.age, began_us, self._clock(), alive_us)
             # A walk that went on where it broke off leaves alone what the pages before it held back.
             went_on = item.task.known is not None and item.task.known.state is State.WALKING
             if not market.failing and not went_on:

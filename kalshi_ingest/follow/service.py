@@ -16,7 +16,7 @@ from kalshi_ingest.exchange.api import Api
 from kalshi_ingest.exchange.client import Client
 from kalshi_ingest.follow.daily_run import DailyRun
 from kalshi_ingest.follow.durability_check import prove_held
-from kalshi_ingest.follow.faults import MOST_IN_A_ROW, Faults, in_words, is_fault
+from kalshi_ingest.follow.faults import MOST_IN_A_ROW, Faults, describe, is_fault
 from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.periodic_jobs import PeriodicJobs, Weather
 from kalshi_ingest.follow.session import FollowSession
@@ -95,16 +95,16 @@ class FollowService:
         while not stop.is_set():
             pause = self._intervals.away
             try:
-                if await run_until(stop, self._is_there()):
+                if await run_until(stop, self._is_available()):
                     await self._session(stop)
                     continue
             except Exception as error:
                 if is_fault(error):
-                    pause = self._survived(error)
-                elif self._ends_it(error):
+                    pause = self._record_fault(error)
+                elif self._is_fatal(error):
                     raise
                 else:
-                    pause = await self._lost(error, stop)
+                    pause = await self._record_loss(error, stop)
             await self._pause(pause, stop)
         self._state.phase = Phase.STOPPING
 
@@ -113,7 +113,7 @@ class FollowService:
             async with asyncio.timeout(seconds * self._random.uniform(0.5, 1.0)):
                 await stop.wait()
 
-    def _ends_it(self, error: Exception) -> bool:
+    def _is_fatal(self, error: Exception) -> bool:
         """Only what is wrong at the start: a database is there or it is not, a setting is right or wrong. An exchange
         that does not answer, or refuses, may be in maintenance or behind a network that asks to sign in first. Another
         run on the same series ends some day, be it only a session that its server still keeps.
@@ -121,7 +121,7 @@ class FollowService:
         fatal = is_of_database(error) or isinstance(error, Unusable)
         return not self._proved_usable and fatal and not isinstance(error, SeriesTaken | ServiceUnusable)
 
-    async def _is_there(self) -> bool:
+    async def _is_available(self) -> bool:
         """Whether the database is there, with the schema brought up to date, and the exchange says that it is open."""
         await migrate_schema(self._database_url, self._intervals.database_silence)
         return await self._exchange_is_open()
@@ -139,14 +139,14 @@ class FollowService:
                 session, self._daily_run, self._state, self._intervals, self._faults, proved_usable=self._proved_usable
             )
             try:
-                await following.run(self._start, stop, self._periodic_jobs, on_first_round=self._begun)
+                await following.run(self._start, stop, self._periodic_jobs, on_first_round=self._record_first_round)
             except IngestError as error:
-                if self._ends_it(error) or is_of_database(error):
+                if self._is_fatal(error) or is_of_database(error):
                     raise
-                await self._lost(error, stop)
+                await self._record_loss(error, stop)
             finally:
                 if self._round_over and self._state.clock() - began >= self._intervals.longest_fault:
-                    self._faults.progressed()
+                    self._faults.end_row()
             await self._wait_for_exchange((session.context.writing, session.context.planning), stop)
 
     async def _wait_for_exchange(self, databases: Sequence[Database], stop: asyncio.Event) -> None:
@@ -162,12 +162,12 @@ class FollowService:
                 try:
                     is_open = await run_until(stop, self._exchange_is_open())
                 except IngestError as error:
-                    if self._ends_it(error):
+                    if self._is_fatal(error):
                         raise
-                    await self._lost(error, stop)
+                    await self._record_loss(error, stop)
             proving.cancel()
 
-    def _begun(self) -> None:
+    def _record_first_round(self) -> None:
         """All that was asked for has been listed: the settings are good, and a later session begins where this ends."""
         self._proved_usable = self._round_over = True
         self._start = None
@@ -189,19 +189,19 @@ class FollowService:
         self._state.phase, self._state.reason = Phase.MAINTENANCE, "the exchange says that it is closed"
         return False
 
-    def _survived(self, fault: Exception) -> float:
+    def _record_fault(self, fault: Exception) -> float:
         """Seconds to wait until everything is opened again; raises the fault when there were too many."""
-        self._faults.note("session", fault)
-        in_a_row = self._faults.another()
+        self._faults.record("session", fault)
+        in_a_row = self._faults.count()
         if in_a_row >= MOST_IN_A_ROW:
             raise fault
-        self._state.phase, self._state.reason = Phase.FAULT, in_words(fault)
+        self._state.phase, self._state.reason = Phase.FAULT, describe(fault)
         return min(self._intervals.longest_fault, self._intervals.fault * 2.0 ** (in_a_row - 1))
 
-    async def _lost(self, error: Exception, stop: asyncio.Event) -> float:
+    async def _record_loss(self, error: Exception, stop: asyncio.Event) -> float:
         """Seconds to wait until everything is opened again; raises a fault at reviving when there were too many."""
         if isinstance(error, DatabaseWentBack):
-            self._state.vouch_for_nothing()
+            self._state.reset_freshness()
             if self._periodic_jobs is not None:
                 self._periodic_jobs.start_over()
         what = "database" if is_of_database(error) else "exchange"
@@ -220,5 +220,5 @@ class FollowService:
                 self._state.reason = f"{error}; {failure}"
                 log.warning("database_restart_failed", reason=str(failure))
             except Exception as fault:
-                return self._survived(fault)
+                return self._record_fault(fault)
         return self._intervals.away

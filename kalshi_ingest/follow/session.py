@@ -18,7 +18,7 @@ from kalshi_ingest.exchange.websocket import Channel, ChannelStats, channel_url
 from kalshi_ingest.follow import queries
 from kalshi_ingest.follow.daily_run import DailyRun
 from kalshi_ingest.follow.durability_check import prove_held
-from kalshi_ingest.follow.faults import Faults, in_words, is_fault
+from kalshi_ingest.follow.faults import Faults, describe, is_fault
 from kalshi_ingest.follow.intervals import PollIntervals
 from kalshi_ingest.follow.listing_poller import ListingPoller
 from kalshi_ingest.follow.periodic_jobs import PeriodicJobs
@@ -78,7 +78,7 @@ class FollowSession:
         await context.writing.locks.take_series(tickers)
         for database in (context.writing, context.planning):
             await database.fence()
-        self._state.vouch_for_nothing()  # between two sessions nobody held the database to what it has stored
+        self._state.reset_freshness()  # between two sessions nobody held the database to what it has stored
         self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
         if not await context.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
@@ -107,7 +107,7 @@ class FollowSession:
         context, intervals = self._context, self._intervals
 
         def page(task: Task, page: TradePage, closed_us: int | None) -> None:
-            scheduler.page(task, page, closed_us)
+            scheduler.record_page(task, page, closed_us)
             self._measure(task, page.trades)
 
         writer = Writer(context.writing, lambda: self._daily_run.run_id, context.clock, queued=context.workers + 1)
@@ -130,8 +130,8 @@ class FollowSession:
             if (signer := self._session.signer) is not None:
                 url, sign = channel_url(self._client.base_url), signer.at(self._client.clock)
                 self._state.channel = stats = self._state.channel or ChannelStats()
-                hear = partial(self.hear, scheduler, listings, poller)
-                channel = Channel(self._session.http, url, sign, hear, stats=stats)
+                on_event = partial(self.on_event, scheduler, listings, poller)
+                channel = Channel(self._session.http, url, sign, on_event, stats=stats)
                 jobs.append(group.create_task(self._listen(channel, scheduler)))
             if periodic_jobs is not None:
                 jobs.append(group.create_task(periodic_jobs.run(context.clock, stop)))
@@ -147,26 +147,26 @@ class FollowSession:
             try:
                 checkpoint = await _run_item(item, worker, self._context.writing)
             except Exception as error:
-                if not self._faults.of_market(unit.ticker, error):
+                if not self._faults.isolates(unit.ticker, error):
                     raise
                 known = item.task.known or Checkpoint(unit.ticker, unit.series_ticker, unit.event_date)
-                checkpoint = known.failed(in_words(error))
-                self._daily_run.progress[unit.series_ticker].failed[unit.ticker] = in_words(error)
+                checkpoint = known.failed(describe(error))
+                self._daily_run.progress[unit.series_ticker].failed[unit.ticker] = describe(error)
             else:
-                self._faults.no_more(unit.ticker)
-            scheduler.done(item, checkpoint)
+                self._faults.clear(unit.ticker)
+            scheduler.complete(item, checkpoint)
 
-    def hear(self, scheduler: Scheduler, listings: ListingPoller, poller: VolumePoller, event: Event) -> None:
+    def on_event(self, scheduler: Scheduler, listings: ListingPoller, poller: VolumePoller, event: Event) -> None:
         """Take in what the WebSocket announces: a reason to ask at once, never data.
 
         A trade has to be found, a changed market's lists are read, and after a gap everything is looked at.
         """
         match event:
             case Traded(ticker, trade_id):
-                scheduler.claim(ticker, trade_id)
+                scheduler.expect_trade(ticker, trade_id)
             case Changed(ticker, _):
                 # A new market is known by its name only, and the WebSocket reports every series of the exchange.
-                listings.ask({ticker.partition("-")[0]} & self._state.series.keys())
+                listings.request({ticker.partition("-")[0]} & self._state.series.keys())
             case Gap() | Watched():
                 poller.look()
 
@@ -180,7 +180,7 @@ class FollowSession:
             except Exception as fault:
                 if not is_fault(fault):
                     raise
-                self._faults.note("channel", fault)
+                self._faults.record("channel", fault)
                 times = 1 if self._state.clock() - began >= intervals.longest_fault else times + 1
             await asyncio.sleep(min(intervals.longest_fault, intervals.fault * 2.0 ** min(times, 16)))
 

@@ -177,7 +177,7 @@ class FollowState:
         """Seconds since the moment up to which the series is vouched for; None: not yet vouched for."""
         return None if series.fresh_at is None else max(0.0, self.clock() - series.fresh_at)
 
-    def vouch_for_nothing(self) -> None:
+    def reset_freshness(self) -> None:
         """What was confirmed before may not be stored any more: it has to be confirmed again."""
         for series in self.series.values():
             series.fresh_at = None

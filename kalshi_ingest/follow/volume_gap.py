@@ -38,7 +38,7 @@ class Difference:
     _whole_walks: int = 0
     """Walks over everything since that found no more and were shown all that is stored."""
 
-    def stood(self, deficit: int, listed: int | None, now: float, began_us: int) -> None:
+    def record_walk(self, deficit: int, listed: int | None, now: float, began_us: int) -> None:
         """A walk that began at `began_us` left this deficit against the volume `listed`."""
         if deficit != self.before:
             self._since, self._since_us, self._whole_walks = now, began_us, 0
@@ -46,7 +46,7 @@ class Difference:
             self.explained = deficit  # the volume goes with the trades, at a distance
         self.before, self._listed = deficit, listed
 
-    def searched(self, now: float, *, whole: bool, alive_us: int) -> None:
+    def record_full_walk(self, now: float, *, whole: bool, alive_us: int) -> None:
         """That walk asked for everything; `whole`: its pages held all that is stored, `alive_us`: the newest trade of
         the series."""
         self.whole_at = now

@@ -15,7 +15,7 @@ from kalshi_ingest.follow.state import FollowState, Phase
 from kalshi_ingest.ingest.resources import RunContext
 
 _SHORTEST = 0.05
-_COMPLAINT_SECONDS = 60.0
+_WARNING_SECONDS = 60.0
 _LONGEST_KEPT = 30.0
 """Seconds. However long a cache claims to repeat its answers, it is asked again after so many."""
 
@@ -35,13 +35,13 @@ class VolumePoller:
     ) -> None:
         self._context = context
         self._scheduler = scheduler
-        self._lists = listings
+        self._listings = listings
         self._state = state
         self._intervals = intervals
         self._tally = Tally()
         self._quiet_made: float | None = None
         """When the answers were made that told last of all markets that do not trade; None: not yet."""
-        self._complained_at = float("-inf")
+        self._warned_at = float("-inf")
         self._woken = asyncio.Event()
 
     def look(self) -> None:
@@ -54,13 +54,13 @@ class VolumePoller:
         while True:
             began = self._state.clock()
             self._woken.clear()
-            kept_until = await self._look(trading=True)
+            kept_until = await self._poll(trading=True)
             catching_up = self._state.phase is Phase.CATCHING_UP
             pause = self._intervals.poll if catching_up else self._intervals.quiet
             if began >= max(quiet_at + pause, quiet_kept):
-                quiet_at, quiet_kept = began, await self._look(trading=False)
+                quiet_at, quiet_kept = began, await self._poll(trading=False)
             self._state.cache_seconds = self._context.api.cache_seconds
-            self._tell()
+            self._publish()
             channel = self._state.channel
             announced = channel is not None and channel.connected
             pause = self._intervals.poll_with_channel if announced else self._intervals.poll
@@ -75,9 +75,9 @@ class VolumePoller:
                 async with asyncio.timeout(min(left, 0.5)):
                     await self._woken.wait()
             except TimeoutError:
-                self._tell()
+                self._publish()
 
-    async def _look(self, *, trading: bool) -> float:
+    async def _poll(self, *, trading: bool) -> float:
         """Ask, and tell the book; until when, on the steady clock, a cache would only repeat the answers."""
         kept_until, made_at, whole = math.inf, self._state.clock(), True
         tickers = self._scheduler.tickers(trading=trading)
@@ -89,36 +89,38 @@ class VolumePoller:
             except Transient as error:
                 if not await self._context.api.is_trading():
                     raise OutOfReach("the exchange is closed for maintenance") from error
-                self._complain(error)
+                self._warn(error)
                 whole = False
                 continue
             except Permanent as error:
-                self._complain(error)
+                self._warn(error)
                 whole = False
                 continue
-            self._lists.ask(self._scheduler.heard(some, market_snapshots, began - made.age, made.at_us))
+            self._listings.request(
+                self._scheduler.record_snapshots(some, market_snapshots, began - made.age, made.at_us)
+            )
             made_at = min(made_at, began - made.age)
             kept_until = min(kept_until, self._state.clock() + min(made.kept, _LONGEST_KEPT))
         if whole and not trading:
             self._quiet_made = made_at
         return kept_until if kept_until < math.inf else -math.inf
 
-    def _complain(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         """Once a minute is enough for what is asked every second."""
-        if self._state.clock() - self._complained_at >= _COMPLAINT_SECONDS:
-            self._complained_at = self._state.clock()
+        if self._state.clock() - self._warned_at >= _WARNING_SECONDS:
+            self._warned_at = self._state.clock()
             log.warning("market_snapshots_failed", reason=str(error))
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         self._state.volumes_doubted = self._scheduler.doubted
         for ticker, series in self._state.series.items():
             series.missing, series.accepted = self._scheduler.deficits(ticker)
             series.open_markets, series.unsettled_markets, series.backlog = self._scheduler.counts(ticker)
             trading, fresh_at = self._scheduler.fresh_at(ticker)
-            if not trading and self._lists.are_read(ticker):
+            if not trading and self._listings.are_current(ticker):
                 fresh_at = self._quiet_made
             if fresh_at is not None or self._scheduler.doubted:
                 series.fresh_at = fresh_at
-        if self._state.phase is Phase.CATCHING_UP and self._lists.first_round.is_set() and self._scheduler.caught_up:
+        if self._state.phase is Phase.CATCHING_UP and self._listings.first_round.is_set() and self._scheduler.caught_up:
             self._state.phase = Phase.FOLLOWING
             log.info("caught_up")

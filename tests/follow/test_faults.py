@@ -37,9 +37,9 @@ PLACES: dict[str, tuple[type, str]] = {
     "worker": (Worker, "walk"),
     "writer": (Writer, "_commit"),
     "lists": (ListingPoller, "_read_series"),
-    "volumes": (VolumePoller, "_look"),
+    "volumes": (VolumePoller, "_poll"),
     "run log": (RunLog, "update"),
-    "telling": (VolumePoller, "_tell"),
+    "telling": (VolumePoller, "_publish"),
     "cutoff": (CutoffCache, "cutoff"),
     "exchange": (Api, "market_snapshots"),
 }
@@ -121,16 +121,16 @@ async def test_wrong_sql_is_a_fault_and_not_an_outage(database_url: str) -> None
 
 async def test_ten_in_a_row_without_progress_end_it(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ever longer pauses, which nobody waits for here."""
-    breaking = Breaking(monkeypatch, VolumePoller, "_look")
+    breaking = Breaking(monkeypatch, VolumePoller, "_poll")
     breaking.left = float("inf")
     pauses: list[float] = []
-    survived: Callable[[Any, Exception], float] = FollowService._survived
+    survived: Callable[[Any, Exception], float] = FollowService._record_fault
 
     def noted(self: FollowService, fault: Exception) -> float:
         pauses.append(survived(self, fault))
         return 0.0
 
-    monkeypatch.setattr(FollowService, "_survived", noted)
+    monkeypatch.setattr(FollowService, "_record_fault", noted)
     async with serving(LivingWorld(after())) as simulator:
         with pytest.raises(AttributeError, match="nobody_foresaw"):
             async with following(simulator.url, database_url, intervals=replace(QUICK, fault=1.0)) as service:
@@ -143,7 +143,7 @@ async def test_a_session_that_worked_for_a_while_ends_the_row(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_module, "MOST_IN_A_ROW", 2)
-    breaking = Breaking(monkeypatch, VolumePoller, "_look")
+    breaking = Breaking(monkeypatch, VolumePoller, "_poll")
     intervals = replace(_INTERVALS, fault=0.001, longest_fault=0.01)
     async with (
         serving(LivingWorld(after())) as simulator,
@@ -184,7 +184,7 @@ async def test_a_fault_in_the_channel_leaves_polling_at_work(
     path, public = a_key(tmp_path)
     broken = 0
 
-    hear = FollowSession.hear
+    hear = FollowSession.on_event
 
     def broken_twice(
         session: FollowSession, scheduler: Scheduler, lists: ListingPoller, poller: VolumePoller, event: Event
@@ -195,7 +195,7 @@ async def test_a_fault_in_the_channel_leaves_polling_at_work(
             raise TypeError("nobody foresaw this event")
         hear(session, scheduler, lists, poller, event)
 
-    monkeypatch.setattr(FollowSession, "hear", broken_twice)
+    monkeypatch.setattr(FollowSession, "on_event", broken_twice)
     world = LivingWorld(after())
     world.add(trade_row(TICKER, after(-5), 1))
     limits = Limits(public_key_pem=public, authenticated_requests_per_second=2_000)

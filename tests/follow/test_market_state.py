@@ -35,7 +35,7 @@ def trade(number: int, seconds: float = 0) -> Trade:
 def confirmed(volume: int = 100) -> MarketState:
     """A market whose trades add up to its volume since second 10."""
     market = MarketState(UNIT, stored(volume), walked_at=10.0)
-    market.heard(active(volume), 10.0, 10_000_000)
+    market.record_snapshot(active(volume), 10.0, 10_000_000)
     assert market.confirmed_at == 10.0
     return market
 
@@ -47,7 +47,7 @@ def due(market: MarketState, now: float) -> bool:
 def walk(market: MarketState, checkpoint: Checkpoint, began: float, began_us: int, ended: float) -> None:
     """A walk from its beginning to its end, with nothing heard meanwhile."""
     market.begin()
-    market.walked(checkpoint, began, began_us, ended)
+    market.record_walk(checkpoint, began, began_us, ended)
     market.working = False
 
 
@@ -59,10 +59,10 @@ def test_a_market_that_nobody_walked_is_asked_for_at_once() -> None:
 def test_once_the_sum_is_the_volume_only_a_new_volume_is_a_reason() -> None:
     market = confirmed()
     for second in range(11, 300, 7):
-        market.heard(active(100), float(second), second * 1_000_000)
+        market.record_snapshot(active(100), float(second), second * 1_000_000)
         assert not due(market, float(second))
     assert (market.confirmed_at, market.confirmed_us) == (298.0, 298_000_000)
-    market.heard(active(101), 300.0, 300_000_000)
+    market.record_snapshot(active(101), 300.0, 300_000_000)
     assert due(market, 300.0)
     assert market.confirmed_at == 298.0, "what is not stored is not vouched for"
 
@@ -79,7 +79,7 @@ def test_nobody_asks_twice_at_the_same_time() -> None:
 
 def test_a_walk_that_brings_the_sum_to_the_volume_confirms_as_of_its_beginning() -> None:
     market = confirmed()
-    market.heard(active(300), 20.0, 20_000_000)
+    market.record_snapshot(active(300), 20.0, 20_000_000)
     walk(market, stored(300), 21.0, 21_000_000, 22.0)
     assert (market.confirmed_at, market.confirmed_us) == (21.0, 21_000_000)
     assert not due(market, 22.0)
@@ -87,24 +87,24 @@ def test_a_walk_that_brings_the_sum_to_the_volume_confirms_as_of_its_beginning()
 
 def test_a_list_that_lags_behind_the_trades_is_no_reason() -> None:
     market = confirmed()
-    market.heard(active(200), 20.0, 20_000_000)
+    market.record_snapshot(active(200), 20.0, 20_000_000)
     walk(market, stored(300), 21.0, 21_000_000, 22.0)
-    market.heard(active(200), 22.0, 22_000_000)
+    market.record_snapshot(active(200), 22.0, 22_000_000)
     assert not due(market, 22.0)
     assert market.confirmed_at == 21.0, "it proves less than the walk did"
-    market.heard(active(300), 23.0, 23_000_000)
+    market.record_snapshot(active(300), 23.0, 23_000_000)
     assert not due(market, 23.0)
     assert market.confirmed_at == 23.0
-    market.heard(active(400), 24.0, 24_000_000)
+    market.record_snapshot(active(400), 24.0, 24_000_000)
     assert due(market, 24.0)
 
 
 def test_what_was_heard_after_a_walk_began_is_a_reason_to_walk_again_at_once() -> None:
     market = confirmed()
-    market.heard(active(200), 20.0, 20_000_000)
+    market.record_snapshot(active(200), 20.0, 20_000_000)
     market.begin()
-    market.heard(active(300), 22.0, 22_000_000)
-    market.walked(stored(200), 21.0, 21_000_000, 23.0)
+    market.record_snapshot(active(300), 22.0, 22_000_000)
+    market.record_walk(stored(200), 21.0, 21_000_000, 23.0)
     market.working = False
     assert due(market, 23.0)
     assert not market.whole
@@ -120,7 +120,7 @@ def waits(market: MarketState, now: float, seconds: float) -> float:
 
 def test_a_late_trade_is_looked_for_a_few_times_and_then_in_everything() -> None:
     market = confirmed()
-    market.heard(active(300), 20.0, 20_000_000)
+    market.record_snapshot(active(300), 20.0, 20_000_000)
     now = 20.0
     for pause in (0.6, 1.2, 2.4):
         assert not market.whole
@@ -138,10 +138,10 @@ def test_a_late_trade_is_looked_for_a_few_times_and_then_in_everything() -> None
 
 def test_a_late_trade_that_a_cache_hides_is_looked_for_once_it_forgets() -> None:
     market = confirmed()
-    market.heard(active(300), 20.0, 20_000_000)
+    market.record_snapshot(active(300), 20.0, 20_000_000)
     market.begin()
-    market.shown([], Made(6_000_000, age=14.0, kept=2.0), 20.1)
-    market.walked(stored(200), 6.0, 6_000_000, 20.1)
+    market.record_page([], Made(6_000_000, age=14.0, kept=2.0), 20.1)
+    market.record_walk(stored(200), 6.0, 6_000_000, 20.1)
     market.working = False
     assert waits(market, 20.1, 2.0) == 22.1, "sooner the answer would be the same"
     assert market.confirmed_at == 10.0
@@ -168,13 +168,13 @@ class Lie:
         """The market is asked as often as it wants to be, and its volume each second."""
         end = self.now + seconds
         while self.now < end:
-            self.market.heard(active(self.volume), self.now, self.us)
+            self.market.record_snapshot(active(self.volume), self.now, self.us)
             if due(self.market, self.now):
                 self.market.begin()
                 whole = self.shown if self.pages is None else self.pages
-                self.market.shown([trade(1)._replace(size=whole)], Made(self.us), self.now)
+                self.market.record_page([trade(1)._replace(size=whole)], Made(self.us), self.now)
                 alive_us = self.us if self.alive else 0
-                self.market.walked(stored(self.shown), self.now, self.us, self.now, alive_us)
+                self.market.record_walk(stored(self.shown), self.now, self.us, self.now, alive_us)
                 self.market.working = False
             self.now += 1
 
@@ -239,10 +239,10 @@ def test_a_volume_that_stands_still_below_the_trades_shown_vouches_for_nothing()
     walk(market, stored(105_00), 20.0, 20_000_000, 20.0)
     assert market.confirmed_at == 20.0
     for second in range(21, 30):
-        market.heard(active(100_00), float(second), second * 1_000_000)
+        market.record_snapshot(active(100_00), float(second), second * 1_000_000)
         assert market.confirmed_at == 20.0
         assert market.lags(float(second)) is (second >= 24)
-    market.heard(active(105_00), 30.0, 30_000_000)
+    market.record_snapshot(active(105_00), 30.0, 30_000_000)
     assert not market.lags(40.0)
     assert market.confirmed_at == 30.0
 
@@ -251,7 +251,7 @@ def test_a_volume_that_was_made_before_the_trades_were_shown_is_not_behind() -> 
     market = confirmed(100_00)
     walk(market, stored(105_00), 20.0, 20_000_000, 20.0)
     for second in range(11, 20):
-        market.heard(active(100_00), float(second), second * 1_000_000)
+        market.record_snapshot(active(100_00), float(second), second * 1_000_000)
     assert not market.lags(100.0)
 
 
@@ -260,43 +260,43 @@ def test_a_volume_below_its_trades_that_goes_with_them_is_put_down_to_the_exchan
     market = confirmed(100_00)
     walk(market, stored(105_00), 20.0, 20_000_000, 20.0)
     for second in range(21, 26):
-        market.heard(active(100_00), float(second), second * 1_000_000)
-    market.heard(active(102_00), 26.0, 26_000_000)
+        market.record_snapshot(active(100_00), float(second), second * 1_000_000)
+    market.record_snapshot(active(102_00), 26.0, 26_000_000)
     walk(market, stored(107_00), 26.5, 26_500_000, 26.6)
-    market.heard(active(102_00), 27.0, 27_000_000)
+    market.record_snapshot(active(102_00), 27.0, 27_000_000)
     assert not market.lags(100.0)
     assert market.confirmed_at == 27.0
 
 
 def test_what_volumes_confirmed_is_taken_back_when_they_are_doubted() -> None:
     fresh = confirmed(100_00)
-    fresh.heard(active(100_00), 11.0, 11_000_000)
-    fresh.doubt()
+    fresh.record_snapshot(active(100_00), 11.0, 11_000_000)
+    fresh.distrust_volumes()
     assert fresh.confirmed_at is None, "nobody walked it"
     market = confirmed(100_00)
     walk(market, stored(100_00), 20.0, 20_000_000, 20.0)
-    market.heard(active(100_00), 50.0, 50_000_000)
-    market.doubt()
+    market.record_snapshot(active(100_00), 50.0, 50_000_000)
+    market.distrust_volumes()
     assert (market.confirmed_at, market.confirmed_us) == (20.0, 20_000_000)
     assert market.waits_until(50.0, doubted=True) == 20.0 + UNSTATED_SECONDS
-    market.heard(active(100_00), 51.0, 51_000_000, vouches=False)
+    market.record_snapshot(active(100_00), 51.0, 51_000_000, trusted=False)
     assert market.confirmed_at == 20.0
 
 
 def test_a_late_trade_that_a_second_look_finds_is_the_end_of_it() -> None:
     market = confirmed()
-    market.heard(active(300), 20.0, 20_000_000)
+    market.record_snapshot(active(300), 20.0, 20_000_000)
     walk(market, stored(200), 20.0, 20_000_000, 20.0)
     walk(market, stored(300), 21.0, 21_000_000, 21.0)
     assert not due(market, 21.0)
-    market.heard(active(400), 22.0, 22_000_000)
+    market.record_snapshot(active(400), 22.0, 22_000_000)
     walk(market, stored(300), 22.0, 22_000_000, 22.0)
     waits(market, 22.0, 0.6)
 
 
 def test_a_market_that_fails_is_asked_less_and_less_often_and_comes_back() -> None:
     market = confirmed()
-    market.heard(active(200), 20.0, 20_000_000)
+    market.record_snapshot(active(200), 20.0, 20_000_000)
     now, pauses = 20.0, []
     for _ in range(8):
         walk(market, stored(100).failed("a page breaks its contract"), now, round(now * 1e6), now)
@@ -307,7 +307,7 @@ def test_a_market_that_fails_is_asked_less_and_less_often_and_comes_back() -> No
     walk(market, stored(200), now, round(now * 1e6), now)
     assert not market.failing
     assert market.confirmed_at == now
-    market.heard(active(300), now + 1, round(now * 1e6))
+    market.record_snapshot(active(300), now + 1, round(now * 1e6))
     walk(market, stored(300).failed("again"), now + 1, round(now * 1e6), now + 1)
     assert market.waits_until(0.0) == now + 21, "it begins anew"
 
@@ -322,28 +322,28 @@ def test_a_market_that_stands_still_is_looked_into_now_and_then() -> None:
 
 def test_a_market_without_a_stated_volume_is_asked_more_often() -> None:
     market = MarketState(replace(UNIT, volume=None), stored(100), walked_at=10.0)
-    market.heard(active(None), 11.0, 11_000_000)
+    market.record_snapshot(active(None), 11.0, 11_000_000)
     assert market.waits_until(0.0) == 10.0 + UNSTATED_SECONDS
 
 
 @pytest.mark.parametrize("word", ["closed", "determined", "initialized", "a word of tomorrow"])
 def test_a_market_that_does_not_trade_is_not_looked_into(word: str) -> None:
     market = confirmed()
-    market.heard(MarketSnapshot(word, 100), 20.0, 20_000_000)
+    market.record_snapshot(MarketSnapshot(word, 100), 20.0, 20_000_000)
     assert market.waits_until(0.0) == math.inf
-    market.heard(MarketSnapshot(word, 101), 21.0, 21_000_000)
+    market.record_snapshot(MarketSnapshot(word, 101), 21.0, 21_000_000)
     assert due(market, 21.0), "unless its volume moved"
 
 
 def test_an_announced_trade_has_to_be_found() -> None:
     market = confirmed()
-    market.claim(trade(1).trade_id, 20.0)
+    market.expect_trade(trade(1).trade_id, 20.0)
     assert due(market, 20.0)
-    market.heard(active(100), 20.5, 20_500_000)
+    market.record_snapshot(active(100), 20.5, 20_500_000)
     assert market.confirmed_at == 10.0, "not while one is known to be missing"
     walk(market, stored(100), 21.0, 21_000_000, 21.0)
     assert due(market, 21.0 + 0.6), "it was not there yet"
-    market.found([trade(2), trade(1)])
+    market.confirm_trades([trade(2), trade(1)])
     walk(market, stored(200), 22.0, 22_000_000, 22.0)
     assert not due(market, 22.0)
     assert market.confirmed_at == 22.0
@@ -351,7 +351,7 @@ def test_an_announced_trade_has_to_be_found() -> None:
 
 def test_an_announced_trade_that_nobody_finds_is_forgotten_after_ten_seconds() -> None:
     market = confirmed()
-    market.claim(trade(1).trade_id, 20.0)
+    market.expect_trade(trade(1).trade_id, 20.0)
     walk(market, stored(100), 29.0, 29_000_000, 29.9)
     assert market.confirmed_at == 10.0
     walk(market, stored(100), 30.0, 30_000_000, 30.0)
@@ -361,13 +361,13 @@ def test_an_announced_trade_that_nobody_finds_is_forgotten_after_ten_seconds() -
 
 def test_behind_a_cache_an_announced_trade_is_looked_for_for_longer_and_asked_for_less() -> None:
     market = confirmed()
-    market.claim(trade(1).trade_id, 20.0, cache_seconds=15.0)
+    market.expect_trade(trade(1).trade_id, 20.0, cache_seconds=15.0)
     market.begin()
-    market.shown([], Made(19_000_000, age=1.0, kept=14.0), 20.0)
-    market.walked(stored(100), 19.0, 19_000_000, 20.0)
+    market.record_page([], Made(19_000_000, age=1.0, kept=14.0), 20.0)
+    market.record_walk(stored(100), 19.0, 19_000_000, 20.0)
     market.working = False
     assert waits(market, 20.0, 14.0) == 34.0, "sooner the answer would be the same"
-    market.claim(trade(2).trade_id, 21.0, cache_seconds=15.0)
+    market.expect_trade(trade(2).trade_id, 21.0, cache_seconds=15.0)
     assert waits(market, 20.0, 14.0) == 34.0
     walk(market, stored(100), 44.9, 44_900_000, 44.9)
     assert market.confirmed_at == 10.0, "it is still looked for"
@@ -377,45 +377,45 @@ def test_behind_a_cache_an_announced_trade_is_looked_for_for_longer_and_asked_fo
 
 def test_an_older_copy_takes_nothing_back() -> None:
     market = confirmed(100)
-    market.heard(active(300), 20.0, 20_000_000)
-    market.heard(active(100), 15.0, 15_000_000)
+    market.record_snapshot(active(300), 20.0, 20_000_000)
+    market.record_snapshot(active(100), 15.0, 15_000_000)
     assert due(market, 20.0)
     assert market.confirmed_at == 10.0
 
 
 def test_what_was_found_before_it_was_announced_does_not_count() -> None:
     market = confirmed()
-    market.found([trade(1)])
-    market.claim(trade(1).trade_id, 20.0)
+    market.confirm_trades([trade(1)])
+    market.expect_trade(trade(1).trade_id, 20.0)
     assert due(market, 20.0), "the walk that finds it again ends the matter"
-    market.found([trade(1)])
+    market.confirm_trades([trade(1)])
     assert not due(market, 20.0)
 
 
 def test_an_announcement_does_not_bring_a_failing_market_back_early() -> None:
     market = confirmed()
     walk(market, stored(100).failed("why"), 20.0, 20_000_000, 20.0)
-    market.claim(trade(1).trade_id, 21.0)
+    market.expect_trade(trade(1).trade_id, 21.0)
     assert market.waits_until(21.0) == 40.0
 
 
 def test_a_life_that_goes_on_is_noticed() -> None:
     market = MarketState(UNIT, stored(0))
-    assert not market.heard(active(0), 1.0, 1), "the first word says nothing about a change"
-    assert not market.heard(active(5), 2.0, 2)
-    assert market.heard(MarketSnapshot("closed", 5), 3.0, 3)
-    assert not market.heard(MarketSnapshot("closed", 5), 4.0, 4)
-    assert market.heard(MarketSnapshot("finalized", 5), 5.0, 5)
-    assert market.heard(MarketSnapshot("finalized", 5), 6.0, 6), "until somebody takes it away"
+    assert not market.record_snapshot(active(0), 1.0, 1), "the first word says nothing about a change"
+    assert not market.record_snapshot(active(5), 2.0, 2)
+    assert market.record_snapshot(MarketSnapshot("closed", 5), 3.0, 3)
+    assert not market.record_snapshot(MarketSnapshot("closed", 5), 4.0, 4)
+    assert market.record_snapshot(MarketSnapshot("finalized", 5), 5.0, 5)
+    assert market.record_snapshot(MarketSnapshot("finalized", 5), 6.0, 6), "until somebody takes it away"
 
 
 def test_whether_a_market_trades() -> None:
     market = MarketState(UNIT, None)
     assert market.is_open(0), "nobody has asked yet"
     for word, expected in (("active", True), ("inactive", True), ("closed", False), ("finalized", False)):
-        market.heard(MarketSnapshot(word, 0), 1.0, 1)
+        market.record_snapshot(MarketSnapshot(word, 0), 1.0, 1)
         assert market.is_open(START) is expected
-    market.heard(MarketSnapshot("initialized", 0), 1.0, 1)
+    market.record_snapshot(MarketSnapshot("initialized", 0), 1.0, 1)
     assert not market.is_open(START - 60_000_000)
     assert market.is_open(START - 10_000_000), "it opens within seconds"
 
@@ -452,14 +452,14 @@ def test_a_deficit_that_stays_while_the_volume_moves_is_accepted_too() -> None:
     walks, volume = 0, 300
     for second in range(20, 420):
         volume += 100
-        market.heard(active(volume), float(second), second * 1_000_000)
+        market.record_snapshot(active(volume), float(second), second * 1_000_000)
         for part in (0.1, 0.3, 0.5, 0.7, 0.9):
             if due(market, second + part):
                 walks += 1
                 market.begin()
-                market.shown([trade(1)._replace(size=volume - 2)], None, second + part)
+                market.record_page([trade(1)._replace(size=volume - 2)], None, second + part)
                 at_us = round((second + part) * 1e6)
-                market.walked(stored(volume - 2), second + part, at_us, second + part, at_us)
+                market.record_walk(stored(volume - 2), second + part, at_us, second + part, at_us)
                 market.working = False
     assert walks <= 400 + 10
     assert market.confirmed_at is not None
@@ -468,9 +468,9 @@ def test_a_deficit_that_stays_while_the_volume_moves_is_accepted_too() -> None:
 
 def test_a_volume_that_rises_below_what_is_stored_is_a_reason_once() -> None:
     market = MarketState(replace(UNIT, volume=100), stored(150), walked_at=0.0)
-    market.heard(active(100), 1.0, 1_000_000)
+    market.record_snapshot(active(100), 1.0, 1_000_000)
     assert not due(market, 1.0)
-    market.heard(active(110), 2.0, 2_000_000)
+    market.record_snapshot(active(110), 2.0, 2_000_000)
     assert due(market, 2.0)
     assert market.confirmed_at is None
     walk(market, stored(160), 3.0, 3_000_000, 3.0)
@@ -484,5 +484,5 @@ def test_a_market_that_fails_for_weeks_is_still_asked() -> None:
     for _ in range(1_200):
         now += RECHECK_SECONDS
         walk(market, stored(100).failed("a page breaks its contract"), now, round(now * 1e6), now)
-        market.missed(now)
+        market.record_absence(now)
     assert market.waits_until(now) == now + RECHECK_SECONDS

@@ -55,7 +55,7 @@ class Desk:
     def hear(self, **volumes: int) -> set[str]:
         """All of them trade, and have got so far."""
         market_snapshots = {name: MarketSnapshot("active", volume) for name, volume in volumes.items()}
-        return self.scheduler.heard(list(volumes), market_snapshots, self.clocks.now, self.clocks.exchange())
+        return self.scheduler.record_snapshots(list(volumes), market_snapshots, self.clocks.now, self.clocks.exchange())
 
     def next(self) -> WorkItem | None:
         return self.scheduler._next()
@@ -64,7 +64,7 @@ class Desk:
         """The work ended so, a second later."""
         assert item is not None
         self.clocks.now += 1
-        self.scheduler.done(item, checkpoint_of(item.task.unit.ticker, state, contracts))
+        self.scheduler.complete(item, checkpoint_of(item.task.unit.ticker, state, contracts))
 
     def waiting(self) -> list[str]:
         """Who would be next, in this order, without an end of their work."""
@@ -155,7 +155,7 @@ def test_a_settled_market_that_is_listed_again_is_not_walked_twice() -> None:
 def test_a_market_that_settles_is_proved_with_all_its_candles() -> None:
     at = desk()
     at.put("A", contracts=100)
-    at.scheduler.page(Task(unit_of(at, "A"), None), TradePage([trade(10)], None), OPENS_US)
+    at.scheduler.record_page(Task(unit_of(at, "A"), None), TradePage([trade(10)], None), OPENS_US)
     at.put("A", settled=True, contracts=100)
     item = at.next()
     assert item is not None
@@ -189,10 +189,10 @@ def test_a_market_that_is_gone_or_went_on_has_its_lists_read() -> None:
     at = desk()
     at.put("A", "B", "C")
     assert at.hear(A=0, B=0) == set()
-    gone = at.scheduler.heard(["A", "B"], {"A": MarketSnapshot("active", 0)}, 1.0, OPENS_US)
+    gone = at.scheduler.record_snapshots(["A", "B"], {"A": MarketSnapshot("active", 0)}, 1.0, OPENS_US)
     assert gone == {SERIES}, "the live tier no longer shows B"
-    assert at.scheduler.heard(["A"], {"A": MarketSnapshot("closed", 0)}, 2.0, OPENS_US) == {SERIES}
-    assert at.scheduler.heard(["X"], {}, 2.0, OPENS_US) == set(), "nobody follows it"
+    assert at.scheduler.record_snapshots(["A"], {"A": MarketSnapshot("closed", 0)}, 2.0, OPENS_US) == {SERIES}
+    assert at.scheduler.record_snapshots(["X"], {}, 2.0, OPENS_US) == set(), "nobody follows it"
 
 
 def test_who_trades_and_who_waits() -> None:
@@ -203,7 +203,7 @@ def test_who_trades_and_who_waits() -> None:
         "B": MarketSnapshot("closed", 0),
         "C": MarketSnapshot("determined", 0),
     }
-    at.scheduler.heard(["A", "B", "C"], market_snapshots, 0.0, OPENS_US)
+    at.scheduler.record_snapshots(["A", "B", "C"], market_snapshots, 0.0, OPENS_US)
     assert at.scheduler.tickers(trading=True) == ["A"]
     assert at.scheduler.tickers(trading=False) == ["B", "C"]
     at.hear(A=5)
@@ -253,7 +253,7 @@ def test_a_failing_market_is_not_vouched_for_and_one_that_does_not_trade_does_no
     at = desk()
     at.put("A", "B", "C")
     at.hear(A=0, B=3)
-    at.scheduler.heard(["C"], {"C": MarketSnapshot("closed", 3)}, 0.0, OPENS_US)
+    at.scheduler.record_snapshots(["C"], {"C": MarketSnapshot("closed", 3)}, 0.0, OPENS_US)
     at.clocks.now = 5
     assert not at.scheduler.caught_up
     for _ in range(2):
@@ -271,7 +271,7 @@ def test_a_failing_market_is_not_vouched_for_and_one_that_does_not_trade_does_no
 def paged(at: Desk, name: str, *seconds: float, closed: float = 0) -> None:
     """A page of trades is committed; candles that end later than `closed` were held back."""
     rows = [trade(each, number) for number, each in enumerate(seconds)]
-    at.scheduler.page(Task(unit_of(at, name), None), TradePage(rows, None), OPENS_US + round(closed * 1_000_000))
+    at.scheduler.record_page(Task(unit_of(at, name), None), TradePage(rows, None), OPENS_US + round(closed * 1_000_000))
 
 
 def due(at: Desk) -> tuple[AbstractSet[int], int] | None:
@@ -280,7 +280,7 @@ def due(at: Desk) -> tuple[AbstractSet[int], int] | None:
         return None
     assert item.closed_us is not None, "a walk was not expected"
     found = item.task.unwritten, item.closed_us
-    at.scheduler.done(item, checkpoint_of(item.task.unit.ticker, State.OPEN))
+    at.scheduler.complete(item, checkpoint_of(item.task.unit.ticker, State.OPEN))
     return found
 
 
@@ -347,7 +347,7 @@ def test_what_a_walk_without_an_answer_does_not_write_is_not_forgotten() -> None
     at.hear(A=7)
     item = at.next()
     assert item is not None
-    at.scheduler.page(item.task, TradePage([], None), 0)
+    at.scheduler.record_page(item.task, TradePage([], None), 0)
     at.end(item, contracts=7)
     assert at.scheduler._markets["A"].unwritten.minutes == at.scheduler._markets["A"].unwritten.buckets == {OPENS_US}
 
@@ -383,8 +383,8 @@ def test_an_announced_trade_is_asked_for_and_found() -> None:
     at = desk()
     at.put("A")
     at.hear(A=0)
-    at.scheduler.claim("A", trade(5, 9).trade_id)
-    at.scheduler.claim("X", trade(5, 9).trade_id)
+    at.scheduler.expect_trade("A", trade(5, 9).trade_id)
+    at.scheduler.expect_trade("X", trade(5, 9).trade_id)
     item = at.next()
     assert item is not None
     paged(at, "A", *range(10))
@@ -398,7 +398,7 @@ async def test_an_announcement_wakes_whoever_waits() -> None:
     waiting = asyncio.ensure_future(at.scheduler.take())
     await asyncio.sleep(0)
     assert not waiting.done()
-    at.scheduler.claim("A", trade(5).trade_id)
+    at.scheduler.expect_trade("A", trade(5).trade_id)
     item = await asyncio.wait_for(waiting, 0.4)
     assert item.task.unit.ticker == "A"
 
