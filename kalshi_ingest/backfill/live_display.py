@@ -19,7 +19,7 @@ from kalshi_ingest.ingest.progress import SeriesProgress
 _LIVE_SECONDS = 0.25
 _LOG_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
-"""How soon it is told that the exchange does not answer."""
+"""How soon an exchange that does not answer is reported."""
 
 log = structlog.get_logger()
 
@@ -55,13 +55,13 @@ class Display:
                 await asyncio.sleep(_LIVE_SECONDS)
 
     async def _keep_logging(self) -> None:
-        logged_at, told = time.monotonic(), False
+        logged_at, warned = time.monotonic(), False
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             trouble = self._client.trouble
-            if trouble is not None and not told:
+            if trouble is not None and not warned:
                 log.warning("exchange_unreachable", reason=trouble, retrying=True)
-            told = trouble is not None
+            warned = trouble is not None
             if time.monotonic() - logged_at >= _LOG_SECONDS:
                 logged_at = time.monotonic()
                 self._log()

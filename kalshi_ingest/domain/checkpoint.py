@@ -56,7 +56,7 @@ class Checkpoint:
     tier: Tier | None = None
     cursor: str | None = None
     walk: int = 1
-    confirming: bool = False
+    rewalk: bool = False
     settled_first: bool = False
     oldest: Position | None = None
     """The oldest trade stored while every page was new. The candles of its bucket are still to be written."""
@@ -99,13 +99,13 @@ class Checkpoint:
             return moved
         moved = replace(moved, oldest=None, since_us=None)
         if not moved.settled_first:
-            return replace(moved, state=State.OPEN, confirming=False)
+            return replace(moved, state=State.OPEN, rewalk=False)
         said = verdict_on(moved.contracts_stored, moved.exchange_volume)
         if (said is not Verdict.EXACT and moved.walk == 1) or (said is Verdict.OVER and inherits):
-            return replace(moved, walk=2, tier=Tier.LIVE, confirming=True)
+            return replace(moved, walk=2, tier=Tier.LIVE, rewalk=True)
         if said is Verdict.SHORT and not moved.trades_stored:
             raise BadPayload(f"{self.ticker}: the exchange states a volume and shows no trade, in neither tier")
-        return replace(moved, state=State.COMPLETE, verdict=said, confirming=False, newest_us=None)
+        return replace(moved, state=State.COMPLETE, verdict=said, rewalk=False, newest_us=None)
 
 
 @dataclass(frozen=True, slots=True)

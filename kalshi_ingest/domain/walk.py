@@ -42,7 +42,7 @@ class Step:
     """No page follows in this walk."""
     inherits: bool = False
     """Rows are held that this walk did not see."""
-    anew: bool = False
+    replacing: bool = False
     """These rows take the place of all that is held of the market, which contradicts the exchange."""
 
     def after(self, trades: int, contracts: int) -> Checkpoint:
@@ -82,7 +82,7 @@ class Walk:
         self._unwritten = unwritten
         self.held = known
         """The market's checkpoint as it is stored; None: it has none."""
-        self.anew = False
+        self.replacing = False
         """What is held contradicts the exchange: the next step takes the place of all of it."""
         self.surplus = False
         """Both walks are over, and rows are held that the exchange does not show: the market has to be walked anew."""
@@ -96,7 +96,7 @@ class Walk:
         else:
             self.checkpoint = replace(
                 fresh,
-                confirming=known.trades_stored > 0,
+                rewalk=known.trades_stored > 0,
                 newest_us=known.newest_us,
                 since_us=since_us,
                 oldest=known.oldest,
@@ -115,7 +115,7 @@ class Walk:
     def cut_bucket(self) -> int | None:
         """Start of the bucket that the last stored page cut, whose trades have to be given to `restore`."""
         oldest = self.checkpoint.oldest
-        return None if self.checkpoint.confirming or oldest is None else _start(oldest)
+        return None if self.checkpoint.rewalk or oldest is None else _start(oldest)
 
     def restore(self, candles: list[Candle]) -> None:
         """Take back the one-minute candles of the cut bucket as far as its trades are stored already.
@@ -129,14 +129,14 @@ class Walk:
         """Walk again from the newest trade, over staging: the place to go on from proved to be no good."""
         self._carry = []
         self._page_oldest = None
-        self.checkpoint = replace(self.checkpoint, tier=tiers[0], cursor=None, confirming=True)
+        self.checkpoint = replace(self.checkpoint, tier=tiers[0], cursor=None, rewalk=True)
 
     def reload(self, known: Checkpoint | None, trades: int, contracts: int, tiers: Sequence[Tier]) -> None:
         """Walk again from the newest trade, over staging: what is stored is not what this walk believed.
 
         `known` is the checkpoint as it is stored; `trades` and `contracts` (hundredths) were counted in the table.
         """
-        self.held, self.anew, self._doubted = known, False, None
+        self.held, self.replacing, self._doubted = known, False, None
         self.checkpoint = replace(
             self.checkpoint,
             walk=1,
@@ -150,7 +150,7 @@ class Walk:
         self._inherits = trades > 0
         self.start_over(tiers)
 
-    def begin_anew(self, tiers: Sequence[Tier]) -> None:
+    def begin_replacement(self, tiers: Sequence[Tier]) -> None:
         """Walk again from the newest trade as if nothing were held: what is held contradicts the exchange.
 
         It stays, and so does its checkpoint, until the first page with trades takes its place.
@@ -158,7 +158,7 @@ class Walk:
         self._carry = []
         self._page_oldest = None
         self._unwritten = frozenset()
-        self.anew, self._inherits, self._doubted = True, False, self._doubted or self.checkpoint
+        self.replacing, self._inherits, self._doubted = True, False, self._doubted or self.checkpoint
         self.checkpoint = Checkpoint(
             self.checkpoint.ticker,
             self.checkpoint.series_ticker,
@@ -190,7 +190,7 @@ class Walk:
         edge = oldest if cursor is not None else None
         if edge is not None and self._page_oldest is not None and edge >= self._page_oldest:
             raise BadPayload(f"{before.ticker}: a page reaches no further back than the page before it: a loop")
-        fresh = not before.confirming and (newest is None or before.oldest is None or newest < before.oldest)
+        fresh = not before.rewalk and (newest is None or before.oldest is None or newest < before.oldest)
         following = self._following(before, cursor, tiers)
         if before.since_us is not None and trades and trades[0].created_us < before.since_us:
             following = None  # what is older is stored, whether or not the exchange heeds a bound
@@ -216,7 +216,7 @@ class Walk:
             before,
             tier=following[0] if following else None,
             cursor=following[1] if following else None,
-            confirming=not fresh,
+            rewalk=not fresh,
             oldest=(oldest or before.oldest) if fresh else None,
             newest_us=max(seen, default=None),
             pages=before.pages + 1,
@@ -232,7 +232,7 @@ class Walk:
             moved,
             last,
             self._inherits,
-            self.anew,
+            self.replacing,
         )
 
     def stored(self, checkpoint: Checkpoint) -> None:
@@ -240,7 +240,7 @@ class Walk:
         begins, began = (checkpoint.tier, checkpoint.cursor) == (Tier.LIVE, None), self.checkpoint.walk
         self.surplus = checkpoint.state is State.WALKING and begins and began == checkpoint.walk == 2
         self.held = self.checkpoint = checkpoint
-        self.anew, self._doubted = False, None
+        self.replacing, self._doubted = False, None
 
     def failed(self, reason: str) -> Checkpoint:
         """The checkpoint of this market once it failed: that of what is stored, not of what was to take its place."""

@@ -1,4 +1,4 @@
-"""The service's rows in the ingestion log: a run for each day, so that every day has a story that ended."""
+"""The service's rows in the ingestion log: a run for each day, so that every day has an outcome."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class DailyRun:
         return self._log
 
     async def begin(self, database: Database, clock: Callable[[], datetime], first: date) -> None:
-        """Begin the run of today, or go on with it; `first` is the first event date that something is asked about."""
+        """Begin or resume the run of today; `first` is the first event date requested."""
         now = clock()
         run = None if self._log is None else self._log.run
         if run is None or run.started_at.date() != now.date():
@@ -56,7 +56,7 @@ class DailyRun:
                 await self.begin(database, clock, log.run.min_event_date or today)
 
     async def close(self, error: str | None) -> None:
-        """End the run as well as it can be done; `error` tells why its session was lost."""
+        """End the run as far as possible; `error`: why its session was lost."""
         ending = self._begun.end() if error is None else self._begun.end("interrupted", error)
         await logged(ending, hurried=True)
 

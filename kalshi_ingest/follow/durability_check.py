@@ -1,4 +1,4 @@
-"""Whether the database still holds what the service has stored: asked all the time, for readiness rests on it."""
+"""Whether the database still holds what the service has stored: checked continuously, for readiness depends on it."""
 
 import asyncio
 import math
@@ -11,11 +11,11 @@ from kalshi_ingest.postgres.database import Database
 
 _INTERVAL = 2.0
 _LOOK = 0.05
-"""How soon a lost connection counts, whoever is about to open it again."""
+"""How soon a lost connection counts, even if it is being reopened."""
 
 
 async def prove_held(databases: Sequence[Database], state: FollowState) -> None:
-    """Keep `state.database_proved_at` current, without an end, also while nothing is written.
+    """Keep `state.database_proved_at` current until cancelled, also while nothing is written.
 
     Raises `DatabaseWentBack` when something that was committed is not there.
     """
@@ -36,7 +36,7 @@ class _Proof:
         self._lost = asyncio.Event()
 
     async def watch(self) -> None:
-        """Nothing is proved from the moment a connection is lost, however long it takes to open it again."""
+        """From the moment a connection is lost, nothing is proved."""
         while True:
             if not all(database.connected for database in self._databases):
                 self._lost_at = self._state.clock()

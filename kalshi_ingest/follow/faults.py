@@ -1,4 +1,4 @@
-"""Exceptions that nobody foresaw: logged with their traceback, counted, and survived."""
+"""Unexpected exceptions: logged with their traceback, counted, and survived."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from kalshi_ingest.logs import redact
 from kalshi_ingest.postgres.sqlstate import is_of_database
 
 MOST_IN_A_ROW = 10
-"""Faults without progress in between that end the service: whatever starts it again may bring another version."""
+"""Faults in a row that end the service; a supervisor may restart it in another version."""
 _MOST_OF_A_MARKET = 2
 """Faults at the same market after which it fails alone: one market must not end the service."""
 
@@ -23,7 +23,7 @@ def is_fault(error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """For the user: who is to blame, and what it was, without a secret."""
+    """The fault in words for the user, without secrets."""
     said = str(error).strip().splitlines()[:1]
     return redact(": ".join(["a fault of the program itself", type(error).__name__, *said]))
 

@@ -1,4 +1,4 @@
-"""Reads the lists of each series again and again: new events, results, and what the exchange says a day should hold."""
+"""Polls the lists of each series: new events, results, and what the exchange says a day should hold."""
 
 import asyncio
 import math
@@ -70,19 +70,19 @@ class ListingPoller:
         self._woken = asyncio.Event()
 
     def request(self, series_tickers: Collection[str]) -> None:
-        """Read the lists of some series soon: the life of one of their markets went on."""
+        """Read the lists of some series soon: a market of theirs changed its status."""
         self._requested |= set(series_tickers)
         self._woken.set()
 
     def are_current(self, ticker: str) -> bool:
-        """Whether the lists of a series were read to their ends of late: they show a market hours before it opens."""
+        """Whether the lists of a series were read to their ends recently: they show a market hours before it opens."""
         return self._state.clock() - self._read[ticker].ended_at < 2 * self._intervals.listings
 
     async def run(self, start: date | None, *, strict: bool = False) -> None:
-        """Read everything from `start` on (None: from what is unfinished), then whatever is due, without an end.
+        """Read everything from `start` on (None: from what is unfinished), then whatever is due, until cancelled.
 
         `strict`: a series of no city that is unknown at the first reading is an error (`Unusable`). One that the
-        exchange denies later, or a city's, is reported and asked for again, and the others continue.
+        exchange denies later, or a city's, is reported and requested again, and the others continue.
         """
         self._begin_at = dict.fromkeys(self._state.series, start)
         while True:

@@ -1,7 +1,7 @@
 """One market that has not settled: what is known of it, and whether the exchange has to be asked about it now.
 
-Pure: it is told what was heard and what was stored. Moments are seconds on the steady clock, except those that end in
-`_us`, which are the exchange's own time in microseconds.
+Pure: callers record what was received and what was stored. Moments are seconds on the steady clock, except those that
+end in `_us`, which are the exchange's own time in microseconds.
 """
 
 import math
@@ -25,13 +25,13 @@ _NEWS_SECONDS = 1.0
 _PAUSE_SECONDS = 0.2
 """Before what was announced and not found is asked for again."""
 _PARTS = 5
-"""A cache that does not tell when it forgets an answer is asked so many times within the time that it keeps one."""
+"""Requests within the time that a cache keeps an answer, if it does not state when it forgets it."""
 _TRIES = 3
 _BEHIND_SECONDS = 3.0
 """A volume may follow its trades by so much before it counts as one that stands still."""
 _SOON_US = 15_000_000
 MISSING = "missing"
-"""In the place of the wire's word, when the live tier does not name a market: it may have moved to the other tier."""
+"""The status of a market that the live tier does not name: it may have moved to the other tier."""
 _BEFORE_WORDS = frozenset({"initialized", "active", "inactive", ""})
 _ENDED_WORDS = frozenset({"finalized"})
 _OPEN_WORDS = frozenset({"active", "inactive", ""})
@@ -47,7 +47,7 @@ class MarketState:
     api_status: str = ""
     """The wire's word; empty until the exchange was asked, `missing` when the live tier does not name it."""
     working: bool = False
-    """Somebody is at work on it."""
+    """A worker has it."""
     whole: bool = False
     """The next walk asks for everything, not only for what is new."""
     walked_at: float = -math.inf
@@ -91,7 +91,7 @@ class MarketState:
         self._listed = self.unit.volume
 
     def is_open(self, now_us: int) -> bool:
-        """Whether trades may appear: it trades, will within seconds, or nobody has asked yet."""
+        """Whether trades may appear: it trades, will within seconds, or its status is not known yet."""
         if self.api_status == "initialized":
             return to_microseconds(self.unit.open_time) <= now_us + _SOON_US
         if self.api_status == MISSING:
@@ -107,8 +107,8 @@ class MarketState:
         """
         if began < self._listed_at:
             return False  # an older copy than the one before
-        # At the first look, what has closed meanwhile has moved on from what the lists said a moment before.
-        went_on = (
+        # At the first snapshot, a market that closed meanwhile differs from what the lists said.
+        changed = (
             market_snapshot.api_status != self.api_status
             if self.api_status
             else market_snapshot.api_status not in _BEFORE_WORDS
@@ -129,9 +129,9 @@ class MarketState:
             and self._deficit() in (0, self._difference.explained)
         ):
             self._confirm(began, began_us)
-        if went_on or market_snapshot.api_status not in _ENDED_WORDS:
+        if changed or market_snapshot.api_status not in _ENDED_WORDS:
             self._lists_asked = 0
-            return went_on
+            return changed
         return self._should_be_gone(began)
 
     def record_absence(self, began: float) -> bool:
@@ -152,7 +152,7 @@ class MarketState:
             self._behind_since = None
 
     def lags(self, now: float) -> bool:
-        """Whether its volume stands still while its trades go on."""
+        """Whether its volume stands still while its trades continue."""
         return self._behind_since is not None and now - self._behind_since >= _BEHIND_SECONDS
 
     def distrust_volumes(self) -> None:
@@ -232,7 +232,7 @@ class MarketState:
         return (1 + (0 if self.known is None else self.known.trades_stored)) * (now - self.walked_at)
 
     def begin(self) -> None:
-        """Somebody begins to work on it."""
+        """A worker takes it."""
         self.working = True
         self._moved = False
         self.made = self.closed_us = None
@@ -279,7 +279,7 @@ class MarketState:
         return 0 if self._listed is None else self._listed - stored
 
     def _settled_in_sum(self) -> bool:
-        # A list that lags behind the trades says less than is stored: no reason to ask, unless it goes on.
+        # A list that lags behind the trades says less than is stored: no reason to ask, unless it rises.
         deficit = self._deficit()
         return deficit in (0, self._difference.explained) or (deficit < 0 and not self._moved)
 

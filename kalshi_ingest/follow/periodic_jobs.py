@@ -24,11 +24,11 @@ from kalshi_ingest.weather.settlement.fetch import services
 from kalshi_ingest.weather.settlement.job import Asked, SettlementJob, first_day
 
 _USUAL = timedelta(days=10)
-"""How far back an errand looks; once a day, and at the start, it looks back to the first day held."""
+"""How far back a job looks; once a day, and at the start, it looks back to the first day held."""
 _DAY_SECONDS = 86_400.0
 
 PeriodicJob = Callable[[Database, date, Callable[[], datetime], asyncio.Event], Awaitable[str | None]]
-"""(database, first day, the exchange's time, stop) → why not all that can be had is there, or None."""
+"""(database, first day, the exchange's time, stop) → why it is incomplete, or None."""
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class Weather:
 
 
 class PeriodicJobs:
-    """Runs them one after another. One that fails is reported and comes again; it never disturbs the markets."""
+    """Runs them one by one. One that fails is reported and repeated; it never disturbs the markets."""
 
     def __init__(
         self, weather: Weather, database_url: str, state: FollowState, intervals: PollIntervals, faults: Faults
@@ -59,7 +59,7 @@ class PeriodicJobs:
         self._whole_us: dict[str, int] = {}
 
     async def run(self, clock: Callable[[], datetime], stop: asyncio.Event) -> None:
-        """Run what is due, without an end; `clock` is the exchange's time, `stop` lets one end in order."""
+        """Run what is due, until cancelled; `clock` is the exchange's time, `stop` lets one end in order."""
         periodic_jobs: dict[str, tuple[float, PeriodicJob]] = {
             "settlement": (self._intervals.settlement, self._settlement)
         }
@@ -98,7 +98,6 @@ class PeriodicJobs:
         try:
             error = await self._with_database(work, whole, clock, stop)
         except Exception as failure:
-            # Whatever it is, the markets have nothing to do with it.
             error = str(failure) or type(failure).__name__
             if is_fault(failure):
                 error = describe(failure)
@@ -129,7 +128,7 @@ class PeriodicJobs:
     async def _settlement(
         self, database: Database, start: date, clock: Callable[[], datetime], stop: asyncio.Event
     ) -> str | None:
-        """Official maxima; why they are not all that can be had, or None."""
+        """Official maxima; why they are incomplete, or None."""
         end = clock().date()
         asked = Asked(self._weather.cities, start, end, f"weather settlement --start {start} --end {end} (follow)")
         async with services(self._weather.iem_url, self._weather.ncei_url) as ask:
@@ -146,7 +145,7 @@ class PeriodicJobs:
         clock: Callable[[], datetime],
         _: asyncio.Event,
     ) -> str | None:
-        """Minute observations, and the grid after them; why they are not all that can be had, or None."""
+        """Minute observations, then the grid; why they are incomplete, or None."""
         end = clock().date()
         async with opened_source(addresses, None) as source:
             planned = await plan(database, source, AskedMinutes(self._weather.cities, start, end), clock())

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 _LONGEST_WAIT = 0.5
 _DOUBTED_SECONDS = 30.0
-"""How long volumes are doubted after one was last seen to stand still while its trades went on."""
+"""How long volumes are doubted after one was last seen to stand still while its trades continued."""
 _CHECKED_SECONDS = 10.0
 """A market is not asked for its trades without a reason sooner after its last walk."""
 _ANNOUNCED_SECONDS = 60.0
@@ -30,7 +30,7 @@ _PROOF_TURN = 4
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One piece of work on one market. Nobody else works on that market until `Scheduler.complete`."""
+    """One piece of work on one market. No other worker takes that market until `Scheduler.complete`."""
 
     task: Task
     began: float
@@ -78,10 +78,8 @@ class Scheduler:
         self._turn = 0
         self._changed = asyncio.Event()
 
-    # What the plan of a series tells.
-
     def __contains__(self, ticker: object) -> bool:
-        """Whether this market's checkpoint is written by somebody who took it from here."""
+        """Whether a worker of this scheduler writes this market's checkpoint."""
         return ticker in self._markets or ticker in self._proving
 
     def put(self, series_ticker: str, tasks: Iterable[Task]) -> None:
@@ -105,17 +103,15 @@ class Scheduler:
                     market.unwritten.add_bucket(start_us)
         self._changed.set()
 
-    # What the exchange tells.
-
     def record_snapshots(
         self, asked: Collection[str], market_snapshots: Mapping[str, MarketSnapshot], began: float, began_us: int
     ) -> set[str]:
         """Take in how far some markets had got at `began`, which is when the exchange, or a cache, made its answer.
 
-        `began_us` is the same in the exchange's time. Returns the series whose lists have to be read because a market's
-        life went on.
+        `began_us` is the same in the exchange's time. Returns the series whose lists have to be read because a market
+        changed its status.
         """
-        went_on: set[str] = set()
+        changed: set[str] = set()
         for ticker in asked:
             market = self._markets.get(ticker)
             if market is None:
@@ -127,14 +123,14 @@ class Scheduler:
                 if market_snapshot is None
                 else market.record_snapshot(market_snapshot, began, began_us, trusted=trusted)
             ):
-                went_on.add(market.unit.series_ticker)
+                changed.add(market.unit.series_ticker)
         self._doubt(began)
         self._changed.set()
-        return went_on
+        return changed
 
     @property
     def doubted(self) -> bool:
-        """Whether the exchange's volumes are not to be believed: one stood still while its trades went on."""
+        """Whether the exchange's volumes are not to be believed: one stood still while its trades continued."""
         return self._clock() < self._doubted_until
 
     def _doubt(self, now: float) -> None:
@@ -153,8 +149,6 @@ class Scheduler:
             self._announced_at = self._clock()
             market.expect_trade(trade_id, self._clock(), self._cache_seconds())
             self._changed.set()
-
-    # What is to be done.
 
     async def take(self) -> WorkItem:
         """The next piece of work, as soon as there is one."""
@@ -181,7 +175,7 @@ class Scheduler:
                 market.unwritten.add_trades(page.trades, closed_us)
 
     def complete(self, item: WorkItem, checkpoint: Checkpoint) -> None:
-        """A piece of work ended so."""
+        """A piece of work ended with this checkpoint."""
         ticker = item.task.unit.ticker
         market = self._markets.get(ticker)
         if market is None:
@@ -192,9 +186,9 @@ class Scheduler:
             began_us = item.began_us if market.made is None else market.made.at_us
             alive_us = self._newest_us.get(market.unit.series_ticker, 0)
             market.record_walk(checkpoint, item.began - market.age, began_us, self._clock(), alive_us)
-            # A walk that went on where it broke off leaves alone what the pages before it held back.
-            went_on = item.task.known is not None and item.task.known.state is State.WALKING
-            if not market.failing and not went_on:
+            # A walk that resumed where it broke off leaves alone what the pages before it held back.
+            resumed = item.task.known is not None and item.task.known.state is State.WALKING
+            if not market.failing and not resumed:
                 market.unwritten.written(began_us - GUARD_US if market.closed_us is None else market.closed_us)
         else:
             market.known = checkpoint
@@ -202,8 +196,6 @@ class Scheduler:
         if market.unit.settled:
             self._prove(market)
         self._changed.set()
-
-    # What others want to know.
 
     def tickers(self, *, trading: bool) -> list[str]:
         """The markets that trade; else those that are known, do not trade and have not settled."""

@@ -1,4 +1,4 @@
-"""The service: sessions one after another, whatever is lost in between, until somebody stops it."""
+"""The service: sessions one by one, whatever is lost in between, until it is stopped."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -30,7 +30,7 @@ from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.sqlstate import is_of_database
 
 RETRY = RetryPolicy(attempts=4, first_delay=0.3, longest_delay=3.0, read_timeout=10.0, total_timeout=30.0)
-"""Less patient than a backfill: an outage has to be seen soon, and what failed comes again by itself."""
+"""Less patient than a backfill: an outage has to be seen soon, and what failed is repeated anyway."""
 
 Revive = Callable[[], Coroutine[Any, Any, None]]
 """Starts a database that is this program's own again; raises an `IngestError` that says why it does not start."""
@@ -89,7 +89,7 @@ class FollowService:
 
         Raises `Unusable` for what the user has to change here, and `OutOfReach` for a database that is not there at the
         start. Whatever the exchange answers is waited out. Later neither ends it: it waits for what was lost, and
-        resumes. Exceptions that nobody foresaw are survived as well; only a row of them without progress in between
+        resumes. Unexpected exceptions are survived as well; only a row of them without progress in between
         ends it, with the last one.
         """
         while not stop.is_set():

@@ -1,5 +1,5 @@
-"""The service from one loss to the next: workers, lists, polling and log at once, until told to stop or something is
-lost. Whatever happens, the next session goes on from the checkpoints, as after a kill."""
+"""The service from one loss to the next: workers, lists, polling and log at once, until stopped or something is
+lost. Either way the next session resumes from the checkpoints, as after a kill."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ class FollowSession:
         *,
         proved_usable: bool,
     ) -> None:
-        """`proved_usable`: everything asked for was there once, so that a series that is denied is no error."""
+        """`proved_usable`: everything requested was there once, so that a series denied later is not an error."""
         self._strict = not proved_usable
         self._session = session
         self._client = session.client
@@ -78,7 +78,7 @@ class FollowSession:
         await context.writing.locks.take_series(tickers)
         for database in (context.writing, context.planning):
             await database.fence()
-        self._state.reset_freshness()  # between two sessions nobody held the database to what it has stored
+        self._state.reset_freshness()  # between two sessions no one checked that the database still holds it
         self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
         if not await context.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
@@ -140,7 +140,7 @@ class FollowSession:
             await wind_down(group, jobs, writer, writing, (context.writing, context.planning))
 
     async def _work(self, scheduler: Scheduler, worker: Worker) -> None:
-        """One worker: a market at a time, without an end."""
+        """One worker: a market at a time, until cancelled."""
         while True:
             item = await scheduler.take()
             unit = item.task.unit
@@ -168,7 +168,7 @@ class FollowSession:
                 # A new market is known by its name only, and the WebSocket reports every series of the exchange.
                 listings.request({ticker.partition("-")[0]} & self._state.series.keys())
             case Gap() | Watched():
-                poller.look()
+                poller.wake()
 
     async def _listen(self, channel: Channel, scheduler: Scheduler) -> None:
         """Keep the WebSocket. A fault in it costs only time, because everything is polled as well."""
@@ -185,7 +185,7 @@ class FollowSession:
             await asyncio.sleep(min(intervals.longest_fault, intervals.fault * 2.0 ** min(times, 16)))
 
     async def _watch_database(self) -> None:
-        """A server whose machine vanished says nothing, not even that it is gone: whoever waits for it is freed."""
+        """A server whose machine vanished never answers: abort what waits for it."""
         began = self._state.clock()  # a moment ago it answered: the session was opened
         while True:
             await asyncio.sleep(0.5)
@@ -225,7 +225,7 @@ class FollowSession:
 
 
 def _summary(state: FollowState) -> dict[str, object]:
-    """A line for whoever reads the log: sums since the start, and how old the oldest city's data are."""
+    """A line for the log: sums since the start, and how old the oldest city's data is."""
     series = list(state.series.values())
     ages = [state.age(each) for each in series]
     return {

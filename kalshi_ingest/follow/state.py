@@ -14,11 +14,11 @@ from kalshi_ingest.ingest.progress import SeriesStats, Wanted
 from kalshi_ingest.postgres.writer import Writer
 
 STALE_SECONDS = 15.0
-"""Data that is vouched for up to a moment longer ago than this is stale, unless the user states another bound."""
+"""Data known to be complete up to a moment longer ago than this is stale, unless the user states another bound."""
 LONGEST_CACHE_SECONDS = 60.0
 """Up to so many seconds the default bound makes allowance for a cache before the exchange."""
 DATABASE_SECONDS = 8.0
-"""A database that did not answer for longer is away; it is asked every two seconds."""
+"""A database that did not answer for longer is away; it is checked every two seconds."""
 
 LAG_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 """Upper bounds of the buckets in which the lag of trades is counted, in seconds."""
@@ -110,11 +110,11 @@ class FollowState:
     stale_after: float | None = None
     """What the user called stale, seconds; None: `STALE_SECONDS` and as much more as a cache may add."""
     volumes_doubted: bool = False
-    """The exchange's volumes stood still while trades went on: only trades are believed."""
+    """The exchange's volumes stood still while trades continued: only trades are believed."""
     cache_seconds: float = 0.0
     """For how long a cache before the exchange repeats an answer; 0: none is known."""
     exchange_clock: ServerClock = field(default_factory=ServerClock)
-    """The exchange's time, as far as its answers tell it."""
+    """The exchange's time, estimated from its answers."""
     phase: Phase = Phase.STARTING
     reason: str = ""
     """Why nothing is fetched at present, in words for the user; never with a secret."""
@@ -126,7 +126,7 @@ class FollowState:
     """Times that everything had to be opened again, by what was lost: `exchange`, `database`; `series`: another run had
     one of them."""
     faults: int = 0
-    """Exceptions that nobody foresaw."""
+    """Unexpected exceptions."""
     traffic: Traffic = field(default_factory=Traffic)
     """Requests to the exchange since the process started."""
     pacer: Pacer | None = None
@@ -140,7 +140,7 @@ class FollowState:
 
     @property
     def stale_seconds(self) -> float:
-        """What is vouched for up to a moment longer ago than this is stale.
+        """Data known to be complete up to a moment longer ago than this is stale.
 
         Behind a cache no answer proves more than that, so that without an allowance the data would be stale each time
         before the cache forgets; a cache that keeps answers for minutes gets none for the rest.
@@ -174,7 +174,7 @@ class FollowState:
         return self.exchange_clock()
 
     def age(self, series: SeriesState) -> float | None:
-        """Seconds since the moment up to which the series is vouched for; None: not yet vouched for."""
+        """Seconds since the moment up to which the series is known to be complete; None: not known yet."""
         return None if series.fresh_at is None else max(0.0, self.clock() - series.fresh_at)
 
     def reset_freshness(self) -> None:
@@ -212,7 +212,7 @@ class FollowState:
         return reasons
 
     def _doubts(self, series: SeriesState) -> str:
-        """What of the exchange's own figures tells against the data."""
+        """What of the exchange's own figures contradicts the data."""
         doubts = "; the exchange's volumes stand still while trades continue" if self.volumes_doubted else ""
         for ticker, hundredths in list(series.missing.items())[:1]:
             doubts += f"; {hundredths / 100:g} contracts of {ticker}'s volume are not among its trades"

@@ -10,7 +10,7 @@ WHOLE_SECONDS = 60.0
 """Between two walks over everything that look for the same missing trades."""
 _WHOLE_WALKS = 3
 _STOOD_SECONDS = 300.0
-"""A volume that exceeds its trades is put down to the exchange's own books once the difference has stood still for so
+"""A volume that exceeds its trades is attributed to the exchange's own books once the difference has stood still for so
 long, over so many walks over everything, while other trades of the series were shown."""
 _MOST = 0.02
 """And only up to this share of the volume. The one case recorded is 0.2 %."""

@@ -1,4 +1,4 @@
-"""Looks at how far the markets have got: one request tells of a hundred, and only those that moved are walked."""
+"""Polls the markets' volumes, a hundred a request; only markets that moved are walked."""
 
 import asyncio
 import math
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class VolumePoller:
-    """Tells the book what it hears, and the service's state how fresh the data are."""
+    """Records volumes in the scheduler, and in the service's state how fresh the data is."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class VolumePoller:
         self._intervals = intervals
         self._tally = Tally()
         self._quiet_made: float | None = None
-        """When the answers were made that told last of all markets that do not trade; None: not yet."""
+        """When the last answers about all markets that do not trade were made; None: not yet."""
         self._warned_at = float("-inf")
         self._woken = asyncio.Event()
 
-    def look(self) -> None:
-        """Look at everything at once: something may have happened that was not announced."""
+    def wake(self) -> None:
+        """Poll at once: something may have happened that was not announced."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Look, without an end. Raises `OutOfReach` when the exchange closes for maintenance or does not answer."""
+        """Poll until cancelled. Raises `OutOfReach` when the exchange closes for maintenance or does not answer."""
         quiet_at = quiet_kept = float("-inf")
         while True:
             began = self._state.clock()
@@ -64,11 +64,11 @@ class VolumePoller:
             channel = self._state.channel
             announced = channel is not None and channel.connected
             pause = self._intervals.poll_with_channel if announced else self._intervals.poll
-            await asyncio.sleep(_SHORTEST)  # whatever the channel tells
+            await asyncio.sleep(_SHORTEST)  # however much the WebSocket announces
             await self._sleep(max(began + pause, kept_until) - self._state.clock())
 
     async def _sleep(self, seconds: float) -> None:
-        """Until the next look. What the walks confirm meanwhile is told as it comes."""
+        """Until the next poll. What the walks confirm meanwhile is published as it comes."""
         end = self._state.clock() + seconds
         while (left := end - self._state.clock()) > 0 and not self._woken.is_set():
             try:
@@ -78,7 +78,7 @@ class VolumePoller:
                 self._publish()
 
     async def _poll(self, *, trading: bool) -> float:
-        """Ask, and tell the book; until when, on the steady clock, a cache would only repeat the answers."""
+        """Poll once; until when, on the steady clock, a cache would only repeat the answers."""
         kept_until, made_at, whole = math.inf, self._state.clock(), True
         tickers = self._scheduler.tickers(trading=trading)
         for start in range(0, len(tickers), SNAPSHOTS_PER_REQUEST):

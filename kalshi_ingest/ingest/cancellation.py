@@ -22,8 +22,8 @@ log = structlog.get_logger()
 async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, grace: float = 0.0) -> T | None:
     """What `work` gives; None when `stop` came first, and `work` was cancelled.
 
-    Work that heeds `stop` itself has `grace` seconds for that. It runs in the caller's own task: cancelling the caller
-    cancels it, and what it opened is closed by the task that opened it.
+    Work that watches `stop` itself has `grace` seconds to end. It runs in the caller's own task: cancelling the caller
+    cancels it, and the task that opened something closes it.
     """
     if stop.is_set() and not grace:
         work.close()
@@ -63,7 +63,7 @@ async def wind_down(
     stopped = [job for job in jobs if not job.done()]
     for job in stopped:
         job.cancel()
-    # A cancelled job hands over nothing more. A writer that is stuck does not even take the word to finish.
+    # A cancelled job hands over nothing more. A writer that is stuck does not even begin to finish.
     ending = [*jobs, writing, group.create_task(writer.finish())]
     _, stuck = await asyncio.wait(ending, timeout=_STOP_SECONDS if stopped else None)
     if stuck:

@@ -1,4 +1,4 @@
-"""The plan of one series: its events and markets of both tiers, into the tables; what is left to walk, to a queue."""
+"""Discovery of one series: its events and markets of both tiers, into the tables; what is left to walk, to a queue."""
 
 import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -51,7 +51,7 @@ class SeriesDiscovery:
     ) -> None:
         """`turn` is shared by the plans of a run: a decoded page of markets takes megabytes.
 
-        `followed`: markets whose checkpoints somebody else writes while the plan is made.
+        `followed`: markets whose checkpoints the scheduler's workers write meanwhile.
         """
         self._api = context.api
         self._database = context.planning
@@ -126,7 +126,7 @@ class SeriesDiscovery:
         await self._store_markets(held, put)
 
     async def _take_portion(self, rows: Sequence[Any], held: list[Market], tier: Tier, put: Put) -> list[Market]:
-        """Store what is whole; the last event may go on in the next portion, and strikes are told from a whole one."""
+        """Store whole events; the last one may continue in the next portion, and strikes need all its markets."""
         held = held + await self._rows.markets(rows, tier)
         last = held[-1].event_ticker if held else ""
         await self._store_markets([market for market in held if market.event_ticker != last], put)
@@ -173,7 +173,7 @@ class SeriesDiscovery:
             await checkpoints.store(connection, [*finished, *failed, *doubted.values()], self._run_id, now)
             return moved, doubted
 
-        # Of markets that moved on since the plan began, the writer tells the worker what is stored now.
+        # For markets that moved since discovery began, the worker learns from the writer what is stored now.
         moved, doubted = await self._database.run(work)
         done = {market.ticker for market in quiet} - moved - doubted.keys()
         self._progress.markets += len(markets)

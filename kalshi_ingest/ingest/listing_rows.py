@@ -27,7 +27,7 @@ class ListingCounts:
         self.events_with_markets: set[str] = set()
         """Events that a listed market belongs to."""
         self.first: date | None = None
-        """The first event date that the lists tell, whether or not it was asked for."""
+        """The first event date in the lists, whether or not it was requested."""
         self.last: date | None = None
         self._markets: Counter[date] = Counter()
 
@@ -47,7 +47,7 @@ class ListingCounts:
 
         A city has an event every day, so a day from its first on that the lists do not name counts 0, once it is
         over. Of another series no one can say which days should have an event. Lists without a single row prove
-        nothing about any day: an exchange that is ill may answer so.
+        nothing about any day: an exchange in trouble may answer so.
         """
         events = Counter(parse_event_ticker(ticker).event_date for ticker in self.events | self.events_with_markets)
         days = set(events)
@@ -125,7 +125,7 @@ class ListRows:
     def _reject(self, ticker: object, event_ticker: object, error: BadPayload) -> None:
         """A market whose row cannot be read: failed, with the reason, unless its trades are proved already.
 
-        Only a row whose two tickers agree tells which market it is about.
+        Only a row whose two tickers agree identifies its market.
         """
         self.fail(ticker, str(error))
         if not isinstance(ticker, str) or not isinstance(event_ticker, str):
@@ -172,7 +172,7 @@ class ListRows:
     async def _is_own(self, market: Market) -> bool:
         """Whether a market is of this series: the exchange ignores filters it does not know.
 
-        Raises `BadPayload` when the exchange, asked about the event, does not tell.
+        Raises `BadPayload` when the exchange does not state the event's series.
         """
         name = parse_event_ticker(market.event_ticker).series_part.partition("-")[0]
         if name in (self._series, self._series.removeprefix("KX")):

@@ -14,7 +14,7 @@ class Wanted:
 
     series_ticker: str
     city: str | None
-    """The city's key; None for a series that is no city's daily high."""
+    """The city's key; None for a series that is not a city's daily high."""
 
     @property
     def label(self) -> str:
@@ -63,7 +63,7 @@ class SeriesProgress:
     markets_listed: int | None = None
     """How many these are, once it is known and as far as the lists prove it; see the column of the ingestion log."""
     absent: bool = False
-    """Whether the lists go on to later dates and hold none of those asked for: asking again changes nothing."""
+    """Whether the lists hold later dates and none of those requested: repeating changes nothing."""
     markets: int = 0
     """Markets of the asked dates found so far."""
     proved_before: int = 0

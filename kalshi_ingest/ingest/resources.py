@@ -52,7 +52,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Opened and closed by whoever runs the job."""
+    """What every job works with."""
 
     api: Api
     writing: Database
@@ -85,7 +85,7 @@ async def open_resources(
     """Open everything, bring the schema up to date and learn the pace.
 
     `patience`: seconds to wait for a database that goes away meanwhile. Raises `Unusable` for a wrong key, address or
-    right (`ServiceUnusable` for what the exchange says of them), `OutOfReach` when nobody answers.
+    right (`ServiceUnusable` for what the exchange says of them), `OutOfReach` when there is no answer.
     """
     signer = None
     if exchange.key_id is not None and exchange.key_path is not None:
@@ -126,7 +126,7 @@ def workers_for(requests_per_second: float) -> int:
 async def learn_time(http: HttpSession, exchange: Exchange) -> None:
     """Ask the exchange what time it is there until its answers agree; unsigned, as a signature has to be of that time.
 
-    What else may be wrong with the exchange is not judged here: the first request of the work itself tells.
+    Other faults of the exchange show at the first request of the work itself.
     """
     pacer = Pacer(ANONYMOUS_REQUESTS_PER_SECOND)
     client = Client(http, exchange.url, pacer, retry=_ASKING_THE_TIME, clock=exchange.clock)

@@ -1,4 +1,4 @@
-"""What a job does when the database went back to an earlier state under it: begin again from what it holds now."""
+"""What a job does when the database went back to an earlier state under it: restart from what it holds now."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -9,7 +9,7 @@ from kalshi_ingest.errors import DatabaseWentBack
 from kalshi_ingest.postgres.database import Database
 
 _TIMES = 5
-"""How often a job begins again; an address behind which several servers take turns would keep it busy for ever."""
+"""Restarts; an address behind which several servers take turns would cause them for ever."""
 
 T = TypeVar("T")
 

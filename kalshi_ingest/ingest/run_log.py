@@ -62,7 +62,7 @@ class RunLog:
         await self._database.run(lambda connection: ingestion_log.update(connection, self.run, counts, {}, None))
 
     async def keep(self, seconds: float) -> None:
-        """Log the counts again and again, without an end."""
+        """Log the counts every so many seconds, until cancelled."""
         while True:
             await asyncio.sleep(seconds)
             await self.update()

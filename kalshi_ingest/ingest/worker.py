@@ -34,13 +34,13 @@ OnPage = Callable[[Task, TradePage, int | None], None]
 """(task, the page, the moment after which candles were held back)."""
 
 _REWALK_SECONDS = 3_600.0
-"""A market is walked anew this often at most: an exchange that wavers fails it in between."""
+"""Between two rewalks of a market, seconds: an exchange that wavers fails it in between."""
 
 log = structlog.get_logger()
 
 
 class CutoffCache:
-    """The cutoff as it was about a minute ago: it moves while a run is at work. Nobody waits while it is asked for."""
+    """The cutoff as it was about a minute ago: it moves during a run, and refreshing it blocks no one."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -48,7 +48,7 @@ class CutoffCache:
         self._asked = asyncio.Event()
 
     async def run(self) -> None:
-        """Ask for it again and again, without an end. An answer that fails leaves what is known."""
+        """Refresh it until cancelled. A failed request leaves what is known."""
         while True:
             try:
                 self._known = await self._api.cutoff()
@@ -70,7 +70,7 @@ class CutoffCache:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_SECONDS):
                     await self._asked.wait()
-            self._asked.set()  # whoever comes later has waited long enough
+            self._asked.set()  # later callers do not wait again
         return self._known
 
 
@@ -93,7 +93,7 @@ class Worker:
         self._cutoffs = cutoffs
         self._progress = progress
         self._rewalked_at: dict[str, float] = {}
-        """Ticker → when it was walked anew last, on the loop's clock."""
+        """Ticker → when it was last rewalked, on the loop's clock."""
 
     async def work(self, queue: TaskQueue) -> None:
         """Walk markets until the feed has no more."""
@@ -140,7 +140,7 @@ class Worker:
         walk.restore(await self._database.run(checkpoints.stored_candles, unit.ticker, start, start + BUCKET_US))
 
     async def _reload(self, walk: Walk, unit: Unit) -> None:
-        """The tables hold something else than the walk believed: begin again from what is really there."""
+        """The tables differ from what the walk believed: restart from what they hold."""
 
         async def work(connection: Connection) -> tuple[Checkpoint | None, int, int]:
             known = await checkpoints.of_tickers(connection, [unit.ticker])
@@ -156,7 +156,7 @@ class Worker:
                 await self._reload(walk, unit)
             else:
                 return
-        walk.stored(walk.failed(reason))  # in the table stays what somebody else keeps writing
+        walk.stored(walk.failed(reason))  # the table keeps what another session writes
 
     async def _pages(self, walk: Walk, task: Task, progress: SeriesProgress) -> None:
         unit = task.unit
@@ -178,7 +178,7 @@ class Worker:
             tiers = await self._cutoffs.tiers(unit, walk.checkpoint.since_us)
             if page is None:
                 page, tiers = TradePage([], None), (Tier.LIVE, Tier.HISTORICAL)
-            if walk.anew and not page.trades and unit.volume != 0:
+            if walk.replacing and not page.trades and unit.volume != 0:
                 if walk.skip(tiers):
                     continue
                 raise BadPayload(f"{unit.ticker}: the exchange contradicts what is held and then shows no trade")
@@ -194,7 +194,7 @@ class Worker:
                 await self._reload(walk, unit)
                 continue
             except Contradiction as error:
-                if not self._begins_anew(walk, tiers, progress, str(error)):
+                if not self._rewalk(walk, tiers, progress, str(error)):
                     raise
                 continue
             walk.stored(written.checkpoint)
@@ -204,7 +204,7 @@ class Worker:
             if walk.surplus:
                 self._replace_surplus(walk, tiers, progress)
 
-    def _begins_anew(self, walk: Walk, tiers: Sequence[Tier], progress: SeriesProgress, reason: str) -> bool:
+    def _rewalk(self, walk: Walk, tiers: Sequence[Tier], progress: SeriesProgress, reason: str) -> bool:
         """Let a walk replace what is held, because it contradicts the exchange; false when it was replaced just now.
 
         What is held may be wrong, or what the exchange says at this moment. Either way its next honest answer wins.
@@ -215,13 +215,13 @@ class Worker:
         self._rewalked_at[ticker] = now
         log.warning("market_rewalked", ticker=ticker, reason=reason)
         progress.warnings.append(f"{reason}: the market was walked again, and what the exchange says now was stored")
-        walk.begin_anew(tiers)
+        walk.begin_replacement(tiers)
         return True
 
     def _replace_surplus(self, walk: Walk, tiers: Sequence[Tier], progress: SeriesProgress) -> None:
-        told = f"{walk.checkpoint.ticker}: more is held than the exchange shows"
-        if not self._begins_anew(walk, tiers, progress, told):
-            raise BadPayload(f"{told}, though it was walked again less than an hour ago")
+        surplus = f"{walk.checkpoint.ticker}: more is held than the exchange shows"
+        if not self._rewalk(walk, tiers, progress, surplus):
+            raise BadPayload(f"{surplus}, though it was walked again less than an hour ago")
 
     async def _page(
         self,

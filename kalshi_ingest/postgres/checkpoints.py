@@ -39,6 +39,7 @@ _STATED = {
 }
 """Column → the type in which it is sent. Columns have the names of fields, except those in `_CONVERTED`."""
 _CONVERTED: dict[str, Callable[[Checkpoint], object]] = {
+    "confirming": lambda known: known.rewalk,
     "oldest_time": lambda known: _moment(known.oldest and known.oldest[0]),
     "oldest_trade_id": lambda known: known.oldest and UUID(bytes=known.oldest[1]),
     "newest_time": lambda known: _moment(known.newest_us),
@@ -147,6 +148,7 @@ def _trade(row: asyncpg.Record) -> Trade:
 
 def _checkpoint(row: asyncpg.Record) -> Checkpoint:
     fields = {name: value for name, value in row.items() if name not in _CONVERTED}
+    fields["rewalk"] = row["confirming"]
     fields["state"] = State(row["state"])
     fields["tier"] = row["tier"] and Tier(row["tier"])
     fields["verdict"] = row["verdict"] and Verdict(row["verdict"])

@@ -151,7 +151,7 @@ class Writer:
                 continue
             written.append(_written(item))
             if isinstance(step, Step):
-                if step.anew:
+                if step.replacing:
                     await clear(connection, item.ticker)
                 trade_rows += self._encoder.trades(item.ticker, step.trades)
                 candle_rows += self._encoder.candles(item.ticker, 1, step.candles)

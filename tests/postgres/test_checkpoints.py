@@ -25,7 +25,7 @@ COMPLETE = replace(NEW, state=State.COMPLETE, settled_first=True)
 KNOWN = (
     NEW,
     replace(NEW, tier=Tier.LIVE, cursor="abc", oldest=(1_700_000_000_123_456, bytes(range(16))), pages=3),
-    replace(NEW, tier=Tier.HISTORICAL, walk=2, confirming=True, settled_first=True, trades_stored=5),
+    replace(NEW, tier=Tier.HISTORICAL, walk=2, rewalk=True, settled_first=True, trades_stored=5),
     replace(
         NEW,
         state=State.COMPLETE,
