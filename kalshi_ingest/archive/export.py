@@ -9,8 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from kalshi_ingest.archive.copy_out import copied, in_thread
-from kalshi_ingest.archive.csv_parser import UnfitRow
+from kalshi_ingest.archive.copy_out import UnfitRow, copied, in_thread
 from kalshi_ingest.archive.layouts import CityFile, SeriesFiles, TableWriter, is_of_series, series_folder
 from kalshi_ingest.archive.partitions import Partition, partitions
 from kalshi_ingest.archive.queries import reading

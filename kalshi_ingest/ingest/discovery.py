@@ -14,7 +14,7 @@ from kalshi_ingest.errors import Permanent, Rejected, Transient, Unusable
 from kalshi_ingest.ingest.listing_rows import ListingCounts, ListRows
 from kalshi_ingest.ingest.progress import SeriesProgress
 from kalshi_ingest.ingest.resources import RunContext
-from kalshi_ingest.postgres import catalog, checkpoints, listings
+from kalshi_ingest.postgres import catalog, checkpoints
 from kalshi_ingest.postgres.database import Connection
 from kalshi_ingest.postgres.writer import REFUSED
 
@@ -256,7 +256,7 @@ class SeriesDiscovery:
             now = self._clock()
             await catalog.store_events(connection, _unique(events), self._city, now)
             counts = self._listed.counts(self._dates.start, self._dates.end, self._clock().date())
-            await listings.store_listings(connection, self._series, counts, self._run_id, now)
+            await catalog.store_listings(connection, self._series, counts, self._run_id, now)
 
         await self._database.run(work)
         listed = {event.ticker for event in events}

@@ -1,8 +1,9 @@
-"""Series, events and markets into their tables. Unchanged content is left alone, with its old `fetched_at`."""
+"""Series, events, markets and listings into their tables. Unchanged content keeps its old `fetched_at`."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -19,6 +20,19 @@ on conflict (series_ticker) do update set
     city = excluded.city, title = excluded.title, category = excluded.category, frequency = excluded.frequency,
     settlement_sources = excluded.settlement_sources, raw = excluded.raw, fetched_at = excluded.fetched_at
 where (held.city, held.raw) is distinct from (excluded.city, excluded.raw)
+"""
+
+
+LISTED = "listings where events > 0 or markets > 0"
+"""SQL: the event dates of which the exchange listed something; not those of which it has none."""
+
+_LISTINGS = """
+insert into listings as held (series_ticker, event_date, events, markets, run_id, listed_at)
+select $1, event_date, events, markets, $5, $6
+from unnest($2::date[], $3::integer[], $4::integer[]) as new (event_date, events, markets)
+on conflict (series_ticker, event_date) do update set
+    events = excluded.events, markets = excluded.markets, run_id = excluded.run_id, listed_at = excluded.listed_at
+where (held.events, held.markets) is distinct from (excluded.events, excluded.markets)
 """
 
 
@@ -88,6 +102,19 @@ async def store_markets(
         for market, strike in markets
     ]
     await _merge(connection, "markets", rows)
+
+
+async def store_listings(
+    connection: asyncpg.Connection,
+    series_ticker: str,
+    counts: Mapping[date, tuple[int, int]],
+    run_id: UUID,
+    now: datetime,
+) -> None:
+    """Write how many (events, markets) were listed per event date; equal counts stay as they are."""
+    dates = sorted(counts)
+    events, markets = [counts[day][0] for day in dates], [counts[day][1] for day in dates]
+    await connection.execute(_LISTINGS, series_ticker, dates, events, markets, run_id, now)
 
 
 async def _merge(connection: asyncpg.Connection, table: str, rows: Sequence[dict[str, object]]) -> None:

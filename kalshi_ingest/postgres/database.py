@@ -11,11 +11,10 @@ from kalshi_ingest.errors import DatabaseAway
 from kalshi_ingest.postgres import migrate, rights
 from kalshi_ingest.postgres.address import place_of, split_schema
 from kalshi_ingest.postgres.cancelling import at_once, cancellable, ended_after
-from kalshi_ingest.postgres.diagnosis import kind_on
 from kalshi_ingest.postgres.fence import Fence
 from kalshi_ingest.postgres.locks import SeriesLocks
 from kalshi_ingest.postgres.relations import made_by
-from kalshi_ingest.postgres.session import Session
+from kalshi_ingest.postgres.session import Session, kind_on
 from kalshi_ingest.postgres.sqlstate import Kind, first_line, translated
 
 PATIENCE = 60.0

@@ -12,10 +12,11 @@ from kalshi_ingest.postgres import migrate
 from kalshi_ingest.postgres.address import place_of, split_schema
 from kalshi_ingest.postgres.cancelling import is_cancelled
 from kalshi_ingest.postgres.connecting import FAILURES, LOCK_SECONDS, Waiting, connected_in_time, give_up
-from kalshi_ingest.postgres.diagnosis import in_vain, kind_on
 from kalshi_ingest.postgres.fence import Fence
-from kalshi_ingest.postgres.locks import SeriesLocks
-from kalshi_ingest.postgres.sqlstate import Kind, translated
+from kalshi_ingest.postgres.locks import SeriesLocks, blocker
+from kalshi_ingest.postgres.sqlstate import Kind, first_line, kind_of, translated
+
+_ANSWER_SECONDS = 5.0
 
 
 class Session:
@@ -110,7 +111,7 @@ class Session:
             return now
         since = began if since is None else since  # a lock was waited for before it became an error
         if now - since >= self._patience:
-            raise DatabaseAway(await in_vain(self.connection, error, kind, place_of(self._url))) from None
+            raise DatabaseAway(await _in_vain(self.connection, error, kind, place_of(self._url))) from None
         await asyncio.sleep(self._random.uniform(0, min(1.0, (now - since) / 2)))
         return since
 
@@ -133,3 +134,37 @@ class Session:
         connection, self._name = await connected_in_time(self._url, lock_seconds, waiting, first=first)
         self.connection = connection
         return connection
+
+
+async def kind_on(connection: asyncpg.Connection | None, error: Exception) -> Kind:
+    """What to do about an error that came while `connection` was in use; None: there was none."""
+    closed = connection is None or connection.is_closed()
+    if isinstance(error, asyncpg.PostgresError):
+        return Kind.LOST if closed else kind_of(error)
+    if isinstance(error, asyncpg.InternalClientError):
+        return Kind.LOST  # a session that ended between two reads leaves asyncpg confused
+    if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
+        # A connection that still answers has nothing to do with it: a file that cannot be read, or a fault.
+        return Kind.FAULT if await _answers(connection) else Kind.LOST
+    return Kind.FAULT
+
+
+async def _in_vain(connection: asyncpg.Connection | None, error: Exception, kind: Kind, place: str) -> str:
+    """Why all tries within the patience failed, for the user."""
+    if isinstance(error, asyncpg.LockNotAvailableError) and connection is not None:
+        with suppress(*FAILURES):
+            if by := await blocker(connection):
+                return f"{by}: run again when that has ended, nothing is lost"
+    if kind is Kind.LOST:
+        return f"the database at {place} drops every connection attempt: {first_line(error)}"
+    return str(translated(error))
+
+
+async def _answers(connection: asyncpg.Connection | None) -> bool:
+    if connection is None or connection.is_closed():
+        return False
+    try:
+        await connection.execute("select 1", timeout=_ANSWER_SECONDS)
+    except FAILURES:
+        return False
+    return True

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kalshi_ingest.archive.csv_parser import CsvParser
+from kalshi_ingest.archive.copy_out import CsvParser
 from kalshi_ingest.archive.layouts import CityFile, SeriesFiles
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.schema import EVENTS, MARKETS, TRADES

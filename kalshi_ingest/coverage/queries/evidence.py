@@ -15,9 +15,9 @@ from kalshi_ingest.domain.checkpoint import State, Verdict
 from kalshi_ingest.domain.cities import CITIES, city_of_series
 from kalshi_ingest.domain.tickers import parse_market_ticker
 from kalshi_ingest.errors import BadPayload, DatabaseAway, DatabaseFull
+from kalshi_ingest.postgres.catalog import LISTED
 from kalshi_ingest.postgres.database import LONG, PATIENCE, Database
 from kalshi_ingest.postgres.ingestion_log import EXPECTED
-from kalshi_ingest.postgres.listings import NAMED
 
 _SERIES = f"""
 select asked.series_ticker, series.city
@@ -35,7 +35,7 @@ _ASKED = f"""
 select min(first) as first, max(last) as last
 from (
     select series_ticker, min(min_event_date) as first, max(max_event_date) as last from {EXPECTED} group by 1
-    union all select series_ticker, min(event_date), max(event_date) from {NAMED} group by 1
+    union all select series_ticker, min(event_date), max(event_date) from {LISTED} group by 1
     union all select series_ticker, min(event_date), max(event_date) from checkpoints group by 1
     union all select series_ticker, min(event_date), max(event_date) from markets group by 1
     union all select series_ticker, min(event_date), max(event_date) from events group by 1
