@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import psutil
 
-from kalshi_ingest.postgres.embedded import server as embedded
+from tests.support.embedded import running as running_server
 
 _numbers = itertools.count(1)
 
@@ -47,7 +47,7 @@ def server() -> Iterator[Server]:
     try:
         if os.geteuid() == 0:
             place.chmod(0o711)
-        with embedded.running(place) as running:
+        with running_server(place) as running:
             pgdata = place / f"postgresql-{running.version}"
             pid = int((pgdata / "postmaster.pid").read_text().split()[0])
             version = (pgdata / "PG_VERSION").read_text().strip()

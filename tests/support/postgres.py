@@ -21,6 +21,7 @@ import asyncpg
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.postgres.embedded import server as embedded
 from kalshi_ingest.postgres.embedded.files import packaged_bin_dir
+from tests.support.embedded import running as running_server
 
 FAST = {
     "fsync": "off",
@@ -91,7 +92,7 @@ def fast_server(which: Installed) -> Iterator[str]:
     """Run a server for a `with` block; yields the URL of its superuser and database `postgres`."""
     with (
         scratch_dir(fastest_place()) as path,
-        embedded.running(path, version=which.version, bin_dir=which.bin_dir, options=FAST) as server,
+        running_server(path, version=which.version, bin_dir=which.bin_dir, options=FAST) as server,
     ):
         yield with_database(server.url, "postgres")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import asyncpg
 
-from kalshi_ingest.postgres.embedded import server as embedded
 from kalshi_ingest.postgres.embedded.accounts import Account, account_for
 from kalshi_ingest.postgres.embedded.files import reachable_bin_dir
 from kalshi_ingest.postgres.migrate import migrate, migrations_dir
 from tests.support import postgres
+from tests.support.embedded import running as running_server
 
 _VERSION = 18
 _SOCKET = ".s.PGSQL.5432"
@@ -162,7 +162,7 @@ class Pair:
 def template() -> Iterator[Path]:
     """The data directory of a stopped server with a migrated database `kept`."""
     with postgres.scratch_dir(postgres.fastest_place()) as path:
-        with embedded.running(path, version=_VERSION, options=postgres.FAST) as server:
+        with running_server(path, version=_VERSION, options=postgres.FAST) as server:
             asyncio.run(_migrated(postgres.with_database(server.url, "postgres")))
         yield path / f"postgresql-{_VERSION}"
 

@@ -145,23 +145,6 @@ def release(hold: Hold, *, patience: float | None = None) -> None:
                 halt(cluster, patience)
 
 
-@contextmanager
-def running(
-    data_dir: Path,
-    *,
-    version: int = DEFAULT_VERSION,
-    keep: bool = False,
-    options: Mapping[str, str] | None = None,
-    bin_dir: Path | None = None,
-) -> Iterator[EmbeddedServer]:
-    """A running server for the length of a `with` block; `keep` leaves it running until `stop`."""
-    hold = acquire(data_dir, version=version, keep=keep, options=options, bin_dir=bin_dir)
-    try:
-        yield hold.server
-    finally:
-        release(hold)
-
-
 def psql_path(version: int = DEFAULT_VERSION) -> Path:
     """The wheel's psql; it runs as the caller, from where it is installed."""
     return packaged_bin_dir(version) / "psql"

@@ -12,6 +12,7 @@ from kalshi_ingest.postgres.embedded import server as embedded
 from kalshi_ingest.postgres.embedded.accounts import account_for
 from tests.postgres.embedded.test_full import small_disk
 from tests.support import postgres
+from tests.support.embedded import running as running_server
 from tests.support.embedded_users import FAST, Users, copy_programs, fetch, leave, url_from
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server under another account")
@@ -31,7 +32,7 @@ def test_programs_out_of_the_servers_reach(home: Path, monkeypatch: pytest.Monke
     site.chmod(0o700)
     monkeypatch.syspath_prepend(str(site))
     for _ in range(2):
-        with embedded.running(home, options=FAST) as server:
+        with running_server(home, options=FAST) as server:
             assert fetch(server.url, "SELECT 1") == "1"
             assert f"{home}/binaries-18/" in postgres.postgres_processes(home)[0]
     assert site.stat().st_mode & 0o777 == 0o700
@@ -52,7 +53,7 @@ def test_no_room_for_the_programs(home: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_narrow_umask_does_not_lock_the_server_out(home: Path) -> None:
     before = os.umask(0o077)
     try:
-        with embedded.running(home / "deeper", options=FAST):
+        with running_server(home / "deeper", options=FAST):
             pass
     finally:
         os.umask(before)
@@ -64,7 +65,7 @@ def test_a_plain_user_runs_it_alone_and_root_joins(home: Path, users: Users) -> 
     os.chown(home, account.uid, account.gid)
     plain = users.start(account)
     url = url_from(plain)
-    with embedded.running(home) as server:
+    with running_server(home) as server:
         assert server.url == url
         leave(plain)
         assert fetch(url, "SELECT 1") == "1"

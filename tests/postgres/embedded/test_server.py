@@ -17,6 +17,7 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.postgres.embedded import server as embedded
 from kalshi_ingest.postgres.embedded.accounts import account_for
 from tests.support import postgres
+from tests.support.embedded import running as running_server
 from tests.support.embedded_users import FAST, REPOSITORY, Users, fetch, kill_server, leave, pid_of, url_from
 from tests.support.patience import COMES
 
@@ -24,7 +25,7 @@ from tests.support.patience import COMES
 def test_a_durable_private_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "PGPASSWORD"):
         monkeypatch.setenv(name, "s3cr3t")
-    with embedded.running(home) as server:
+    with running_server(home) as server:
         assert "s3cr3t" not in psutil.Process(pid_of(home)).environ().values()
         assert (server.data_dir, server.version) == (home, 18)
         settings = "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN "
@@ -40,14 +41,14 @@ def test_a_durable_private_server(home: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_the_url_suits_asyncpg(home: Path) -> None:
-    with embedded.running(home, options=FAST) as server:
+    with running_server(home, options=FAST) as server:
         connection = await asyncpg.connect(server.url)
         assert await connection.fetchval("SELECT current_database()") == "kalshi"
         await connection.close()
 
 
 def test_a_second_process_uses_the_same_server(home: Path, users: Users) -> None:
-    with embedded.running(home, options=FAST) as server:
+    with running_server(home, options=FAST) as server:
         pid = pid_of(home)
         other = users.start()
         assert url_from(other) == server.url
@@ -91,10 +92,10 @@ def test_stopping_and_starting_at_once(home: Path, users: Users) -> None:
 
 
 def test_recovers_after_kill_9_of_the_server(home: Path) -> None:
-    with embedded.running(home) as server:
+    with running_server(home) as server:
         fetch(server.url, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
         kill_server(home)
-        with embedded.running(home) as again:
+        with running_server(home) as again:
             assert fetch(again.url, "SELECT count(*) FROM kept") == "1000"
         assert fetch(server.url, "SELECT 1") == "1"
     assert postgres.postgres_processes(home) == []
@@ -148,20 +149,20 @@ def test_an_interrupted_initdb(home: Path, users: Users) -> None:
     half_made = home / "postgresql-18.new-0123"
     half_made.mkdir()
     (half_made / "PG_VERSION").write_text("18\n")
-    with embedded.running(home, options=FAST) as server:
+    with running_server(home, options=FAST) as server:
         assert fetch(server.url, "SELECT 1") == "1"
     assert not half_made.exists()
 
 
 def test_keep_leaves_it_running_until_stop(home: Path) -> None:
-    with embedded.running(home, keep=True, options=FAST) as server:
+    with running_server(home, keep=True, options=FAST) as server:
         pass
-    with embedded.running(home, options=FAST):
+    with running_server(home, options=FAST):
         pass
     assert fetch(server.url, "SELECT 1") == "1"
     assert embedded.stop(home)
     assert not embedded.stop(home)
-    with embedded.running(home, options=FAST):
+    with running_server(home, options=FAST):
         pass
     assert postgres.postgres_processes(home) == []
 
@@ -187,13 +188,13 @@ def test_a_path_no_socket_can_have(home: Path, monkeypatch: pytest.MonkeyPatch, 
     temporary.mkdir()
     temporary.chmod(0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    with embedded.running(home / name, options=FAST) as server:
+    with running_server(home / name, options=FAST) as server:
         (sockets,) = temporary.iterdir()
         assert sockets.stat().st_mode & 0o777 == 0o700
         assert str(sockets) in server.url
         assert fetch(server.url, "SELECT 1") == "1"
         monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")
-        with embedded.running(home / name) as same:
+        with running_server(home / name) as same:
             assert same == server
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     sockets.chmod(0o755)
@@ -202,7 +203,7 @@ def test_a_path_no_socket_can_have(home: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_another_version(home: Path) -> None:
-    with embedded.running(home, options=FAST):
+    with running_server(home, options=FAST):
         pass
     version_file = home / "postgresql-18" / "PG_VERSION"
     version_file.write_text("17\n")
@@ -235,10 +236,10 @@ def test_a_quote_in_the_path(home: Path) -> None:
 
 
 def test_a_large_log_is_emptied(home: Path) -> None:
-    with embedded.running(home, options=FAST):
+    with running_server(home, options=FAST):
         pass
     (home / "postgresql.log").write_bytes(b"x" * 10_000_001)
-    with embedded.running(home, options=FAST):
+    with running_server(home, options=FAST):
         assert (home / "postgresql.log").stat().st_size < 10_000
 
 
