@@ -33,9 +33,10 @@ from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator
 from tests.support import processes
-from tests.support.archives import SHUFFLED, assert_whole, child, execute, exported, tree
+from tests.support.archives import SHUFFLED, assert_whole, child, exported, tree
 from tests.support.backfills import Run, fetch, small_world, varied_world
 from tests.support.filled import FilledDatabases
+from tests.support.postgres import execute
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 DATES = Dates(date(2024, 10, 22), date(2024, 10, 25))

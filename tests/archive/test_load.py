@@ -14,10 +14,11 @@ from kalshi_ingest.parquet.storage import ArchiveStorage
 from kalshi_ingest.postgres.database import Database
 from kalshi_simulator import Simulator
 from tests.support import postgres
-from tests.support.archives import execute, exported, tree
+from tests.support.archives import exported, tree
 from tests.support.backfills import Run, fetch, varied_world
 from tests.support.filled import FilledDatabases
 from tests.support.loads import counts, held, loaded
+from tests.support.postgres import execute
 
 _WORLD = varied_world(giant=2_500, trades_per_market=150.0)
 

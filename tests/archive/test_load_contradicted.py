@@ -9,11 +9,12 @@ import pytest
 from kalshi_simulator import Simulator
 from tests.archive import predecessors
 from tests.support import recorded
-from tests.support.archives import execute, exported
+from tests.support.archives import exported
 from tests.support.backfills import Run, fetch, of_size, varied_world
 from tests.support.dumps import PROOF, digests
 from tests.support.filled import FilledDatabases
 from tests.support.loads import held, loaded
+from tests.support.postgres import execute
 
 _WORLD = varied_world(giant=0, trades_per_market=60.0)
 _ONE, _OTHER = of_size(_WORLD, 20, 3_000)[:2]

@@ -16,10 +16,11 @@ from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.status.held import status
 from kalshi_simulator import RowsWorld, Simulator
 from tests.follow.following import CLOSES, TICKER, LivingWorld, after, following, serving
-from tests.support.archives import execute, exported, tree
+from tests.support.archives import exported, tree
 from tests.support.backfills import Run, checkpoint_of, fetch, of_size, small_world, trade_row, world_of
 from tests.support.clean import Clean
 from tests.support.dumps import PROOF, digests
+from tests.support.postgres import execute
 
 WORLD = small_world()
 LARGE = of_size(WORLD, 1_100, 3_000)[0]

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.ingest.progress import SeriesProgress, Wanted
 from kalshi_simulator import Simulator
 from tests.support.backfills import small_world
-from tests.support.patience import COMES
+from tests.support.patience import until
 
 NOBODY = "http://127.0.0.1:9/trade-api/v2"
 PATIENT = RetryPolicy(attempts=1_000, first_delay=0.01, longest_delay=0.02)
@@ -52,12 +52,6 @@ async def shown(url: str, stream: io.StringIO) -> AsyncIterator[Client]:
 async def _ask(client: Client) -> None:
     with suppress(IngestError):
         await client.get("/series/KXHIGHCHI", {}, lambda answer: answer)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(COMES):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def _told(logged: Sequence[MutableMapping[str, Any]]) -> list[MutableMapping[str, Any]]:

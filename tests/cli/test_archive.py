@@ -15,11 +15,12 @@ from kalshi_ingest.parquet.schema import TABLES
 from kalshi_simulator import Simulator, SyntheticWorld, WorldConfig
 from tests.cli.test_cli import END, START, backfill, healthy, one_line, run, started
 from tests.cli.test_cli import ended as end_of
-from tests.support.archives import assert_whole, execute, tree
+from tests.support.archives import assert_whole, tree
 from tests.support.backfills import fetch
 from tests.support.filled import FilledDatabases
 from tests.support.loads import counts, held
 from tests.support.patience import COMES, ENDS
+from tests.support.postgres import execute
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from kalshi_ingest.follow.faults import Faults
 from kalshi_ingest.follow.periodic_jobs import PeriodicJobs, Weather
 from kalshi_ingest.follow.state import FollowState, PeriodicJobState, Phase, SeriesState
 from kalshi_simulator import Simulator, SyntheticWorld, WeatherConfig
-from tests.follow.following import QUICK, SERIES, SETTLES, Condition, days_of_chicago, following, serving
+from tests.follow.following import QUICK, SERIES, SETTLES, days_of_chicago, following, serving
 from tests.support.backfills import CHICAGO, fetch
-from tests.support.patience import COMES, ENDS
+from tests.support.patience import ENDS, until
 
 MORNING = SETTLES + timedelta(hours=4)
 _SETTLED = "select loc_id, date_local, tmax_final_f from wx.settlement where tmax_final_f is not null order by 2"
@@ -65,12 +65,6 @@ async def gateway(behind: str) -> AsyncIterator[Gateway]:
         yield standing
     finally:
         await runner.cleanup()
-
-
-async def until(condition: Condition, seconds: float = COMES) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import asyncpg
 import orjson
 import pyarrow.parquet as pq
 
@@ -47,16 +46,6 @@ def assert_whole(folder: Path) -> None:
                 content = (folder / path).read_bytes()
                 assert len(content) == file["bytes"], path
                 assert hashlib.sha256(content).hexdigest() == file["sha256"], path
-
-
-async def execute(url: str, *statements: str) -> None:
-    """Run statements on a connection of its own."""
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 SHUFFLED = (

@@ -111,11 +111,12 @@ async def fresh_database(admin_url: str, template: str = "template1") -> AsyncIt
         await execute(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def execute(url: str, statement: str) -> None:
-    """Run one statement on a connection of its own."""
+async def execute(url: str, *statements: str) -> None:
+    """Run statements on a connection of its own."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(statement)
+        for statement in statements:
+            await connection.execute(statement)
     finally:
         await connection.close()
 

@@ -1,7 +1,5 @@
 """A state as the job would have written it, a small world that is trading, and what a browser would see."""
 
-import asyncio
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
@@ -48,12 +46,6 @@ async def fill(database_url: str) -> SyntheticWorld:
     async with Simulator(world) as simulator:
         await Run(simulator.url, database_url, (CHICAGO, MIAMI), dates=Dates(FIRST, TOMORROW))()
     return world
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Return when `true` is; the test's own timeout bounds it."""
-    while not true():
-        await asyncio.sleep(0.02)
 
 
 def with_password(url: str) -> str:

@@ -16,6 +16,7 @@ from kalshi_ingest.web import door
 from kalshi_ingest.web.app import serving
 from kalshi_ingest.web.door import MOST_CONNECTIONS, Door, raise_file_limit
 from tests.support import processes
+from tests.support.patience import until
 from tests.web.behind_a_door import NOBODY
 from tests.web.support import following
 
@@ -212,8 +213,3 @@ async def test_the_silent_make_room_before_those_who_are_being_answered(monkeypa
             assert len(await reader.readexactly(64 * 2**20)) == 64 * 2**20
         finally:
             writer.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    while not true():
-        await asyncio.sleep(0.01)

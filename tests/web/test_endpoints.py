@@ -14,8 +14,8 @@ from kalshi_ingest.errors import Unusable
 from kalshi_ingest.follow.state import DATABASE_SECONDS, Phase
 from kalshi_ingest.web.app import serving
 from tests.support.backfills import fetch
-from tests.support.patience import ENDS
-from tests.web.support import CHICAGO, MIAMI, following, until
+from tests.support.patience import ENDS, until
+from tests.web.support import CHICAGO, MIAMI, following
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
 OURS = "kalshi_ingest %"

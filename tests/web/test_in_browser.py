@@ -10,8 +10,9 @@ from kalshi_ingest.follow.state import PeriodicJobState
 from kalshi_ingest.web.app import serving
 from tests.support.backfills import fetch
 from tests.support.browser import DESKTOP, LOOKS, browser, needs_browser
+from tests.support.patience import until
 from tests.support.postgres import execute
-from tests.web.support import NOW, fill, following, until
+from tests.web.support import NOW, fill, following
 
 pytestmark = needs_browser
 

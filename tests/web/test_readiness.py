@@ -17,7 +17,8 @@ from kalshi_ingest.web import db_health, queries
 from kalshi_ingest.web.app import serving
 from kalshi_ingest.web.pace import RecentPace
 from tests.support import postgres
-from tests.web.support import following, until
+from tests.support.patience import until
+from tests.web.support import following
 
 _MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path("/tmp")
 _OPTIONS = {"fsync": "off", "shared_buffers": "32MB"}

@@ -15,8 +15,9 @@ from kalshi_ingest.ingest.progress import Wanted
 from kalshi_ingest.web.app import serving
 from tests.support.backfills import fetch
 from tests.support.pages import Page
+from tests.support.patience import until
 from tests.support.postgres import execute
-from tests.web.support import MIAMI, NOW, SECRET, TODAY, fill, following, until, with_password
+from tests.web.support import MIAMI, NOW, SECRET, TODAY, fill, following, with_password
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
 _SIX_HOURS = """
