@@ -13,8 +13,6 @@ _LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One market whose candles were compared with those of `tier`."""
-
     ticker: str
     series_ticker: str
     tier: Tier
@@ -26,7 +24,6 @@ class AuditReport:
     """The outcome of an audit; markets are in order of their tickers."""
 
     asked: int
-    """How many markets were asked for."""
     seed: int
     eligible: int
     """Markets that the sample was taken from: complete ones with trades."""
@@ -42,7 +39,6 @@ class AuditReport:
 
     @property
     def equal(self) -> int:
-        """Minutes in which every field is the same."""
         return sum(market.comparison.equal for market in self.audited)
 
     @property

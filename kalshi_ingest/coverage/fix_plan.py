@@ -21,8 +21,6 @@ _SHOWN, _LOGGED = 20, 100
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One backfill."""
-
     wanted: Sequence[Wanted]
     dates: Dates
     markets: int
@@ -59,7 +57,6 @@ class FixPlan:
         return "\n".join(lines)
 
     def fields(self, requests_per_second: float) -> dict[str, object]:
-        """The same for a log."""
         return {
             "backfills": [
                 f"{each.dates.start} to {each.dates.end}: {', '.join(wanted.label for wanted in each.wanted)}"

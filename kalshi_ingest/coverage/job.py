@@ -79,5 +79,4 @@ def _unwritable(path: Path, error: OSError) -> Unusable:
 
 
 def series_in(report: Report) -> Sequence[str]:
-    """The series that were judged."""
     return [judged.subject.series_ticker for judged in report.series]

@@ -27,7 +27,6 @@ MINUTES_OPTIONAL = MINUTES[1:7]
 
 
 def count_cells(each: Figures) -> Sequence[object]:
-    """In the order of COUNTS."""
     return (
         share(each.days_complete + each.days_open, each.days_expected),
         each.days_open,
@@ -40,7 +39,6 @@ def count_cells(each: Figures) -> Sequence[object]:
 
 
 def trade_cells(each: Figures) -> Sequence[object]:
-    """Trades and contracts."""
     return each.trades, f"{each.contracts / 100:,.0f}"
 
 

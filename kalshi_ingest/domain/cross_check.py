@@ -33,8 +33,6 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PaidMarket:
-    """A market that settled yes."""
-
     ticker: str
     strike_type: str | None
     floor: Decimal | None
@@ -68,7 +66,6 @@ class CrossCheck:
     expiration_f: Decimal | None
     """The number that the exchange says it settled on; None: it does not say."""
     paid: str | None
-    """Ticker of the market that paid."""
     reason: str | None
     """The likely reason why they differ, or why that is not known. None: they agree."""
 

@@ -45,7 +45,6 @@ class MarketTicker:
 
     event_ticker: str
     event_date: date
-    """The local climate day that the market is about."""
     kind: Literal["B", "T"] | None
     """B: a bin between two bounds. T: an open-ended bin, at either end. None: another series' way of naming."""
     number: Decimal | None

@@ -46,7 +46,6 @@ class Availability:
         self._answered_at = float("-inf")
 
     def answered(self) -> None:
-        """Note a good answer."""
         self._answered_at = asyncio.get_running_loop().time()
         self.trouble = None
 
@@ -61,7 +60,6 @@ class Availability:
 
     @property
     def _answers(self) -> bool:
-        """Whether it answered a moment ago."""
         return asyncio.get_running_loop().time() - self._answered_at < _ALIVE_SECONDS
 
     async def first_obstacle(self, error: Transient, path: str, attempts: int) -> Obstacle | None:

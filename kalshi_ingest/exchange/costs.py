@@ -29,7 +29,6 @@ class Costs:
         self._templates.sort(key=lambda template: sum(map(_is_open, template[0])))  # the most literal one comes first
 
     def of(self, path: str) -> float:
-        """The cost of a GET to this path."""
         cost = self._exact.get(path)
         if cost is not None:
             return cost

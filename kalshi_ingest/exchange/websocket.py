@@ -61,7 +61,6 @@ class ChannelStats:
     gaps: int = 0
     """Times that messages were lost or may have been, the first connection included."""
     messages: int = 0
-    """Messages heard, of any kind."""
 
 
 class Channel:

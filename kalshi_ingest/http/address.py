@@ -8,8 +8,6 @@ from kalshi_ingest.http.proxies import Proxy, proxy_for
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a service is."""
-
     name: str
     """What users call it, e.g. "the exchange"."""
     url: str
@@ -28,7 +26,6 @@ class Address:
 
     @property
     def host(self) -> str:
-        """The host alone."""
         return urlsplit(self.url).hostname or self.url
 
     def redacted(self, text: str) -> str:

@@ -20,7 +20,6 @@ class Proxy:
     url: str
     """With user and password, for aiohttp alone."""
     variable: str
-    """The environment variable that names it."""
 
     def __str__(self) -> str:
         return f"the proxy http://{urlsplit(self.url).netloc.rpartition('@')[2]} ({self.variable})"
@@ -29,7 +28,6 @@ class Proxy:
 
     @property
     def has_user(self) -> bool:
-        """Whether a user is named to it."""
         return urlsplit(self.url).username is not None
 
 

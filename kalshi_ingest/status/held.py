@@ -16,8 +16,6 @@ _BLEMISHES = frozenset({"inexact", "open", "partly", "failed", "never"})
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the database says about itself."""
-
     holdings: Sequence[held.Holding]
     runs: Mapping[str, past_runs.SeriesRun]
     failures: Sequence[tuple[str, str]]
@@ -52,7 +50,6 @@ class Status:
         )
 
     def as_text(self) -> str:
-        """The same for a person."""
         if not self.holdings:
             return "Nothing is held yet. Start with: kalshi-ingest backfill --start 2025-11-01 --end 2025-11-14"
         rows = [
@@ -84,7 +81,6 @@ class Status:
 
 
 async def status(database: Database) -> Status:
-    """Read it all in one transaction."""
     return await database.run(_read)
 
 

@@ -26,8 +26,6 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Everything about one city."""
-
     ticker: str
     today: date
     badge: tuple[str, str, str]
@@ -42,7 +40,6 @@ class Card:
 
 
 def card(view: View, series: SeriesState) -> Card:
-    """What the page shows of one series."""
     ticker = series.wanted.series_ticker
     today = today_of(ticker, view.now)
     calendar = None

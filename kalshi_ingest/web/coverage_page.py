@@ -39,8 +39,6 @@ class _City:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """Findings of one level, by kind."""
-
     title: str
     number: int
     kinds: Sequence[tuple[str, Sequence[Finding]]]
@@ -50,7 +48,6 @@ class _Section:
 
 
 def as_page(report: Report) -> str:
-    """The whole page."""
     marks = {state: replace(MARKS[state], meaning=meaning) for state, (_, meaning) in STATES.items()}
     present = {state for judged in report.series for state in judged.days.values()}
     cities = [

@@ -42,8 +42,6 @@ def mark_of(judged: JudgedDay | None, day: date, today: date) -> tuple[Mark, str
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One day of the calendar."""
-
     day: date
     mark: Mark
     why: str
@@ -51,7 +49,6 @@ class Cell:
 
     @property
     def told(self) -> str:
-        """All of it in words."""
         return f"{weekday(self.day)}: {self.mark.meaning}{f' ({self.why})' if self.why else ''}"
 
     @property

@@ -139,7 +139,6 @@ class Door:
                 self._end(caller)
 
     async def _look_after(self) -> None:
-        """End what takes too long."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)

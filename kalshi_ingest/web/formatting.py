@@ -23,7 +23,6 @@ def age(seconds: float) -> str:
 
 
 def capital(words: str) -> str:
-    """The same with a capital first letter."""
     return words[:1].upper() + words[1:]
 
 

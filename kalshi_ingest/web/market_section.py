@@ -42,7 +42,6 @@ def _choices(held: Held) -> Iterator[tuple[str, date, list[HeldBin]]]:
 
 
 def _facts(market: HeldBin, view: View) -> list[str]:
-    """Its last trade, what was traded, what became of it."""
     last = "No trade yet" if market.last_price is None else f"Last {cents(market.last_price)}"
     if market.last_trade_at:
         last += f" at {moment(market.last_trade_at, zone_of(market.series_ticker), view.now)}"

@@ -145,7 +145,6 @@ async def connect(url: str, purpose: str, seconds: float) -> asyncpg.Connection:
 
 
 async def answers(connection: asyncpg.Connection) -> None:
-    """Returns when the database answers."""
     await connection.execute("select 1")
 
 

@@ -25,7 +25,6 @@ _PHASES = {
 
 
 def as_page(templates: Templates, view: View) -> str:
-    """The whole page."""
     reasons = view.state.not_ready()
     return templates.render(
         "status",

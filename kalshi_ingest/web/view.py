@@ -43,8 +43,6 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the database said."""
-
     days: Days
     crowded: Collection[str]
     """Series with too many markets to be judged for a page."""
@@ -56,8 +54,6 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One look."""
-
     state: FollowState
     version: str
     now: datetime
@@ -68,7 +64,6 @@ class View:
     held: Held | None
     """None: the database did not say."""
     away: str = ""
-    """Why it did not."""
 
 
 async def held(link: Link, state: FollowState, now: datetime, choice: Choice) -> Held:

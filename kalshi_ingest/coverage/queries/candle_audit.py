@@ -73,8 +73,6 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One market of the sample."""
-
     ticker: str
     series_ticker: str
     archived: bool

@@ -59,7 +59,6 @@ async def read_weather(
 async def _minutes(
     connection: asyncpg.Connection, loc_ids: Sequence[str], span: tuple[date, date]
 ) -> dict[tuple[str, date], MinuteDay]:
-    """Every claim with what is held of its day."""
     held = {(row[0], row[1]): (row[2], row[3]) for row in await connection.fetch(_HELD, loc_ids, *span)}
     return {
         key: MinuteDay(

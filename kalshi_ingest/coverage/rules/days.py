@@ -31,7 +31,6 @@ class DayCase:
 
     @property
     def held(self) -> bool:
-        """Whether anything of this date is held."""
         return bool(self.events or self.markets)
 
     @property
@@ -46,7 +45,6 @@ class DayCase:
 
     @property
     def young(self) -> bool:
-        """Whether its events may still be on their way to settlement."""
         return is_young(self.day, self.today)
 
     @property
@@ -63,7 +61,6 @@ class DayCase:
 
     @property
     def markets_expected(self) -> int:
-        """Markets that should be held, as far as it is known."""
         return max(self.listed.markets if self.listed else 0, len(self.markets))
 
     @property
@@ -74,8 +71,6 @@ class DayCase:
 
 @dataclass(frozen=True, slots=True)
 class EventCase:
-    """One event with the markets that are held."""
-
     day: DayCase
     event_ticker: str
     markets: Sequence[HeldMarket]
@@ -89,12 +84,10 @@ class EventCase:
 
     @property
     def settled(self) -> bool:
-        """Whether all its markets settled."""
         return bool(self.markets) and all(market.status == "settled" for market in self.markets)
 
     @property
     def winners(self) -> list[str]:
-        """Markets that settled yes."""
         return sorted(market.ticker for market in self.markets if market.result == "yes")
 
     @property
@@ -104,7 +97,6 @@ class EventCase:
         return self.needs_whole_bins and self.whole and self.settled and plain
 
     def finding(self, level: Level, kind: str, text: str, remedy: Remedy | None = None) -> Finding:
-        """A finding about this event."""
         where = (self.day.subject.label, self.day.subject.series_ticker, self.day.day, self.day.day)
         return Finding(level, kind, *where, text, remedy, self.event_ticker)
 

@@ -48,7 +48,6 @@ class Rows:
     candles_1m: int
     candles_5m: int
     contracts_1m: int
-    """Sum of the volumes of the one-minute candles."""
     contracts_5m: int
     missing_candles: int
     """Periods, of either length, that hold trades but no candle."""
@@ -73,8 +72,6 @@ def rows_as_claimed(claims: Mapping[str, Claim]) -> dict[str, Rows]:
 
 @dataclass(frozen=True, slots=True)
 class HeldMarket:
-    """One row of markets."""
-
     ticker: str
     event_ticker: str
     series_ticker: str
@@ -93,8 +90,6 @@ class HeldMarket:
 
 @dataclass(frozen=True, slots=True)
 class HeldEvent:
-    """One row of events."""
-
     event_ticker: str
     series_ticker: str
     event_date: date
@@ -102,23 +97,20 @@ class HeldEvent:
 
 @dataclass(frozen=True, slots=True)
 class MinuteDay:
-    """What is claimed about the five-minute slots of one climate day, and what the table holds of them."""
+    """What is claimed about the five-minute slots of one climate day, and what was counted in the table (`_held`).
+
+    Slots observed have an observation of their own, slots filled a copy, slots missing neither.
+    """
 
     state: str
     """open, complete or failed."""
     observed: int
-    """Slots with an observation of their own, as claimed."""
     filled: int
-    """Slots that hold a copy, as claimed."""
     missing: int
-    """Slots with neither, as claimed."""
     error: str | None
     observed_held: int
-    """Slots with an observation, counted."""
     filled_held: int
-    """Copies, counted."""
     hourly: bool = False
-    """It consists of hourly reports."""
 
 
 @dataclass(frozen=True, slots=True)

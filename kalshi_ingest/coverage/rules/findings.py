@@ -16,16 +16,12 @@ from kalshi_ingest.domain.cities import City
 
 
 class Level(StrEnum):
-    """How much a finding matters."""
-
     HOLE = "hole"
     WARNING = "warning"
     NOTE = "note"
 
 
 class Remedy(StrEnum):
-    """What closes a hole."""
-
     FETCH = "fetch"
     """The next backfill of its date asks for it again."""
     REFETCH = "refetch"
@@ -33,9 +29,7 @@ class Remedy(StrEnum):
     LOAD = "load"
     """A retired city: nothing is fetched, an archive may hold it."""
     SETTLEMENT = "settlement"
-    """`weather settlement`."""
     MINUTES = "minutes"
-    """`weather minutes`."""
     MINUTES_AGAIN = "minutes again"
     """`weather minutes --again`: the rows of a day contradict the claim that it is complete."""
 
@@ -54,8 +48,6 @@ class DayState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One series that is judged."""
-
     series_ticker: str
     label: str
     """The city's key, or the series ticker where there is no city."""
@@ -69,8 +61,6 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was noticed."""
-
     level: Level
     kind: str
     """A short stable word."""
@@ -82,7 +72,6 @@ class Finding:
     last_day: date | None
     """The last event date; the same as `day` for most findings."""
     text: str
-    """What is wrong, with numbers."""
     remedy: Remedy | None = None
     """What would close it; None for what nothing needs to or can close."""
     event_ticker: str | None = None
@@ -101,7 +90,6 @@ class Finding:
 def at_day(
     subject: Subject, days: tuple[date, date], level: Level, kind: str, text: str, remedy: Remedy | None = None
 ) -> Finding:
-    """A finding about event dates as such."""
     return Finding(level, kind, subject.label, subject.series_ticker, *days, text, remedy)
 
 
@@ -183,8 +171,6 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The judgement."""
-
     start: date | None
     """First event date judged; None where there is none."""
     end: date | None
@@ -199,12 +185,10 @@ class Report:
     minutes: MinuteFigures | None
 
     def at(self, level: Level) -> list[Finding]:
-        """The findings of one level."""
         return [finding for finding in self.findings if finding.level is level]
 
     @property
     def complete(self) -> bool:
-        """Whether there is no hole."""
         return self.total.holes == 0
 
     @property

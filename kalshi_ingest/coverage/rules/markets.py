@@ -16,8 +16,6 @@ SETTLING_DAYS = 2
 
 @dataclass(frozen=True, slots=True)
 class MarketCase:
-    """Everything held about one ticker."""
-
     subject: Subject
     day: date
     event_ticker: str
@@ -30,7 +28,6 @@ class MarketCase:
 
     @property
     def young(self) -> bool:
-        """Whether the event may still be on its way to settlement."""
         return is_young(self.day, self.today)
 
     @property
@@ -41,12 +38,10 @@ class MarketCase:
         return self.claim.verdict or Verdict.UNKNOWN if self.claim.state is State.COMPLETE else self.claim.state
 
     def finding(self, level: Level, kind: str, text: str, remedy: Remedy | None = None) -> Finding:
-        """A finding about this market."""
         where = (self.subject.label, self.subject.series_ticker, self.day, self.day)
         return Finding(level, kind, *where, text, remedy, self.event_ticker, self.ticker)
 
     def hole(self, kind: str, text: str, remedy: Remedy) -> Finding:
-        """A hole in this market."""
         return self.finding(Level.HOLE, kind, text, remedy)
 
 
@@ -56,7 +51,6 @@ def is_young(day: date, today: date) -> bool:
 
 
 def check_market(case: MarketCase) -> Iterator[Finding]:
-    """Everything that is wrong with one market."""
     yield from _row_lost(case)
     yield from _impossible(case)
     yield from _settled(case)

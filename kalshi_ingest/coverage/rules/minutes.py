@@ -42,7 +42,6 @@ def check_minutes(subject: Subject, days: Sequence[date], held: WeatherRows, now
 
 
 def minute_figures(city: City, days: Sequence[date], held: WeatherRows, now: datetime) -> MinuteFigures:
-    """The counts of the same days."""
     expected = [day for day in days if is_late(city, day, now)]
     claims = {day: held.minutes[day] for day in expected if day in held.minutes}
     observed, filled = (sum(each.observed for each in claims.values()), sum(each.filled for each in claims.values()))

@@ -43,7 +43,6 @@ def check_settlements(subject: Subject, days: Sequence[date], held: WeatherRows,
 
 
 def settlement_figures(city: City, days: Sequence[date], held: WeatherRows, now: datetime) -> SettlementFigures:
-    """The counts of the same days."""
     lacks = Counter(_lack(city, day, held, now) for day in days)
     settled = [held.settlements[day] for day in days if day in held.settlements]
     settled = [each for each in settled if not each.is_preliminary]

@@ -66,7 +66,6 @@ class MinuteFigures:
 
     @property
     def slots_expected(self) -> int:
-        """288 for every expected day."""
         return SLOTS_A_DAY * self.days_expected
 
     @property

@@ -25,14 +25,10 @@ _TWO_MONTHS = 62
 
 @dataclass(frozen=True, slots=True)
 class FormDay:
-    """One row of the form."""
-
     day: date
-    """The climate day."""
     maximum_f: int | None
     """Maximum, whole °F; None: reported as missing (M)."""
     line: str
-    """The row as issued."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,12 +62,10 @@ class Holding:
 
     @property
     def left(self) -> int:
-        """Markets whose trades are not proved complete."""
         return self.markets - self.complete
 
 
 async def holdings(connection: asyncpg.Connection) -> list[Holding]:
-    """One row per series, by label."""
     return [Holding(**dict(row)) for row in await connection.fetch(_HOLDINGS)]
 
 

@@ -82,12 +82,10 @@ async def latest_of_each(connection: asyncpg.Connection) -> dict[str, SeriesRun]
 
 
 async def newest(connection: asyncpg.Connection, most: int) -> list[SeriesRun]:
-    """The newest runs, each with all its series, the newest first."""
     return await _read(connection, await connection.fetch(_RUNS + _NEWEST, most))
 
 
 async def named(connection: asyncpg.Connection, prefix: str) -> list[SeriesRun]:
-    """The runs whose id begins with `prefix`."""
     return await _read(connection, await connection.fetch(_RUNS + _NAMED, prefix))
 
 
