@@ -26,6 +26,8 @@ from kalshi_ingest.coverage.rules.findings import Figures, Finding, Judged, Leve
 from kalshi_ingest.coverage.rules.remedies import work_left
 from kalshi_ingest.coverage.rules.weather_figures import MinuteFigures, SettlementFigures
 
+_FINDING = ("kind", "label", "series_ticker", "day", "last_day", "event_ticker", "ticker", "text", "remedy")
+
 
 def as_json(report: Report) -> str:
     """The whole report, nothing cut, two spaces deep."""
@@ -38,9 +40,7 @@ def as_json(report: Report) -> str:
         "minutes": "not ingested" if report.minutes is None else "judged",
         "total": _figures(report.total, report.settlements, report.minutes),
         "series": [_series(judged) for judged in report.series],
-        "holes": [_finding(each) for each in report.at(Level.HOLE)],
-        "warnings": [_finding(each) for each in report.at(Level.WARNING)],
-        "notes": [_finding(each) for each in report.at(Level.NOTE)],
+        **{f"{level}s": [_finding(each) for each in report.at(level)] for level in Level},
         "remedies": [
             {
                 "remedy": work.remedy,
@@ -69,30 +69,18 @@ def _figures(
     figures: Figures, settlements: SettlementFigures | None, minutes: MinuteFigures | None
 ) -> dict[str, object]:
     whole, part = divmod(figures.contracts, 100)
-    return {
+    found: dict[str, object] = {
         **dataclasses.asdict(figures),
         "contracts": f"{whole}.{part:02d}",
         "candle_share": figures.candle_share,
         "settlements": None if settlements is None else dataclasses.asdict(settlements),
-        "minutes": None
-        if minutes is None
-        else {
-            **dataclasses.asdict(minutes),
-            "slots_expected": minutes.slots_expected,
-            "filled_share": minutes.filled_share,
-        },
+        "minutes": None,
     }
+    if minutes is not None:
+        more = {"slots_expected": minutes.slots_expected, "filled_share": minutes.filled_share}
+        found["minutes"] = dataclasses.asdict(minutes) | more
+    return found
 
 
 def _finding(finding: Finding) -> dict[str, object]:
-    return {
-        "kind": finding.kind,
-        "label": finding.label,
-        "series_ticker": finding.series_ticker,
-        "day": finding.day,
-        "last_day": finding.last_day,
-        "event_ticker": finding.event_ticker,
-        "ticker": finding.ticker,
-        "text": finding.text,
-        "remedy": finding.remedy,
-    }
+    return {name: getattr(finding, name) for name in _FINDING}

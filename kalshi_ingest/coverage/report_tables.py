@@ -1,6 +1,6 @@
 """The tables of the report, as the terminal and the page both show them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kalshi_ingest.coverage.rules.findings import Figures, Report
 from kalshi_ingest.coverage.rules.weather_figures import MinuteFigures, SettlementFigures
@@ -47,6 +47,12 @@ def candle_cells(each: Figures) -> Sequence[object]:
     return each.candles_1m, each.candles_5m, traded(each), percent(each.candle_share)
 
 
+def series_rows(report: Report, cells: Callable[[Figures], Sequence[object]]) -> list[Row]:
+    """One row per series, the total last."""
+    rows = [(judged.subject.label, cells(judged.figures)) for judged in report.series]
+    return [*rows, ("total", cells(report.total))]
+
+
 def settlement_rows(report: Report) -> list[Row]:
     """One row per city of which settlements are asked, the total last; none when there is no such city."""
     rows = [(judged.subject.label, _settlements(judged.settlements)) for judged in report.series if judged.settlements]
@@ -71,14 +77,8 @@ def _settlements(each: SettlementFigures) -> Sequence[object]:
 def _minutes(each: MinuteFigures) -> Sequence[object]:
     return (
         share(each.days_whole, each.days_expected),
-        *(
-            each.days_pending,
-            each.days_never_fetched,
-            each.days_failed,
-            each.days_open,
-            each.days_hourly,
-            each.days_short,
-        ),
+        *(each.days_pending, each.days_never_fetched, each.days_failed),
+        *(each.days_open, each.days_hourly, each.days_short),
         *(each.slots_observed, each.slots_filled, each.slots_missing),
         percent(each.filled_share),
     )

@@ -2,7 +2,7 @@
 
 import textwrap
 from calendar import monthrange
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 
@@ -15,12 +15,13 @@ from kalshi_ingest.coverage.report_tables import (
     candle_cells,
     count_cells,
     minute_rows,
+    series_rows,
     settlement_rows,
     trade_cells,
 )
-from kalshi_ingest.coverage.rules.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
+from kalshi_ingest.coverage.rules.findings import PROOFS, DayState, Finding, Judged, Level, Report
 from kalshi_ingest.coverage.rules.remedies import work_left
-from kalshi_ingest.coverage.wording import KINDS, STATES, about_weather, by_kind, headline, proofs, scope_line
+from kalshi_ingest.coverage.wording import KINDS, MARKS, about_weather, by_kind, headline, proofs, scope_line
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.text_table import table
 
@@ -54,17 +55,17 @@ def as_text(report: Report, *, colour: bool = False) -> str:
 
 
 def _counts(report: Report) -> str:
-    return _table(("series", *COUNTS), _rows(report, count_cells), optional=("open", "holes"))
+    return _table(("series", *COUNTS), series_rows(report, count_cells), optional=("open", "holes"))
 
 
 def _proof(report: Report) -> str:
     header = ("series", *(name.replace("_", " ") for name in PROOFS), "trades", "contracts")
-    return _table(header, _rows(report, lambda each: (*proofs(each), *trade_cells(each))), optional=header[2:-2])
+    return _table(header, series_rows(report, lambda each: (*proofs(each), *trade_cells(each))), optional=header[2:-2])
 
 
 def _candles(report: Report) -> str:
     header = ("series", "candles 1m", "candles 5m", "markets with any", "trading minutes with one")
-    return _table(header, _rows(report, candle_cells))
+    return _table(header, series_rows(report, candle_cells))
 
 
 def _weather(report: Report) -> Iterator[str]:
@@ -73,12 +74,6 @@ def _weather(report: Report) -> Iterator[str]:
         yield from ("", _table(("settlements", *SETTLEMENTS), rows, optional=SETTLEMENTS[1:]))
     if rows := minute_rows(report):
         yield from ("", _table(("minute weather", *MINUTES), rows, optional=MINUTES_OPTIONAL))
-
-
-def _rows(report: Report, cells: Callable[[Figures], Sequence[object]]) -> list[Row]:
-    """One row per series, the total last."""
-    rows = [(judged.subject.label, cells(judged.figures)) for judged in report.series]
-    return [*rows, ("total", cells(report.total))]
 
 
 def _table(header: Sequence[str], rows: Sequence[Row], optional: Sequence[str] = ()) -> str:
@@ -96,7 +91,7 @@ def _table(header: Sequence[str], rows: Sequence[Row], optional: Sequence[str] =
 def _calendar(report: Report, colour: bool) -> Iterator[str]:
     """One letter a day, a line per month; months in which every day is alike share a line."""
     present = {state for judged in report.series for state in judged.days.values()}
-    legend = ", ".join(f"{letter} {meaning}" for state, (letter, meaning) in STATES.items() if state in present)
+    legend = ", ".join(f"{mark.letter} {mark.meaning}" for state, mark in MARKS.items() if state in present)
     yield f"Calendar of event dates, markets only: {legend}"
     for judged in report.series:
         if judged.days:
@@ -116,9 +111,8 @@ def _months(judged: Judged, colour: bool) -> Iterator[str]:
         if alike is not None and len(found) > 1:
             first, last = found[0][0], found[-1][0]
             number = sum(len(days) for _, days in found)
-            letter, meaning = STATES[alike]
-            line = _paint(letter * 31, alike, colour)
-            yield f"  {first:%Y-%m} to {last:%Y-%m}  {line}  {counted(number, 'date')}: {meaning}"
+            line = _paint(MARKS[alike].letter * 31, alike, colour)
+            yield f"  {first:%Y-%m} to {last:%Y-%m}  {line}  {counted(number, 'date')}: {MARKS[alike].meaning}"
         else:
             for month, days in found:
                 yield f"  {month:%Y-%m}             {_line(dict(days), month, colour)}"
@@ -132,7 +126,7 @@ def _only_state(month: date, days: Sequence[tuple[date, DayState]]) -> DayState 
 
 def _line(days: dict[date, DayState], month: date, colour: bool) -> str:
     states = [days.get(month + timedelta(days=n)) for n in range(31)]
-    return "".join(" " if each is None else _paint(STATES[each][0], each, colour) for each in states).rstrip()
+    return "".join(" " if each is None else _paint(MARKS[each].letter, each, colour) for each in states).rstrip()
 
 
 def _paint(text: str, state: DayState, colour: bool) -> str:

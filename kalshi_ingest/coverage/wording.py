@@ -1,6 +1,7 @@
 """The words in which `coverage` answers, shared by the terminal and the page."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from kalshi_ingest.coverage.rules.findings import PROOFS, DayState, Figures, Finding, Level, Report
 from kalshi_ingest.domain.words import counted
@@ -56,14 +57,26 @@ KINDS = {
 }
 """Kind of finding → what it is about, in the plural; the order in which they are told."""
 
-STATES = {
-    DayState.COMPLETE: (".", "complete"),
-    DayState.WARNING: ("!", "held, with a warning"),
-    DayState.HOLE: ("X", "a hole"),
-    DayState.OPEN: ("o", "still open"),
-    DayState.NONE: ("-", "none listed"),
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a calendar says of a day: a class of the pages' style sheet, their sign, words, the terminal's letter."""
+
+    kind: str
+    sign: str
+    meaning: str
+    letter: str = " "
+
+
+MARKS = {
+    DayState.COMPLETE: Mark("c", "✓", "complete", "."),
+    DayState.WARNING: Mark("w", "!", "held, with a warning", "!"),
+    DayState.HOLE: Mark("h", "✕", "a hole", "X"),
+    DayState.OPEN: Mark("o", "○", "still open", "o"),
+    DayState.NONE: Mark("n", "∅", "none listed", "-"),
 }
-"""Calendar: state → its letter and its meaning. A date that was not judged is left blank."""
+FUTURE, OUTSIDE = Mark("f", "", "not yet listed"), Mark("n", "-", "not among the dates asked for")
+"""Days that are not judged; the report of `coverage` leaves them blank."""
 
 
 def headline(report: Report) -> str:

@@ -63,68 +63,26 @@ class City:
     """True: nothing new is fetched, what is held stays queryable."""
 
 
+_EASTERN, _CENTRAL = ("America/New_York", -5), ("America/Chicago", -6)
+_MOUNTAIN, _PACIFIC = ("America/Denver", -7), ("America/Los_Angeles", -8)
+"""Civil time zone, and the hours of its standard time from UTC."""
+
 CITIES: tuple[City, ...] = (
     # Chicago's first event is known only as "August 2021", so the bound is the first day of that month: asking
     # for a day without an event costs nothing, refusing a day that has one loses it.
-    City(
-        "chicago",
-        "Chicago",
-        "KXHIGHCHI",
-        "HIGHCHI",
-        date(2021, 8, 1),
-        "America/Chicago",
-        -6,
-        Station("KMDW", "USW00014819"),
-    ),
+    City("chicago", "Chicago", "KXHIGHCHI", "HIGHCHI", date(2021, 8, 1), *_CENTRAL, Station("KMDW", "USW00014819")),
     # Reports give May 11 or 12; the ticker HIGHMIA--23MAY11 exists.
-    City(
-        "miami",
-        "Miami",
-        "KXHIGHMIA",
-        "HIGHMIA",
-        date(2023, 5, 11),
-        "America/New_York",
-        -5,
-        Station("KMIA", "USW00012839"),
-    ),
-    City(
-        "austin",
-        "Austin",
-        "KXHIGHAUS",
-        "HIGHAUS",
-        date(2023, 5, 12),
-        "America/Chicago",
-        -6,
-        Station("KAUS", "USW00013904"),
-    ),
-    City(
-        "la",
-        "Los Angeles",
-        "KXHIGHLAX",
-        None,
-        date(2025, 1, 5),
-        "America/Los_Angeles",
-        -8,
-        Station("KLAX", "USW00023174"),
-    ),
-    City(
-        "denver",
-        "Denver",
-        "KXHIGHDEN",
-        None,
-        date(2024, 11, 20),
-        "America/Denver",
-        -7,
-        Station("KDEN", "USW00003017"),
-    ),
+    City("miami", "Miami", "KXHIGHMIA", "HIGHMIA", date(2023, 5, 11), *_EASTERN, Station("KMIA", "USW00012839")),
+    City("austin", "Austin", "KXHIGHAUS", "HIGHAUS", date(2023, 5, 12), *_CENTRAL, Station("KAUS", "USW00013904")),
+    City("la", "Los Angeles", "KXHIGHLAX", None, date(2025, 1, 5), *_PACIFIC, Station("KLAX", "USW00023174")),
+    City("denver", "Denver", "KXHIGHDEN", None, date(2024, 11, 20), *_MOUNTAIN, Station("KDEN", "USW00003017")),
     City(
         "philadelphia",
         "Philadelphia",
         "KXHIGHPHIL",
         None,
         date(2024, 11, 20),
-        "America/New_York",
-        -5,
+        *_EASTERN,
         Station("KPHL", "USW00013739"),
     ),
     City(
@@ -133,8 +91,7 @@ CITIES: tuple[City, ...] = (
         "KXHIGHNY",
         "HIGHNY",
         date(2021, 8, 6),
-        "America/New_York",
-        -5,
+        *_EASTERN,
         Station("KNYC", "USW00094728"),
         retired=True,
     ),

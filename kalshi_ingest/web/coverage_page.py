@@ -1,7 +1,7 @@
 """The report of `coverage` as one HTML page that needs nothing else: no script, no request, light and dark."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from kalshi_ingest.coverage.report_tables import (
     COUNTS,
@@ -11,14 +11,15 @@ from kalshi_ingest.coverage.report_tables import (
     candle_cells,
     count_cells,
     minute_rows,
+    series_rows,
     settlement_rows,
     trade_cells,
 )
-from kalshi_ingest.coverage.rules.findings import PROOFS, DayState, Figures, Finding, Judged, Level, Report
+from kalshi_ingest.coverage.rules.findings import PROOFS, DayState, Finding, Judged, Level, Report
 from kalshi_ingest.coverage.rules.remedies import work_left
-from kalshi_ingest.coverage.wording import KINDS, STATES, about_weather, by_kind, headline, proofs, scope_line
+from kalshi_ingest.coverage.wording import KINDS, MARKS, about_weather, by_kind, headline, proofs, scope_line
 from kalshi_ingest.domain.words import counted
-from kalshi_ingest.web.days import MARKS, Year, years
+from kalshi_ingest.web.days import Year, years
 from kalshi_ingest.web.formatting import capital
 from kalshi_ingest.web.templating import Templates
 
@@ -48,10 +49,9 @@ class _Section:
 
 
 def as_page(report: Report) -> str:
-    marks = {state: replace(MARKS[state], meaning=meaning) for state, (_, meaning) in STATES.items()}
     present = {state for judged in report.series for state in judged.days.values()}
     cities = [
-        _City(_name(judged), judged.subject.series_ticker, _said(judged), years(judged.days, marks))
+        _City(_name(judged), judged.subject.series_ticker, _said(judged), years(judged.days))
         for judged in report.series
     ]
     return Templates().render(
@@ -59,7 +59,7 @@ def as_page(report: Report) -> str:
         complete=report.complete,
         headline=headline(report),
         scope=f"{capital(scope_line(report))}. {' '.join(about_weather(report))}",
-        marks=[mark for state, mark in marks.items() if state in present],
+        marks=[mark for state, mark in MARKS.items() if state in present],
         cities=cities,
         side_by_side=all(len(each.years) < 2 for each in cities),
         tables=list(_tables(report)),
@@ -80,24 +80,13 @@ def _said(judged: Judged) -> str:
 
 
 def _tables(report: Report) -> Iterator[Table]:
-    def rows(cells: Callable[[Figures], Sequence[object]]) -> list[Row]:
-        each = [(judged.subject.label, cells(judged.figures)) for judged in report.series]
-        return [*each, ("total", cells(report.total))]
-
-    yield (
-        "What is held, of what should be",
-        (*COUNTS, "warnings"),
-        rows(lambda each: (*count_cells(each), each.warnings)),
-    )
-    yield "What is proved about each market's trades", [name.replace("_", " ") for name in PROOFS], rows(proofs)
-    yield (
-        "Trades and candles",
-        (
-            *("trades", "contracts", "1-minute candles", "5-minute candles"),
-            *("markets with any", "trading minutes with one"),
-        ),
-        rows(lambda each: (*trade_cells(each), *candle_cells(each))),
-    )
+    held = series_rows(report, lambda each: (*count_cells(each), each.warnings))
+    yield "What is held, of what should be", (*COUNTS, "warnings"), held
+    proved = series_rows(report, proofs)
+    yield "What is proved about each market's trades", [name.replace("_", " ") for name in PROOFS], proved
+    names = ("trades", "contracts", "1-minute candles", "5-minute candles")
+    traded = series_rows(report, lambda each: (*trade_cells(each), *candle_cells(each)))
+    yield "Trades and candles", (*names, "markets with any", "trading minutes with one"), traded
     yield "Settlements, by climate day", SETTLEMENTS, settlement_rows(report)
     yield "Minute weather, by climate day and slot of five minutes", MINUTES, minute_rows(report)
 

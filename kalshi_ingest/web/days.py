@@ -7,30 +7,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from kalshi_ingest.coverage.rules.findings import DayState
+from kalshi_ingest.coverage.wording import FUTURE, MARKS, OUTSIDE, Mark
 from kalshi_ingest.web.formatting import weekday
 from kalshi_ingest.web.judged import JudgedDay
 
 _WEEKS_BACK = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What can be said of a day: a class of the style sheet, a sign, and words."""
-
-    kind: str
-    sign: str
-    meaning: str
-
-
-FUTURE = Mark("f", "", "not yet listed")
-OUTSIDE = Mark("n", "-", "not among the dates asked for")
-MARKS = {
-    DayState.COMPLETE: Mark("c", "✓", "complete"),
-    DayState.WARNING: Mark("w", "!", "complete, with a warning"),
-    DayState.OPEN: Mark("o", "○", "in progress"),
-    DayState.HOLE: Mark("h", "✕", "a hole"),
-    DayState.NONE: Mark("n", "∅", "the exchange lists no event"),
-}
 
 
 def mark_of(judged: JudgedDay | None, day: date, today: date) -> tuple[Mark, str]:
@@ -77,16 +58,16 @@ class Year:
     """Its name, and its days from the first on; None: not judged."""
 
 
-def years(judged: Mapping[date, DayState], marks: Mapping[DayState, Mark]) -> list[Year]:
-    """All days judged, in the words of `marks`."""
-    return [_year(year, judged, marks) for year in sorted({day.year for day in judged})]
+def years(judged: Mapping[date, DayState]) -> list[Year]:
+    """All days judged."""
+    return [_year(year, judged) for year in sorted({day.year for day in judged})]
 
 
-def _year(year: int, judged: Mapping[date, DayState], marks: Mapping[DayState, Mark]) -> Year:
-    cells = {day: Cell(day, marks[state], "") for day, state in judged.items() if day.year == year}
+def _year(year: int, judged: Mapping[date, DayState]) -> Year:
+    cells = {day: Cell(day, MARKS[state], "") for day, state in judged.items() if day.year == year}
     number = Counter(judged[day] for day in cells)
     months = []
     for month in range(min(cells).month, max(cells).month + 1):
         days = [date(year, month, n + 1) for n in range(monthrange(year, month)[1])]
         months.append((f"{days[0]:%b}", [cells.get(day) for day in days]))
-    return Year(year, ", ".join(f"{number[state]} {state}" for state in marks if number[state]), months)
+    return Year(year, ", ".join(f"{number[state]} {state}" for state in MARKS if number[state]), months)

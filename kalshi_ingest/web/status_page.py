@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from kalshi_ingest.coverage.wording import FUTURE, MARKS, OUTSIDE
 from kalshi_ingest.domain.words import counted
 from kalshi_ingest.follow.state import FollowState, PeriodicJobState, Phase
 from kalshi_ingest.web.cards import card
-from kalshi_ingest.web.days import FUTURE, MARKS, OUTSIDE
 from kalshi_ingest.web.formatting import age, capital, weekday
 from kalshi_ingest.web.market_section import market_section
 from kalshi_ingest.web.templating import Templates

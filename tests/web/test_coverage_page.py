@@ -6,9 +6,9 @@ from datetime import date
 
 from kalshi_ingest.coverage.rules.findings import DayState
 from kalshi_ingest.coverage.rules.judge import judge
+from kalshi_ingest.coverage.wording import MARKS
 from kalshi_ingest.domain.checkpoint import State
 from kalshi_ingest.web.coverage_page import as_page
-from kalshi_ingest.web.days import MARKS
 from tests.coverage.holdings import CHICAGO, CITIES, DAY, LOSER, SCOPE, Held, clean
 from tests.support.pages import Page
 

@@ -13,8 +13,9 @@ from kalshi_ingest.coverage.rules.cases import Scope
 from kalshi_ingest.coverage.rules.evidence import Listed
 from kalshi_ingest.coverage.rules.findings import DayState, Level, Report
 from kalshi_ingest.coverage.rules.judge import judge
+from kalshi_ingest.coverage.wording import FUTURE, MARKS, OUTSIDE
 from kalshi_ingest.domain.checkpoint import State
-from kalshi_ingest.web.days import FUTURE, MARKS, OUTSIDE, mark_of
+from kalshi_ingest.web.days import mark_of
 from kalshi_ingest.web.judged import Days, JudgedDay, judged_days
 from tests.coverage import test_judge
 from tests.coverage.holdings import CHICAGO, DAY, LOSER, NOW, START, TODAY, Held, clean

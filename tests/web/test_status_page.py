@@ -76,8 +76,8 @@ async def test_the_calendar_tells_each_date_in_words(database_url: str) -> None:
     assert "Wed 16 Jul: not among the dates asked for" in told
     assert "Thu 17 Jul: complete (6 markets, every one exact)" in told
     assert any((each or "").startswith("Fri 18 Jul: a hole (2 of 6 markets listed not held") for each in told)
-    assert "Sun 20 Jul: in progress (0 of 6 markets proved complete)" in told
-    assert "Mon 21 Jul: in progress (0 of 6 markets proved complete)" in told
+    assert "Sun 20 Jul: still open (0 of 6 markets proved complete)" in told
+    assert "Mon 21 Jul: still open (0 of 6 markets proved complete)" in told
     assert "Tue 22 Jul: not yet listed" in told
     assert "Fri 18 Jul: 2 of 6 markets listed not held" in page.words
 
