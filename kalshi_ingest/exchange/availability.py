@@ -15,7 +15,7 @@ from kalshi_ingest.errors import (
     Transient,
 )
 from kalshi_ingest.http.address import Address
-from kalshi_ingest.http.obstacles import MOVED, Obstacle, Unreached, web_page
+from kalshi_ingest.http.obstacles import MOVED, Unreached, web_page
 
 STATUS_PATH = "/exchange/status"
 
@@ -51,18 +51,15 @@ class Availability:
 
     def failed(self, error: Transient, attempt: int) -> None:
         """Note a failed attempt. A refused connection is trouble at once, a failed answer only the second time."""
-        if (
-            not self._answers
-            and (attempt > 1 or isinstance(error, Disconnected))
-            and not isinstance(error, RateLimited)
-        ):
+        told = (attempt > 1 or isinstance(error, Disconnected)) and not isinstance(error, RateLimited)
+        if told and not self._answers:
             self.trouble = str(error)
 
     @property
     def _answers(self) -> bool:
         return asyncio.get_running_loop().time() - self._answered_at < _ALIVE_SECONDS
 
-    async def first_obstacle(self, error: Transient, path: str, attempts: int) -> Obstacle | None:
+    async def first_obstacle(self, error: Transient, path: str, attempts: int) -> IngestError | None:
         """What keeps every request from an exchange that has never answered, if this error shows such a thing.
 
         Once it was there, it gets the patience of passing trouble, whatever the trouble looks like.
@@ -77,7 +74,7 @@ class Availability:
         if self._answers:
             return type(error)(advice)
         if (obstacle := await self._obstacle(error, path, attempts)) is not None:
-            return obstacle.error()
+            return obstacle
         if path == STATUS_PATH or await self._ask_status() is None:
             return type(error)(advice)
         return OutOfReach(f"the exchange is out of reach: {advice}; run again later, nothing is lost")
@@ -90,7 +87,7 @@ class Availability:
             return error
         return _refused_everywhere(error, self._address.url, signed=self._signed)
 
-    async def _obstacle(self, error: Transient, path: str, attempts: int) -> Obstacle | None:
+    async def _obstacle(self, error: Transient, path: str, attempts: int) -> IngestError | None:
         """What keeps every request from the exchange, if this error shows such a thing."""
         if isinstance(error, Unreached):
             return error.obstacle

@@ -124,7 +124,7 @@ class Client:
         async def failed(error: Transient, attempt: int) -> float:
             nonlocal garbled
             if (obstacle := await self.availability.first_obstacle(error, path, attempt)) is not None:
-                raise obstacle.error() from None
+                raise obstacle from None
             garbled += isinstance(error, Garbled)
             if attempt == self._retry.attempts or garbled == _MOST_GARBLED:
                 raise await self.availability.given_up(error, path, attempt) from error
@@ -152,7 +152,7 @@ class Client:
         if answer.status in MOVED:
             asked = self.base_url + path
             moved = in_moving(answer.status, answer.headers.get("Location"), asked, self._address)
-            raise Rejected(moved.text, answer.status)
+            raise Rejected(str(moved), answer.status)
         error = _refusal(answer, path)
         if isinstance(error, RateLimited):
             self.pacer.slow_down(sent_at, error.retry_after)

@@ -16,13 +16,7 @@ from aiolimiter import AsyncLimiter
 from kalshi_ingest.errors import Disconnected
 from kalshi_ingest.http.address import Address
 from kalshi_ingest.http.body import bounded
-from kalshi_ingest.http.obstacles import (
-    PROXY_WANTS_PASSWORD,
-    Unreached,
-    described,
-    in_connecting,
-    in_proxy,
-)
+from kalshi_ingest.http.obstacles import PROXY_WANTS_PASSWORD, Unreached, described, in_connecting, in_proxy
 from kalshi_ingest.http.proxies import proxy_for
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.http.server_clock import AGREEING, ServerClock, told_age
@@ -169,13 +163,7 @@ class Pacer:
 class Transport:
     """Sends GETs to one service. Redirects are not followed. The caller paces, counts, signs and judges."""
 
-    def __init__(
-        self,
-        session: HttpSession,
-        address: Address,
-        retry: RetryPolicy,
-        most_bytes: int,
-    ) -> None:
+    def __init__(self, session: HttpSession, address: Address, retry: RetryPolicy, most_bytes: int) -> None:
         """`most_bytes`: the largest body that is taken."""
         self._address = address
         self._session = session

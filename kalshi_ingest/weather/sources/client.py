@@ -94,7 +94,7 @@ class Service:
 
         async def failed(error: Transient, attempt: int) -> float:
             if isinstance(error, obstacles.Unreached) and error.obstacle is not None and not self._has_answered:
-                raise error.obstacle.error() from None
+                raise error.obstacle from None
             self._note(error)
             if self._asks_too_much(error) or attempt == attempts:
                 self._answers = not isinstance(error, Disconnected)
@@ -142,7 +142,7 @@ class Service:
         status = answer.status
         if status in obstacles.MOVED and not self._has_answered:
             asked = self._address.redacted(self._address.url + path)
-            return obstacles.in_moving(status, answer.headers.get("Location"), asked, self._address).error()
+            return obstacles.in_moving(status, answer.headers.get("Location"), asked, self._address)
         text = self._address.redacted(first_words(text_of(answer.body, 200), 200))
         message = self._address.redacted(f"GET {path}: status {status}") + (f": {text}" if text else "")
         if status in self._judged or not may_pass(status):
