@@ -29,7 +29,7 @@ async def audit(context: RunContext, scope: Scope, markets: int, seed: int = 0) 
     Retired cities are left out: nothing is asked of the exchange for them. Raises `OutOfReach` when the exchange or
     the database stays away; a market whose candles cannot be had for another reason is in the report as such.
     """
-    active = [ticker for ticker in scope.series_tickers if not _is_retired(ticker)]
+    active = [ticker for ticker in scope.series_tickers if not ((city := city_of_series(ticker)) and city.retired)]
     cutoff = await _cutoff(context)
     sampled, eligible = await context.planning.run(
         store.sample, replace(scope, series_tickers=active), markets, seed, cutoff
@@ -61,15 +61,12 @@ class _Work:
     async def run(self) -> None:
         for market in self.waiting:
             try:
-                self.audited.append(await self._audited(market))
+                tier, theirs = await self._theirs(market)
+                ours = await self.context.planning.run(store.minute_candles, market.ticker)
+                self.audited.append(Audited(market.ticker, market.series_ticker, tier, compare(ours, theirs)))
             except (Permanent, Transient) as error:
                 log.warning("market_not_audited", ticker=market.ticker, reason=str(error))
                 self.not_audited.append((market.ticker, str(error)))
-
-    async def _audited(self, market: Sampled) -> Audited:
-        tier, theirs = await self._theirs(market)
-        comparison = compare(await self.context.planning.run(store.minute_candles, market.ticker), theirs)
-        return Audited(market.ticker, market.series_ticker, tier, comparison)
 
     async def _theirs(self, market: Sampled) -> tuple[Tier, list[MinuteCandle]]:
         """The exchange's candles of the minutes with trades, and the tier that has them.
@@ -91,11 +88,6 @@ class _Work:
             market.ticker, market.series_ticker, tier, market.start, market.end, self.tally
         )
         return [candle async for part in parts for candle in part if candle.volume]
-
-
-def _is_retired(series_ticker: str) -> bool:
-    city = city_of_series(series_ticker)
-    return city is not None and city.retired
 
 
 async def _cutoff(context: RunContext) -> datetime | None:

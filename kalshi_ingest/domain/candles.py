@@ -31,10 +31,7 @@ def fold(trades: Iterable[tuple[int, bytes, int, int, int, bool]], minutes: int 
         if created_us >= end:
             if count:
                 candles.append(
-                    _new(
-                        Candle,
-                        (start, open_us, open_key, close_us, close_key, high, low, volume, notional, count),
-                    )
+                    _new(Candle, (start, open_us, open_key, close_us, close_key, high, low, volume, notional, count))
                 )
             start = created_us - created_us % width
             end = start + width

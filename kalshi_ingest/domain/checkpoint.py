@@ -91,9 +91,7 @@ class Checkpoint:
         exchange does not show its trades, which is not a shortfall.
         """
         moved = replace(
-            self,
-            trades_stored=self.trades_stored + trades,
-            contracts_stored=self.contracts_stored + contracts,
+            self, trades_stored=self.trades_stored + trades, contracts_stored=self.contracts_stored + contracts
         )
         if not last:
             return moved

@@ -90,7 +90,8 @@ def cross_check(
     official = None if settlement is None or settlement.is_preliminary else settlement.tmax_final_f
     # Where another source fills the day, the newest CLI that is held is a partial one.
     latest = settlement.tmax_cli_f if settlement is not None and settlement.source is Source.CLI else official
-    expiration = _leading_number(next((m.expiration_value for m in paid if m.expiration_value), None))
+    stated = _NUMBER.match(next((m.expiration_value for m in paid if m.expiration_value), ""))
+    expiration = None if stated is None else Decimal(stated[1])
     inside = None if winner is None or official is None else in_bin(winner, official)
     verdict, reason = Verdict.CANNOT_TELL, None
     if winner is None:
@@ -100,8 +101,9 @@ def cross_check(
     elif inside is None:
         reason = f"the strikes of {winner.ticker} are not known"
     else:
+        twc = event_date >= TWC_SINCE or "Weather Company" in (winner.authority or "")
         latest_inside = inside if latest is None else in_bin(winner, latest)
-        verdict = _verdict(inside, latest_inside, settled_by_twc=_settled_by_twc(winner, event_date))
+        verdict = _verdict(inside, latest_inside, settled_by_twc=twc)
         first_known = settlement is not None and settlement.tmax_cli_first_f is not None
         reason = _reason(verdict, official, latest, first_known=first_known)
     ticker = None if winner is None else winner.ticker
@@ -120,10 +122,6 @@ def in_bin(market: PaidMarket, degrees: int) -> bool | None:
             return degrees > floor
         case _:
             return None
-
-
-def _settled_by_twc(winner: PaidMarket, event_date: date) -> bool:
-    return event_date >= TWC_SINCE or "Weather Company" in (winner.authority or "")
 
 
 def _verdict(first: bool, latest: bool | None, *, settled_by_twc: bool) -> Verdict:
@@ -149,8 +147,3 @@ def _reason(verdict: Verdict, official: int, latest: int | None, *, first_known:
     twc = "settled by The Weather Company, whose number is not held"
     parts = [part for part in (both, twc if verdict is Verdict.SOURCE_NOT_HELD else "") if part]
     return "; ".join(parts) or "unknown"
-
-
-def _leading_number(text: str | None) -> Decimal | None:
-    found = _NUMBER.match(text or "")
-    return None if found is None else Decimal(found[1])

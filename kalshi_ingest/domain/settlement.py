@@ -34,6 +34,11 @@ class Source(StrEnum):
     """Maximum of Visual Crossing's minutes: a diagnosis, never settles."""
 
 
+SETTLING = (Source.CLI, Source.CF6, Source.IEM_CF6, Source.GHCND)
+"""Those that may state the official maximum of a whole day, the preferred one first."""
+_PRELIMINARY = SETTLING[:3]
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One maximum that one source stated once."""
@@ -110,12 +115,12 @@ def settle(observations: Iterable[Observation]) -> Settlement:
     if unread:
         first = None
     earliest = full[Source.CLI][0] if unread and full[Source.CLI] else None
-    chosen = first or earliest or next((full[source][-1] for source in _SETTLING if full[source]), None)
+    chosen = first or earliest or next((full[source][-1] for source in SETTLING if full[source]), None)
     preliminary = chosen is None
     if chosen is None:
         chosen = next((part[source][-1] for source in _PRELIMINARY if part[source]), None)
     final = _degrees(chosen)
-    stated = [source for source in _SETTLING if full[source]]
+    stated = [source for source in SETTLING if full[source]]
     apart = [abs(value - final) for s in stated if final is not None and (value := _degrees(full[s][-1])) is not None]
     differs = 0 if preliminary else max(apart, default=0)
     return Settlement(
@@ -138,10 +143,6 @@ def settle(observations: Iterable[Observation]) -> Settlement:
 def is_due(city: City, day: date, now: datetime) -> bool:
     """Whether a full-day report of the climate day has to be there."""
     return now >= climate_day_utc(city, day)[1] + REPORTED_AFTER
-
-
-_SETTLING = (Source.CLI, Source.CF6, Source.IEM_CF6, Source.GHCND)
-_PRELIMINARY = (Source.CLI, Source.CF6, Source.IEM_CF6)
 
 
 def _without_copies(observations: Sequence[Observation]) -> list[Observation]:

@@ -55,7 +55,7 @@ async def serving(
         found = await _listen(door, runner, host, port)
         watching = asyncio.create_task(watch(state, database_url, pace), name="database watch")
         try:
-            yield _address(host, found)
+            yield f"http://{f'[{host}]' if ':' in host else host}:{found}"
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -77,10 +77,6 @@ async def _listen(door: Door, runner: web.AppRunner, host: str, port: int) -> in
         if error.errno == errno.EACCES:
             raise Unusable(f"this user may not listen on port {port} of {host}: {settings}") from None
         raise Unusable(f"cannot listen on {host}, port {port}: {settings}") from None
-
-
-def _address(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class _Endpoints:

@@ -19,7 +19,7 @@ from kalshi_ingest.coverage.rules.findings import PROOFS, DayState, Finding, Jud
 from kalshi_ingest.coverage.rules.remedies import work_left
 from kalshi_ingest.coverage.wording import KINDS, MARKS, about_weather, by_kind, headline, proofs, scope_line
 from kalshi_ingest.domain.words import counted
-from kalshi_ingest.web.days import Year, years
+from kalshi_ingest.web.days import years
 from kalshi_ingest.web.formatting import capital
 from kalshi_ingest.web.templating import Templates
 
@@ -28,14 +28,6 @@ _SHOWN = 500
 
 Table = tuple[str, Sequence[str], Sequence[Row]]
 """Title, names of the columns but the first, and rows, the last one the total; no rows, no table."""
-
-
-@dataclass(frozen=True, slots=True)
-class _City:
-    name: str
-    ticker: str
-    said: str
-    years: Sequence[Year]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +42,10 @@ class _Section:
 
 def as_page(report: Report) -> str:
     present = {state for judged in report.series for state in judged.days.values()}
+    calendars = [years(judged.days) for judged in report.series]
     cities = [
-        _City(_name(judged), judged.subject.series_ticker, _said(judged), years(judged.days))
-        for judged in report.series
+        {"name": _name(judged), "ticker": judged.subject.series_ticker, "said": _said(judged), "years": found}
+        for judged, found in zip(report.series, calendars, strict=True)
     ]
     return Templates().render(
         "coverage",
@@ -61,7 +54,7 @@ def as_page(report: Report) -> str:
         scope=f"{capital(scope_line(report))}. {' '.join(about_weather(report))}",
         marks=[mark for state, mark in MARKS.items() if state in present],
         cities=cities,
-        side_by_side=all(len(each.years) < 2 for each in cities),
+        side_by_side=all(len(found) < 2 for found in calendars),
         tables=list(_tables(report)),
         findings=list(_findings(report)),
         most=_SHOWN,

@@ -77,10 +77,7 @@ def _service(state: FollowState) -> Iterator[tuple[str, str]]:
     yield "Pace at present", f"{state.pace:g} requests a second of {state.requests_per_second:g}"
     yield "Database", "has not answered yet" if seen is None else f"answered {age(state.clock() - seen)} ago"
     yield "Steps waiting for the writer", f"{state.queue:,}"
-    yield (
-        "Opened again after a loss",
-        f"exchange {state.losses['exchange']:,}, database {state.losses['database']:,}",
-    )
+    yield ("Opened again after a loss", f"exchange {state.losses['exchange']:,}, database {state.losses['database']:,}")
     yield "Live channel (WebSocket)", _channel(state)
     for name, job in sorted(state.periodic_jobs.items()):
         yield f"Weather: {name}", _periodic_job(job, state)

@@ -84,12 +84,7 @@ def _differences(row: asyncpg.Record, made: Candle) -> Iterator[str]:
     minutes: int = row["period_minutes"]
     if to_microseconds(row["period_end"]) != made.start_us + minutes * MINUTE_US:
         yield "period_end"
-    prices = {
-        "open": abs(made.open_key),
-        "high": made.high,
-        "low": made.low,
-        "close": abs(made.close_key),
-    }
+    prices = {"open": abs(made.open_key), "high": made.high, "low": made.low, "close": abs(made.close_key)}
     for name, price in prices.items():
         if row[name].scaleb(6) != price:
             yield name

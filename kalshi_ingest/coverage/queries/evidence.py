@@ -136,10 +136,7 @@ async def _read_once(url: str, wanted: list[str] | None, dates: tuple[date | Non
 
 
 async def _read(
-    one: asyncpg.Connection,
-    two: asyncpg.Connection,
-    series: list[str] | None,
-    dates: tuple[date | None, date | None],
+    one: asyncpg.Connection, two: asyncpg.Connection, series: list[str] | None, dates: tuple[date | None, date | None]
 ) -> Evidence:
     """In two transactions that have read nothing yet."""
     await one.execute(_SNAPSHOT)
@@ -157,7 +154,10 @@ async def catalog(
     connection: asyncpg.Connection, series: list[str] | None, dates: tuple[date | None, date | None]
 ) -> Evidence:
     """Everything about the markets of some series and dates but their trades, candles and weather."""
-    named = {row[0]: row[1] or _city(row[0]) for row in await connection.fetch(_SERIES, series)}
+    named = {
+        row[0]: row[1] or (known.key if (known := city_of_series(row[0])) else None)
+        for row in await connection.fetch(_SERIES, series)
+    }
     return Evidence(
         series=named,
         asked=await expected_dates(connection, series),
@@ -181,11 +181,6 @@ async def _others(
 def _claim(row: asyncpg.Record) -> Claim:
     verdict = row["verdict"] and Verdict(row["verdict"])
     return Claim(row[1], row[2], State(row["state"]), verdict, *row[5:])
-
-
-def _city(series_ticker: str) -> str | None:
-    known = city_of_series(series_ticker)
-    return known.key if known else None
 
 
 def _within(ticker: str, series: Collection[str] | None, dates: tuple[date | None, date | None]) -> bool:

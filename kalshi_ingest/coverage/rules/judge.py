@@ -5,7 +5,7 @@ trades without a market are further witnesses: each can name something that was 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from kalshi_ingest.coverage.rules.cases import Cases, Scope, fill_calendar, gather, placed
@@ -37,6 +37,9 @@ from kalshi_ingest.domain.words import counted
 _SETTLES_WITHIN = timedelta(days=30)
 """After its event date; a later settlement is too odd to tell the time by."""
 
+_WEATHER = ("settlement_", "minutes_")
+"""How the kinds of findings about the weather begin."""
+
 
 def judge(evidence: Evidence, scope: Scope) -> Report:
     """Judge `evidence`. The order of its rows does not matter.
@@ -57,11 +60,11 @@ def judge(evidence: Evidence, scope: Scope) -> Report:
     for subject in subjects:
         days = cases[subject.series_ticker]
         fill_calendar(subject, days, scope, (start, end))
-        weather = _weather(subject, days, evidence, scope.now, ingested)
-        found = list(_findings(subject, days, weather.findings))
+        settlements, minutes, weather = _weather(subject, days, evidence, scope.now, ingested)
+        found = list(_findings(subject, days, weather))
         states = _states(days, found)
         figures = figures_of(days, states, found)
-        judged.append(Judged(subject, figures, states, weather.settlements, weather.minutes))
+        judged.append(Judged(subject, figures, states, settlements, minutes))
         findings += found
     stray = list(_stray(evidence, scope))
     sums = total(Figures, (each.figures for each in judged))
@@ -148,13 +151,8 @@ def _of_spans(subject: Subject, days: Cases) -> Iterator[Finding]:
         yield at_day(subject, (first, last), Level.NOTE, "none_listed", "the exchange lists no event")
 
 
-@dataclass(frozen=True, slots=True)
-class _Weather:
-    """The weather of one series; None: not ingested, or not asked for."""
-
-    settlements: SettlementFigures | None
-    minutes: MinuteFigures | None
-    findings: Sequence[Finding]
+_Weather = tuple[SettlementFigures | None, MinuteFigures | None, Sequence[Finding]]
+"""The weather of one series; None: not ingested, or not asked for."""
 
 
 def _weather(subject: Subject, days: Cases, evidence: Evidence, now: datetime, ingested: tuple[bool, bool]) -> _Weather:
@@ -164,7 +162,7 @@ def _weather(subject: Subject, days: Cases, evidence: Evidence, now: datetime, i
     settlements: SettlementFigures | None = None
     minutes: MinuteFigures | None = None
     if city is None:
-        return _Weather(settlements, minutes, found)
+        return settlements, minutes, found
     latest = climate_day_of(city, now)
     asked = [day for day, case in sorted(days.items()) if not case.none_listed and day <= latest]
     if ingested[0] and (held.settlements or not city.retired):
@@ -173,7 +171,7 @@ def _weather(subject: Subject, days: Cases, evidence: Evidence, now: datetime, i
     if ingested[1] and not city.retired:
         minutes = minute_figures(city, asked, held, now)
         found += check_minutes(subject, asked, held, now)
-    return _Weather(settlements, minutes, found)
+    return settlements, minutes, found
 
 
 def _for_retired(finding: Finding) -> Finding:
@@ -190,15 +188,12 @@ def _states(days: Cases, findings: Sequence[Finding]) -> dict[date, DayState]:
     """What the calendar shows, by date. Weather has no part in it: it is the calendar of the markets."""
     worst: dict[date, Level] = {}
     for finding in findings:
-        if finding.level is not Level.NOTE and finding.day and finding.last_day and not _is_weather(finding):
+        counts = finding.level is not Level.NOTE and not finding.kind.startswith(_WEATHER)
+        if counts and finding.day and finding.last_day:
             for n in range((finding.last_day - finding.day).days + 1):
                 day = finding.day + timedelta(days=n)
                 worst[day] = Level.HOLE if Level.HOLE in (finding.level, worst.get(day)) else Level.WARNING
     return {day: _state(case, worst.get(day)) for day, case in sorted(days.items())}
-
-
-def _is_weather(finding: Finding) -> bool:
-    return finding.kind.startswith(("settlement_", "minutes_"))
 
 
 def _state(case: DayCase, worst: Level | None) -> DayState:

@@ -9,7 +9,7 @@ from kalshi_ingest.coverage.rules.findings import Finding, Level, Remedy, Subjec
 from kalshi_ingest.coverage.rules.weather_figures import SettlementFigures
 from kalshi_ingest.domain.cities import City
 from kalshi_ingest.domain.cross_check import CrossCheck, Verdict, cross_check
-from kalshi_ingest.domain.settlement import Settlement, Source, is_due
+from kalshi_ingest.domain.settlement import SETTLING, Settlement, is_due
 
 _NOTHING, _PARTIAL, _PENDING = "missing", "preliminary", "pending"
 _FOUND = {
@@ -52,19 +52,11 @@ def settlement_figures(city: City, days: Sequence[date], held: WeatherRows, now:
     return SettlementFigures(
         days_expected=len(days) - lacks[_PENDING],
         days_settled=lacks[None],
-        cli=sources[Source.CLI],
-        cf6=sources[Source.CF6],
-        iem_cf6=sources[Source.IEM_CF6],
-        ghcnd=sources[Source.GHCND],
+        **{source.name.lower(): sources[source] for source in SETTLING},
         days_preliminary=lacks[_PARTIAL],
         days_missing=lacks[_NOTHING],
         days_pending=lacks[_PENDING],
-        agree=verdicts[Verdict.AGREE],
-        first_only=verdicts[Verdict.FIRST_ONLY],
-        latest_only=verdicts[Verdict.LATEST_ONLY],
-        disagree=verdicts[Verdict.DISAGREE],
-        source_not_held=verdicts[Verdict.SOURCE_NOT_HELD],
-        cannot_tell=verdicts[Verdict.CANNOT_TELL],
+        **{verdict.name.lower(): verdicts[verdict] for verdict in Verdict},
         conflicts=conflicts["warning"],
         differ_by_one=conflicts["note"],
     )
@@ -91,12 +83,7 @@ def _checks(days: Sequence[date], held: WeatherRows) -> list[CrossCheck]:
 
 def _conflict(settlement: Settlement) -> str:
     """The maximum that counts beside what every full-day source says."""
-    said = (
-        (Source.CLI, settlement.tmax_cli_f),
-        (Source.CF6, settlement.tmax_cf6_f),
-        (Source.IEM_CF6, settlement.tmax_iem_cf6_f),
-        (Source.GHCND, settlement.tmax_ghcnd_f),
-    )
-    told = ", ".join(f"{source} {value}" for source, value in said if value is not None)
+    said = (settlement.tmax_cli_f, settlement.tmax_cf6_f, settlement.tmax_iem_cf6_f, settlement.tmax_ghcnd_f)
+    told = ", ".join(f"{source} {value}" for source, value in zip(SETTLING, said, strict=True) if value is not None)
     note = f" ({settlement.note})" if settlement.note else ""
     return f"the official maximum is {settlement.tmax_final_f} °F, the newest of each source: {told}{note}"

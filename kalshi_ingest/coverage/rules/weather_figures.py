@@ -24,15 +24,11 @@ class SettlementFigures:
     days_pending: int = 0
     """Days without a full-day maximum that ended less than half a day ago, or have not: not expected yet."""
     agree: int = 0
-    """Settled events whose first and latest report lie in the bin that paid."""
+    """From here to `cannot_tell`: settled events by the `Verdict` of `domain.cross_check`."""
     first_only: int = 0
-    """Settled events of which only the first does: it was corrected afterwards."""
     latest_only: int = 0
-    """Settled events of which only a correction does."""
     disagree: int = 0
-    """Settled events of which neither does."""
     source_not_held: int = 0
-    """The same where The Weather Company, which nothing here reads, states the settling number."""
     cannot_tell: int = 0
     conflicts: int = 0
     """Settled days whose sources differ by 2 °F or more."""
