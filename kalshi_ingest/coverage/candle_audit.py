@@ -24,10 +24,10 @@ log = structlog.get_logger()
 
 
 async def audit(context: RunContext, scope: Scope, markets: int, seed: int = 0) -> AuditReport:
-    """Compare every traded minute of `markets` complete markets in `scope`; nothing is written.
+    """Compare every traded minute of `markets` complete markets in `scope`, without retired cities; nothing is written.
 
-    Retired cities are left out: nothing is asked of the exchange for them. Raises `OutOfReach` when the exchange or
-    the database stays away; a market whose candles cannot be had for another reason is in the report as such.
+    Raises `OutOfReach` when the exchange or the database is away. A market whose candles cannot be had for another
+    reason is reported as such.
     """
     active = [ticker for ticker in scope.series_tickers if not ((city := city_of_series(ticker)) and city.retired)]
     cutoff = await _cutoff(context)
@@ -71,8 +71,7 @@ class _Work:
     async def _theirs(self, market: Sampled) -> tuple[Tier, list[MinuteCandle]]:
         """The exchange's candles of the minutes with trades, and the tier that has them.
 
-        Markets move from the live to the historical tier, also while their candles are read; so the historical
-        tier has the last word on whether there are any.
+        Markets may move to the historical tier meanwhile, so that one is asked last.
         """
         asked = (Tier.LIVE, Tier.HISTORICAL)
         for tier in (Tier.HISTORICAL, *asked) if market.archived else asked:

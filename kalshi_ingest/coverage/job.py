@@ -22,10 +22,7 @@ async def examine(url: str, scope: Scope) -> Report:
 
 
 async def forget_distrusted(database: Database, report: Report) -> None:
-    """Take back the proof of each market whose rows contradict it.
-
-    Raises `Unusable` when another run works on one of their series.
-    """
+    """Delete the proof of each market whose rows contradict it. Raises `Unusable` while another run works on it."""
     tickers = report.refetch_tickers
     holes = [hole for hole in report.at(Level.HOLE) if hole.remedy is Remedy.REFETCH]
     await database.locks.take_series({hole.series_ticker for hole in holes}, then="check again when it has ended")
@@ -33,10 +30,7 @@ async def forget_distrusted(database: Database, report: Report) -> None:
 
 
 def nothing_to_judge(report: Report, *, named: bool) -> str:
-    """The series without any event date to judge, which must not pass for complete; empty when there is none.
-
-    Of series that the user named every one counts, of all series only all of them together.
-    """
+    """The named series, or `any series`, without any event date to judge, which must not pass for complete."""
     idle = [judged.subject.label for judged in report.series if not judged.days]
     if not report.complete or (not named and len(idle) < len(report.series)):
         return ""

@@ -1,7 +1,6 @@
-"""Our one-minute candles of one market against the exchange's own, minute by minute and field by field.
+"""Our one-minute candles of one market against the exchange's own: each minute that either side calls traded.
 
-Every minute that either side calls traded is compared. The exchange also sends candles of minutes without trades
-(the book moved, or nothing did); these have volume 0 and no price, and nothing of ours stands against them.
+The exchange's candles of minutes without trades have volume 0 and no price, and are left out.
 """
 
 from collections.abc import Iterable
@@ -39,10 +38,9 @@ class MinuteCandle(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of one minute in which the two sides are not the same.
+    """One field of one minute in which the two sides differ: prices in micro-dollars, volumes in hundredths.
 
-    Prices are micro-dollars, volumes hundredths of a contract. For the field `CANDLE` the side that has a candle
-    states its volume, and None stands for the side that has none.
+    For `CANDLE` the side that has a candle states its volume, and None stands for the other.
     """
 
     start_us: int
@@ -81,9 +79,8 @@ def compare(ours: Iterable[MinuteCandle], theirs: Iterable[MinuteCandle]) -> Com
 def mean_agrees(ours: int, theirs: int, start_us: int) -> bool:
     """Whether the exchange's mean price is ours, as it may have been shortened. All prices in micro-dollars.
 
-    Ours is cut to 6 decimals. The exchange writes 4; whether it cuts or rounds to them is not known, so either is
-    taken. In minutes before 2026-03-12, when prices were integer cents, it cut to a whole cent (proved in 2,075 of
-    2,075 minutes), and it is not known whether such means were recomputed since.
+    Ours is cut to 6 decimals; the exchange cuts or rounds to 4. Before 2026-03-12, when prices were integer cents, it
+    cut to a whole cent (2,075 of 2,075 minutes); whether those means were recomputed since is not known.
     """
     cut = ours - ours % _WIRE_DIGIT
     rounded = (ours + _WIRE_DIGIT // 2) // _WIRE_DIGIT * _WIRE_DIGIT

@@ -20,10 +20,9 @@ def event_dates(start: date, end: date) -> list[date]:
 
 
 def climate_day_utc(city: City, day: date) -> tuple[datetime, datetime]:
-    """The UTC window [start, end) of the city's climate day: midnight to midnight local *standard* time.
+    """The UTC window [start, end) of the city's climate day: 24 hours from midnight local *standard* time, all year.
 
-    Always 24 hours: daylight saving does not move it (NWS directive 10-1004; 1:00 AM to 12:59 AM on the clock in
-    summer). Chicago's day D is D 06:00Z to D+1 06:00Z all year.
+    NWS directive 10-1004: 1:00 AM to 12:59 AM on the clock in summer. Chicago's day D is D 06:00Z to D+1 06:00Z.
     """
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     start = midnight - timedelta(hours=city.standard_offset_hours)

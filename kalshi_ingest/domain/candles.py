@@ -1,8 +1,7 @@
-"""Candles as a pure function of a set of trades.
+"""Candles as a pure function of a set of trades, in whatever order they arrive; parts are joined by `merge`.
 
 The rule reproduces the exchange's own one-minute candles in every recorded traded minute: bucket = created_time
-floored, yes prices, and inside one created_time the order of a sweep through the book (see `Candle`). The answer
-does not depend on the order in which trades arrive, and a candle can be made from parts with `merge`.
+floored, yes prices, and inside one created_time the order of a sweep through the book (see `Candle`).
 """
 
 from collections.abc import Iterable, Sequence

@@ -84,11 +84,8 @@ class Checkpoint:
         """After a page that added so many rows and contracts (hundredths): still walking, or what the `last` says.
 
         `inherits`: rows are held that this walk did not see. More than the exchange shows is then no verdict: the
-        market stays at the beginning of its second walk, wherever the program is stopped, until other rows take the
-        place of those.
-
-        Raises `BadPayload` for a settled market that has a volume and not one trade, though it was walked twice: the
-        exchange does not show its trades, which is not a shortfall.
+        market stays at the beginning of its second walk until other rows replace those. Raises `BadPayload` for a
+        settled market with a volume of which two walks show no trade: that is not a shortfall.
         """
         moved = replace(
             self, trades_stored=self.trades_stored + trades, contracts_stored=self.contracts_stored + contracts

@@ -62,12 +62,11 @@ class Walk:
         since_us: int | None = None,
         unwritten: Set[int] = frozenset(),
     ) -> None:
-        """Start, or go on from what is `known`.
+        """Start, or resume from what is `known`.
 
-        A walk resumes where its checkpoint says. It starts again from the newest trade, over staging, when the
-        market was walked to its end before it settled, when it settled during the walk, or when it failed; then it
-        asks for trades `since_us` only, if that is given (see `resume_from`). `unwritten` are buckets whose candles
-        wait to be written.
+        A market that failed, or settled during or after its walk, is walked again from its newest trade, over staging;
+        then it asks for trades `since_us` only, if that is given (see `resume_from`). `unwritten`: buckets whose candles are
+        to be written.
         """
         fresh = Checkpoint(
             unit.ticker,
@@ -269,11 +268,11 @@ class Walk:
         return joined[cut:]
 
 
-def resume_from(known: Checkpoint | None, unit: Unit) -> int | None:
-    """From when on the next walk of a market has to ask: what is older is stored. None: from its first trade.
+def since(known: Checkpoint | None, unit: Unit) -> int | None:
+    """From when on the next walk has to ask, because what is older is stored; None: from the first trade.
 
-    Only a market that trades and was walked to its end can be asked for what is new; the walk after it settled, which
-    proves, asks for everything.
+    Only for a market that trades and was walked to its end: the walk after it settled, which proves, asks for
+    everything.
     """
     if known is None or known.state is not State.OPEN or unit.settled or known.newest_us is None:
         return None

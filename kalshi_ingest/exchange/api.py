@@ -116,11 +116,10 @@ class Api:
         limits = (FIRST_MARKETS, MARKETS_PER_PAGE)
         return self._pages(_MARKET_PATHS[tier], "markets", {"series_ticker": series_ticker}, limits, tally)
 
-    async def market_snapshots(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, MarketSnapshot], Made]:
-        """How far up to `SNAPSHOTS_PER_REQUEST` markets had got, and when; what the live tier lacks is left out.
+    async def pulses(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, MarketSnapshot], Made]:
+        """How far up to `SNAPSHOTS_PER_REQUEST` markets had got, and when; only those of the live tier.
 
-        A row that was not asked for is left out as well. One that cannot be read counts as one that states nothing: the
-        lists of its series report it.
+        A row that cannot be read counts as one that states nothing: the lists of its series report it.
         """
         asked = frozenset(tickers)
         found: dict[str, MarketSnapshot] = {}
@@ -151,11 +150,10 @@ class Api:
     async def trades(
         self, unit: Unit, tier: Tier, cursor: str | None, tally: Tally, since_us: int | None = None
     ) -> TradePage:
-        """The page of a market's trades at `cursor` (None: the newest), newest page first.
+        """The page of a market's trades at `cursor` (None: the newest), newest page first; empty pages are followed.
 
-        A trade that cannot have been made then, because its market did not live or it is still to come, is refused.
-        `since_us` spares the exchange what was created before that second. Its bound is not relied on: rows before it
-        are passed on like any others. An empty page that names a next one is followed.
+        A trade of a time when its market did not live, or still to come, is refused. `since_us` spares the exchange
+        older ones; rows before it are passed on all the same.
         """
         path, ticker = _TRADE_PATHS[tier], unit.ticker
         earliest, latest = trade_moments(unit.event_date, unit.open_time, unit.close_time)

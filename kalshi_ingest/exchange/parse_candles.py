@@ -1,7 +1,7 @@
 """The exchange's one-minute candles of either tier, from decoded JSON to records, checked against the request.
 
-The live tier writes `volume_fp` and `open_dollars` and leaves out what is empty; the historical tier writes `volume`
-and `open` and states null. The values are dollar and count strings in both.
+The live tier writes `volume_fp` and `open_dollars` and omits what is empty; the historical one `volume`, `open` and
+null.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,9 @@ T = TypeVar("T")
 def candles(answer: object, ticker: str, first_end: int, last_end: int) -> list[MinuteCandle]:
     """The candles of an answer about `ticker`, oldest first, minutes without trades among them.
 
-    `first_end` and `last_end` are the first and last period end asked for, Unix seconds. A row repeated with the
-    same values counts once. Raises `BadPayload`, naming ticker and field, for an answer about another market, a
-    row outside the window, a row that breaks its contract, or one minute with two sets of values.
+    `first_end` and `last_end`: the first and last period end asked for, Unix seconds. A repeated row counts once.
+    Raises `BadPayload` for another market, a row outside the window or against its contract, or a minute with two sets
+    of values.
     """
     stated = answer.get("ticker") if isinstance(answer, dict) else None
     rows = answer.get("candlesticks") if isinstance(answer, dict) else None

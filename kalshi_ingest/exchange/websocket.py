@@ -1,8 +1,7 @@
 """The exchange's WebSocket: says at once that something happened, so that REST is asked sooner. Needs a key.
 
-It is an accelerator and never the source of truth. It delivers claims, no data: its times are milliseconds, it loses
-messages, it replays nothing. Nor does it say everything: no message tells that a market opened at its `open_time` or
-closed at its `close_time`.
+It delivers claims, no data: its times are milliseconds, it loses messages and replays nothing, and it does not tell
+that a market opened at its `open_time` or closed at its `close_time`.
 """
 
 import asyncio

@@ -37,10 +37,9 @@ class Address:
 
 
 def address_of(name: str, url: str, *, setting: str | None = None, secret: str | None = None) -> Address:
-    """The address of a service at `url`, through the proxy that the environment names.
+    """The address of a service, through the proxy that the environment names; `setting` defaults to one named after it.
 
-    The environment variable is named after the service unless `setting` names it. Raises `ServiceUnusable` for a proxy
-    that cannot be used.
+    Raises `ServiceUnusable` for a proxy that cannot be used.
     """
     setting = setting or f"KALSHI_INGEST_{name.upper().replace(' ', '_')}_URL"
     return Address(name, url.rstrip("/"), setting, proxy_for(url), secret)

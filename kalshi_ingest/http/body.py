@@ -8,10 +8,7 @@ from kalshi_ingest.errors import BadPayload
 
 
 async def bounded(response: aiohttp.ClientResponse, most_bytes: int, what: str) -> bytes:
-    """The whole body, decompressed. A larger one than `most_bytes` raises `BadPayload`, and the rest stays unread.
-
-    `what` names the request in the error.
-    """
+    """The whole body of the request named `what`, decompressed; reading stops with `BadPayload` beyond `most_bytes`."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():

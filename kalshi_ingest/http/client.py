@@ -175,8 +175,8 @@ class Transport:
     async def get(self, path: str, params: Params, headers: Mapping[str, str] | None = None) -> Answer:
         """The whole answer to GET `path`.
 
-        `Disconnected` when none came, `Unreached` when it is known what stands before the service, `BadPayload` for a
-        body that is too large.
+        Raises `Disconnected` when none came, as `Unreached` when it is known why; `BadPayload` for a body that is too
+        large.
         """
         what = f"GET {path}"
         try:
@@ -200,11 +200,7 @@ class Transport:
 
 
 async def learn_time(clock: ServerClock, base_url: str) -> None:
-    """Let `clock` learn the time at a service, as soon as its answers agree.
-
-    Any answer tells it, a refusal too. A service that does not answer leaves the clock as it is: the requests to follow
-    say so.
-    """
+    """Let `clock` learn the time at a service from any of its answers, until these agree or none comes."""
     proxy = proxy_for(base_url)
     proxy_url, timeout = None if proxy is None else proxy.url, aiohttp.ClientTimeout(_TIME_SECONDS)
     async with new_session() as session:

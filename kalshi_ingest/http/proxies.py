@@ -1,7 +1,7 @@
 """Which proxy stands between this program and a service: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
 
-aiohttp's own reading of them (`trust_env`) misses the WebSocket, leaves out a proxy that it cannot use without failing,
-sends passwords of `~/.netrc` to services, and reads all of that again for every request.
+aiohttp's own reading (`trust_env`) misses the WebSocket, ignores a proxy that it cannot use and sends passwords of
+`~/.netrc` to services.
 """
 
 import ipaddress

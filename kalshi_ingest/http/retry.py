@@ -15,10 +15,7 @@ _PASSING = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently a request is repeated, and how long each phase of it may take (seconds).
-
-    The defaults are those of the exchange.
-    """
+    """How often a request is repeated and how long each phase may take (seconds); the defaults are the exchange's."""
 
     attempts: int = 7
     first_delay: float = 0.5
@@ -30,18 +27,14 @@ class RetryPolicy:
     """Of the delays."""
 
     def delay(self, attempt: int) -> float:
-        """Seconds to wait after this failed attempt, the first is 1.
-
-        Full jitter: anything up to the doubled delay, so that workers that failed together come back apart.
-        """
+        """Seconds to wait after this failed attempt (the first is 1); full jitter spreads workers that fail together."""
         return self.random.uniform(0, min(self.longest_delay, self.first_delay * 2.0 ** min(attempt, 30)))
 
 
 async def retried(ask: Callable[[], Awaitable[T]], failed: Callable[[Transient, int], Awaitable[float]]) -> T:
     """What `ask` gives, asked again after every `Transient`.
 
-    `failed` gets the error and the number of attempts so far. It returns the seconds until the next one, or raises
-    what the caller is to be told when there is none.
+    `failed` gets the error and the number of attempts; it returns the seconds until the next, or raises to give up.
     """
     attempt = 1
     while True:

@@ -47,10 +47,9 @@ class _Bounds:
 class ServerClock:
     """Calling it gives the time at a server as an aware UTC datetime.
 
-    Each answer bounds it: its `Date` header names a second that lies between the sending of the request and the arrival
-    of the answer. The bounds of all answers are intersected, on a steady clock, so that a local clock that is wrong,
-    drifts or is set plays no part. What contradicts them moves nothing until `AGREEING` answers in a row do; only
-    while the first answers have not agreed yet does the newest one count alone.
+    Each answer bounds it: its `Date` header names a second between sending and arrival. The bounds are intersected on a
+    steady clock, so that a wrong local clock plays no part. Contradictions move nothing until `AGREEING` answers in a
+    row agree; before the first answers agree the newest one counts alone.
     """
 
     def __init__(self, local: Callable[[], datetime] = utc_now, steady_clock: Callable[[], float] = steady) -> None:
@@ -103,9 +102,9 @@ class ServerClock:
     def heard(self, date_header: str | None, sent_at: float, may_be_old: float = 0.0) -> float:
         """Take in the `Date` of an answer, which arrives now, to a request sent at `sent_at` (steady).
 
-        `may_be_old`: seconds for which the answer may have lain in a cache that keeps the header. No header, or one
-        that cannot be read, changes nothing. Returns the age, seconds, that the header gives the answer at most: more
-        than 0 only where it names a time that has passed and is not believed.
+        `may_be_old`: seconds for which the answer may have lain in a cache. A header that cannot be read changes
+        nothing. Returns the answer's greatest age, seconds: above 0 only where the header names a time that has passed
+        and is not believed.
         """
         said = _moment(date_header)
         if said is None:
@@ -147,10 +146,7 @@ class ServerClock:
 
 
 def told_age(headers: Mapping[str, str]) -> float | None:
-    """Seconds for which the answer of a cache may have lain there, by its `Age`; None: it has none that can be read.
-
-    An `Age` is rounded down, so a second is added. More than `OLDEST` counts as that.
-    """
+    """The age of a cached answer, seconds, by its `Age` (rounded up, `OLDEST` at most); None without a legible one."""
     told = headers.get("Age", "").strip()
     return min(OLDEST, float(told)) + 1 if told.isascii() and told.isdecimal() else None
 

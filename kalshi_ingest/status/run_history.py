@@ -29,9 +29,9 @@ async def one_run(database: Database, prefix: str) -> list[SeriesRun]:
 
 
 async def forget_run(database: Database, prefix: str, now: datetime) -> str:
-    """Take back what a run asked for, and say what that changes: coverage no longer expects its dates because of it.
+    """Take back what a run asked for, and say what that changes in the dates that coverage expects.
 
-    Raises `Unusable` when no run or more than one is meant, when it is still at work, and for a run of the weather.
+    Raises `Unusable` unless exactly one run is meant, while it is at work, and for a run of the weather.
     """
 
     async def work(connection: Connection) -> str:

@@ -42,9 +42,9 @@ log = structlog.get_logger(__name__)
 async def serving(
     state: FollowState, database_url: str, host: str, port: int, now: Callable[[], datetime] = utc_now
 ) -> AsyncIterator[str]:
-    """Serve while the block runs, and watch the database for the state; yields the address, `http://host:port`.
+    """Serve until the block ends, and watch the database; yields `http://host:port` (port 0: a free one).
 
-    Port 0 takes a free one. `now` tells the exchange's time. Raises `Unusable` when the address cannot be had.
+    `now` gives the exchange's time. Raises `Unusable` when the address cannot be had.
     """
     pace, link = RecentPace(), Link(database_url, "page", _PAGE_SECONDS)
     app = _Endpoints(state, link, pace, now).application()
@@ -152,10 +152,7 @@ def _headers(script_source: str) -> dict[str, str]:
 
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The same headers on every answer; refusals and mistakes in a few plain words that repeat nothing.
-
-    A connection is for one question: what stays open between two questions is what an attacker has most of.
-    """
+    """The same headers on every answer, errors in a few words that repeat nothing, one request a connection."""
     response: web.StreamResponse
     request.app[_DOOR].heard(request.transport)
     try:

@@ -1,7 +1,4 @@
-"""The candle chart of one market: where each line, candle and label stands. The template draws it as SVG.
-
-The axes are text beside the drawing, so that it stays legible at any width.
-"""
+"""The candle chart of one market, which the template draws as SVG; its axes are text, legible at any width."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

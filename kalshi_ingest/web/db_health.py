@@ -18,10 +18,9 @@ log = structlog.get_logger(__name__)
 
 
 async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None:
-    """Note each answer in `state.database_seen_at` and the requests sent in `pace`, until cancelled.
+    """Record each answer in `state.database_seen_at` and the requests sent in `pace`, until cancelled.
 
-    What others ask of the database does not slow this down: the session is its own. A loss is not logged, the job
-    does that when it notices.
+    Other queries do not slow this down: the session is its own. An outage is logged by the job, not here.
     """
     link = Link(database_url, "watch", _PATIENCE_SECONDS)
     logged, logged_at = "", float("-inf")

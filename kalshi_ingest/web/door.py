@@ -1,8 +1,7 @@
-"""Who may talk to the service, and for how long: connections that cost it nothing it needs elsewhere.
+"""Limits on the connections of callers, so that they cost the service nothing it needs elsewhere.
 
-asyncio's own server accepts whatever comes, waits for ever for the end of a request, and when there are no file
-descriptors left it logs a traceback for each connection that waits. Half-open connections would then take the
-descriptors that the database and the exchange need, and starve the health checks that are to tell of it.
+asyncio's own server accepts everything, waits for ever for a request to end, and without free file descriptors logs a
+traceback a connection: half-open connections would starve the database, the exchange and the health checks.
 """
 
 import asyncio
@@ -55,10 +54,9 @@ class _Caller:
 
 
 class Door:
-    """Accepts connections. When there are too many, the oldest that has not asked anything yet makes room.
+    """Accepts connections. When there are too many, the oldest that has not asked anything yet is closed.
 
-    A health check asks at once, so it never is the oldest for long: it is answered beside any number of connections
-    that ask nothing.
+    A health check asks at once, so it is answered beside any number of connections that ask nothing.
     """
 
     def __init__(self) -> None:
@@ -72,11 +70,9 @@ class Door:
         self._logged_at = float("-inf")
 
     async def open(self, serve: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> int:
-        """Listen on every address of `host` that this machine has; the port, which was free when `port` is 0.
+        """Listen on every address of `host`; returns the port, a free one for 0. `serve` handles one connection.
 
-        Raises `OSError` when it has none, and when another program listens on one.
-
-        `serve` makes what talks to one connection.
+        Raises `OSError` when the host has no address here, and when another program listens on one.
         """
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,8 +1,7 @@
-"""What the calendars of the status page say of each event date: the same judgement as `coverage`, by the same rules.
+"""What the status page's calendars say of each event date: judged by the rules of `coverage`.
 
-`coverage` counts every trade and makes every candle anew, which takes seconds; the page takes the checkpoints' word
-for the rows. So a date that the page calls complete may have lost rows that only `coverage` misses; whatever else
-`coverage` finds, the page finds too.
+The page takes the checkpoints' word for the rows, where `coverage` counts every trade and rebuilds every candle, which
+takes seconds. So only `coverage` notices lost rows.
 """
 
 from collections import Counter, defaultdict
@@ -36,10 +35,7 @@ Days = Mapping[tuple[str, date], JudgedDay]
 
 
 def judged_days(evidence: Evidence, series_tickers: Sequence[str], window: tuple[date, date], now: datetime) -> Days:
-    """Judge the dates of `window`, both included, as far as `coverage` would judge them unasked.
-
-    `evidence` needs no trades and candles.
-    """
+    """Judge the dates of `window`, both included, as far as `coverage` does; `evidence` needs no trades and candles."""
     believed = replace(evidence, rows=rows_as_claimed(evidence.claims))
     first, last = expected_range(believed, Scope(now))
     scope = Scope(now, max(first, window[0]), min(last, window[1]), series_tickers)

@@ -1,7 +1,4 @@
-"""What the service's status page reads, and the session it reads in.
-
-Evidence for its calendars, bins, one market and its candles.
-"""
+"""What the status page reads, and its session: evidence for the calendars, bins, one market and its candles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -153,8 +150,7 @@ async def evidence(
 ) -> tuple[list[str], Evidence]:
     """What `coverage` judges of the event dates `first` to `last`, both included, but the rows themselves.
 
-    Only of series of which there are not too many markets for a page; the first value names these. `asked` is that
-    of all series, as it is for `coverage`.
+    Only of the series, named first, that do not have too many markets for a page. `asked` is that of all series.
     """
     numbers = {row[0]: row[1] for row in await connection.fetch(_NUMBERS, list(series_tickers), first, last)}
     few = [ticker for ticker in series_tickers if numbers.get(ticker, 0) <= _MOST_JUDGED]
@@ -163,10 +159,9 @@ async def evidence(
 
 
 async def bins(connection: asyncpg.Connection, series_tickers: Sequence[str], first: date, last: date) -> list[HeldBin]:
-    """The markets of three event dates per series between `first` and `last`, both included.
+    """The markets of three event dates per series between `first` and `last`, both included, newest first.
 
-    Dates with a market that has not settled come before others, newer before older. Ordered by event date, newest
-    first, then by event and strike.
+    Dates with a market that has not settled are chosen first. Within a date: by event and strike.
     """
     return [
         HeldBin(**dict(row))

@@ -86,10 +86,9 @@ class Sampled:
 async def sample(
     connection: asyncpg.Connection, scope: Scope, markets: int, seed: int, cutoff: datetime | None
 ) -> tuple[list[Sampled], int]:
-    """Up to `markets` markets, and how many they were taken from: those in scope that are complete and have trades.
+    """Up to `markets` complete markets in scope with trades, and how many such there are.
 
-    The same seed gives the same markets as long as these and the cutoff stay the same. Without a `cutoff` all
-    markets count as live.
+    The same seed gives the same markets as long as these and the cutoff stay. Without a `cutoff` all count as live.
     """
     rows = await connection.fetch(
         await form(connection, _SAMPLE),

@@ -11,8 +11,7 @@ _CANDLES = "delete from candles where ticker = any($1::text[])"
 async def forget(connection: asyncpg.Connection, tickers: Sequence[str]) -> None:
     """Delete the checkpoints and candles of some markets, in the caller's transaction; their trades stay.
 
-    The next backfill then walks these markets over staging: trades that are there are compared with the exchange's,
-    trades that are missing are added, and every candle is made from what is stored.
+    The next backfill compares these with the exchange's, adds missing ones and rebuilds every candle.
     """
     await connection.execute(_CHECKPOINTS, list(tickers))
     await connection.execute(_CANDLES, list(tickers))

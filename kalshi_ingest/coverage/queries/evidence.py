@@ -75,10 +75,7 @@ Two = TypeVar("Two")
 
 
 async def expected_dates(connection: asyncpg.Connection, series: list[str] | None = None) -> tuple[date, date] | None:
-    """The first and last event date that `coverage` judges by itself: what runs asked for, and what is held.
-
-    Of some series, or of all (None). None in an empty database.
-    """
+    """First and last event date that runs of some series (None: all) asked for or that is held; None: nothing is."""
     first, last = await connection.fetchrow(_ASKED, series) or (None, None)
     return None if first is None or last is None else (first, last)
 
@@ -91,12 +88,11 @@ async def read(
     *,
     patience: float = PATIENCE,
 ) -> Evidence:
-    """Everything held of some series (None: of all) from `start` to `end` (None: no bound), both included.
+    """Everything held of some series (None: all) from `start` to `end` (None: no bound), both included.
 
-    `asked` heeds the series only. Trades and candles that neither markets nor checkpoints know belong to the
-    series and date that their ticker tells; a ticker that tells none is read only when nothing is left out.
-    `patience`: seconds to wait for a database that goes away meanwhile. Raises `OutOfReach` and `Unusable` as
-    `Database` does.
+    `asked` heeds the series only. Trades and candles without market and checkpoint belong where their ticker says; one
+    that says nothing is read only when nothing is left out. `patience`: seconds to wait for a database that goes away
+    meanwhile. Raises `OutOfReach` and `Unusable` as `Database` does.
     """
     wanted = list(series) if series is not None else None
     loop = asyncio.get_running_loop()

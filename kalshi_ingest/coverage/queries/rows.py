@@ -1,7 +1,7 @@
 """Trades and candles of each market, and whether the candles are those that the trades make.
 
-The server makes every candle anew from the trades and counts, market by market, how many were made, how many are
-held and how many are equal. Where these differ, `candle_faults` looks at that market alone and tells what is wrong.
+The server rebuilds every candle and counts, per market, how many were made, are held and are equal. Where these differ,
+`candle_faults` tells what is wrong with that market.
 """
 
 from collections.abc import Collection

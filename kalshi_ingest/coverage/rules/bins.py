@@ -1,8 +1,4 @@
-"""Whether an event's markets cover every temperature exactly once.
-
-In whole degrees: `less` with cap c covers up to c - 1, `between` covers floor to cap, `greater` with floor f covers
-from f + 1. An event is whole when one `less` and one `greater` enclose bins without a gap or an overlap.
-"""
+"""Whether an event's markets cover every whole degree once: `less` to cap - 1, `between`, `greater` from floor + 1."""
 
 from collections.abc import Sequence
 from decimal import Decimal

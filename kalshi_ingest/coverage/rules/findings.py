@@ -1,7 +1,7 @@
-"""What `coverage` finds: holes, warnings and notes, each with its place, and the figures they are seen against.
+"""What `coverage` finds, each with its place, and the figures beside it.
 
-A hole is something that should exist and is not held or not proved. A warning is a doubt that fetching again does
-not settle. A note is a known peculiarity of the exchange, said so that nobody takes it for a hole.
+A hole should exist and is not held or not proved. A warning is a doubt that fetching again does not settle. A note is a
+known peculiarity of the exchange that might pass for a hole.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

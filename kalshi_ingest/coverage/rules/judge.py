@@ -1,7 +1,7 @@
 """The judgement: what should exist, what is held and proved of it, and every hole by name.
 
-Expected is what the calendar and the exchange's own lists say, never what happens to be there. Rows, checkpoints and
-trades without a market are further witnesses: each can name something that was lost elsewhere.
+Expected is what the calendar and the exchange's lists say, never what happens to be there. Rows, checkpoints and trades
+without a market can name something that was lost elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,10 +42,10 @@ _WEATHER = ("settlement_", "minutes_")
 
 
 def judge(evidence: Evidence, scope: Scope) -> Report:
-    """Judge `evidence`. The order of its rows does not matter.
+    """Judge `evidence`, whose rows come in any order.
 
-    A city's dates are the calendar from its first event date on; another series' dates are those that some row or
-    list names. New York, which is retired, is judged between the first and the last date held of it.
+    A city is judged from its first event date on, another series on the dates that some row or list names, New York,
+    which is retired, between the first and the last date held.
     """
     scope = replace(scope, now=_no_earlier(scope.now, evidence))
     start, end = expected_range(evidence, scope)
@@ -91,10 +91,7 @@ def _no_earlier(now: datetime, evidence: Evidence) -> datetime:
 
 
 def expected_range(evidence: Evidence, scope: Scope) -> tuple[date, date]:
-    """The first and last event date to judge: what runs asked for, unless the scope says otherwise.
-
-    With nothing asked for it is all there can be.
-    """
+    """The first and last event date to judge: as in the scope, else what runs asked for, else all there can be."""
     first = min(city.first_event_date for city in CITIES if not city.retired)
     asked = evidence.asked or (first, scope.today - timedelta(days=1))
     start = scope.start or min(asked[0], scope.end or asked[0])

@@ -16,9 +16,9 @@ _ONE_DAY = timedelta(days=1)
 
 
 def check_minutes(subject: Subject, days: Sequence[date], held: WeatherRows, now: datetime) -> Iterator[Finding]:
-    """Days that are not proved complete, or not held as claimed, and what no fetching brings.
+    """Days that are not proved complete or not held as claimed, and slots that no source has.
 
-    `days`: all that can be observed, in order; those that the sources may not have all of yet are not asked for.
+    `days`: all that can be observed, in order; days that the sources may not have all of yet are left out.
     """
     if subject.city is None:
         return

@@ -46,9 +46,9 @@ class Work:
 def work_left(report: Report) -> list[Work]:
     """The commands that close every hole that has a remedy, fetching last.
 
-    Each city gets one range where all dates between are judged: a command asks for nothing that is proved, and
-    listing a series costs the same for any range; only `--again` does ask, so its ranges stay as they are. Cities
-    with the same range share a command.
+    A city gets one range where all dates between are judged: what is proved is not asked again, and a list costs the
+    same for any range. Ranges of `--again`, which does ask again, stay apart. Cities with the same range share a
+    command.
     """
     subjects = {judged.subject.series_ticker: judged.subject for judged in report.series}
     judged_days = {judged.subject.series_ticker: judged.days for judged in report.series}
