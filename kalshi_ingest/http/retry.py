@@ -27,7 +27,7 @@ class RetryPolicy:
     """Of the delays."""
 
     def delay(self, attempt: int) -> float:
-        """Seconds to wait after this failed attempt (the first is 1); full jitter spreads workers that fail together."""
+        """Seconds to wait after this failed attempt (the first is 1); full jitter spreads workers that failed."""
         return self.random.uniform(0, min(self.longest_delay, self.first_delay * 2.0 ** min(attempt, 30)))
 
 
