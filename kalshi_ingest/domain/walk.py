@@ -65,8 +65,8 @@ class Walk:
         """Start, or resume from what is `known`.
 
         A market that failed, or settled during or after its walk, is walked again from its newest trade, over staging;
-        then it asks for trades `since_us` only, if that is given (see `resume_from`). `unwritten`: buckets whose candles are
-        to be written.
+        then it asks for trades `since_us` only, if that is given (see `resume_from`). `unwritten`: buckets whose
+        candles are to be written.
         """
         fresh = Checkpoint(
             unit.ticker,
@@ -268,7 +268,7 @@ class Walk:
         return joined[cut:]
 
 
-def since(known: Checkpoint | None, unit: Unit) -> int | None:
+def resume_from(known: Checkpoint | None, unit: Unit) -> int | None:
     """From when on the next walk has to ask, because what is older is stored; None: from the first trade.
 
     Only for a market that trades and was walked to its end: the walk after it settled, which proves, asks for

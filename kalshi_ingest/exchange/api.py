@@ -116,7 +116,7 @@ class Api:
         limits = (FIRST_MARKETS, MARKETS_PER_PAGE)
         return self._pages(_MARKET_PATHS[tier], "markets", {"series_ticker": series_ticker}, limits, tally)
 
-    async def pulses(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, MarketSnapshot], Made]:
+    async def market_snapshots(self, tickers: Sequence[str], tally: Tally) -> tuple[dict[str, MarketSnapshot], Made]:
         """How far up to `SNAPSHOTS_PER_REQUEST` markets had got, and when; only those of the live tier.
 
         A row that cannot be read counts as one that states nothing: the lists of its series report it.
