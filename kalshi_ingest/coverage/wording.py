@@ -55,7 +55,7 @@ KINDS = {
     "strikes_neighbours": "events with strikes read from the other markets",
     "volume_moved": "markets whose volume the exchange changed since",
 }
-"""Kind of finding → what it is about, in the plural; the order in which they are told."""
+"""Kind of finding → what it is about, in the plural; the order in which they are listed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,8 @@ class Walk:
             settled_first=unit.settled,
             exchange_volume=unit.volume,
         )
+        self._fresh = fresh
+        """The checkpoint of a market of which nothing is held."""
         self._carry: list[Candle] = []
         self._page_oldest: Position | None = None
         self._unwritten = unwritten
@@ -84,7 +86,7 @@ class Walk:
         self.replacing = False
         """What is held contradicts the exchange: the next step takes the place of all of it."""
         self.surplus = False
-        """Both walks are over, and rows are held that the exchange does not show: the market has to be walked anew."""
+        """Both walks are over, and rows are held that the exchange does not show: the market has to be walked again."""
         self._inherits = known is not None and known.trades_stored > 0
         self._doubted: Checkpoint | None = None
         """The checkpoint of what is held, until the step that takes its place is stored."""
@@ -125,7 +127,7 @@ class Walk:
         self._carry = [] if start is None else [candle for candle in candles if candle.start_us < start + BUCKET_US]
 
     def start_over(self, tiers: Sequence[Tier]) -> None:
-        """Walk again from the newest trade, over staging: the place to go on from proved to be no good."""
+        """Walk again from the newest trade, over staging: the place to resume from is no longer valid."""
         self._carry = []
         self._page_oldest = None
         self.checkpoint = replace(self.checkpoint, tier=tiers[0], cursor=None, rewalk=True)
@@ -136,13 +138,14 @@ class Walk:
         `known` is the checkpoint as it is stored; `trades` and `contracts` (hundredths) were counted in the table.
         """
         self.held, self.replacing, self._doubted = known, False, None
+        stored = known or self._fresh
         self.checkpoint = replace(
             self.checkpoint,
             walk=1,
             since_us=None,
-            oldest=None if known is None else known.oldest,
-            newest_us=None if known is None else known.newest_us,
-            pages=0 if known is None else known.pages,
+            oldest=stored.oldest,
+            newest_us=stored.newest_us,
+            pages=stored.pages,
             trades_stored=trades,
             contracts_stored=contracts,
         )
@@ -158,15 +161,7 @@ class Walk:
         self._page_oldest = None
         self._unwritten = frozenset()
         self.replacing, self._inherits, self._doubted = True, False, self._doubted or self.checkpoint
-        self.checkpoint = Checkpoint(
-            self.checkpoint.ticker,
-            self.checkpoint.series_ticker,
-            self.checkpoint.event_date,
-            tier=tiers[0],
-            settled_first=self.checkpoint.settled_first,
-            exchange_volume=self.checkpoint.exchange_volume,
-            pages=self.checkpoint.pages,
-        )
+        self.checkpoint = replace(self._fresh, tier=tiers[0], pages=self.checkpoint.pages)
 
     def skip(self, tiers: Sequence[Tier]) -> bool:
         """Continue with the next tier without a step, because this one shows no trade; false when there is none."""

@@ -1,4 +1,4 @@
-"""Does the exchange answer? Decides whose fault a failed request is, and what its user is told."""
+"""Whether the exchange answers: decides whose fault a failed request is, and the error for the user."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ STATUS_PATH = "/exchange/status"
 _ALIVE_SECONDS = 5.0
 """An answer this young shows that the exchange is there, whatever became of one request."""
 _REFUSES_ALL = MOVED | {401, 403, 404, 405, 410}
-"""Statuses that may mean that nobody gets anything here."""
+"""Statuses that may mean that every request is refused."""
 _WEB_PAGES = 3
 """So many web pages in place of JSON are more than a slip of a gateway."""
 
@@ -37,7 +37,7 @@ class Availability:
     def __init__(
         self, address: Address, *, signed: bool, ask_status: Callable[[], Awaitable[IngestError | None]]
     ) -> None:
-        """`ask_status` asks for the exchange's status once, and returns what went wrong; None when it is told."""
+        """`ask_status` asks for the exchange's status once, and returns what went wrong; None: it answered."""
         self.trouble: str | None = None
         """Why the exchange is being asked again, as long as nothing is answered; None when it answers."""
         self._address = address
@@ -80,7 +80,7 @@ class Availability:
         return OutOfReach(f"the exchange is out of reach: {advice}; run again later, nothing is lost")
 
     async def refused(self, error: Rejected, path: str) -> IngestError:
-        """Is it this request that is refused, or whoever asks from here? Only the latter has to be told at once."""
+        """Is this request refused, or every request from here? Only the latter is an error of its own."""
         if error.status not in _REFUSES_ALL or self._answers:
             return error
         if path != STATUS_PATH and not isinstance(await self._ask_status(), Permanent):

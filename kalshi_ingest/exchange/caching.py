@@ -1,4 +1,4 @@
-"""What an answer vouches for: a cache may stand before the exchange, and then the answer is as old as its copy."""
+"""What an answer proves: behind a cache it is as old as its copy."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ _REPORTED = 15.0
 _LONGEST = 3_600.0
 """Seconds. A cache that claims to keep market data for longer counts as one that keeps them for so long."""
 _SEEN_SECONDS = 600.0
-"""What no answer has told for so long is taken to have ended."""
+"""A cache that no answer shows for so long is taken to be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Made:
     """For how long a cache keeps such an answer; 0: none is known to stand there."""
 
     def and_(self, other: "Made") -> "Made":
-        """What both together vouch for."""
+        """What both together prove."""
         return Made(
             min(self.at_us, other.at_us),
             max(self.age, other.age),
@@ -82,10 +82,10 @@ class KnownCache:
 
     @property
     def seconds(self) -> float:
-        """The longest that an answer of late told; 0: no cache is known."""
+        """The longest of the last minutes; 0: no cache is known."""
         return self._seconds if self._clock() - self._seen_at < _SEEN_SECONDS else 0.0
 
     def shown(self, made: Made) -> None:
-        """Take in what an answer tells. One that is kept for less says nothing about the longest."""
+        """Take in an answer. One that is kept for less says nothing about the longest."""
         if made.longest > 0 and made.longest >= self.seconds:
             self._seconds, self._seen_at = made.longest, self._clock()

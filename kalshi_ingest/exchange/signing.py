@@ -35,7 +35,7 @@ class Signer:
         self._key = key
 
     def at(self, clock: Callable[[], datetime]) -> Sign:
-        """Signs as of the time at the exchange, which `clock` tells: a signature of another time is refused."""
+        """Signs with the exchange's time, given by `clock`: a signature of another time is refused."""
         return lambda path: self.headers("GET", path, int(clock().timestamp() * 1000))
 
     def headers(self, method: str, path: str, unix_milliseconds: int) -> dict[str, str]:

@@ -24,7 +24,7 @@ from kalshi_ingest.http.retry import RetryPolicy
 MAX_MESSAGE_BYTES = 2**20
 """A trade is 400 bytes; the longest honest message lists every market of the subscription."""
 SILENCE_SECONDS = 30.0
-"""The exchange pings every 10 s, so a longer silence means that nobody is there."""
+"""The exchange pings every 10 s, so a longer silence means that the connection is dead."""
 REFUSED_SECONDS = 300.0
 """Between two attempts with a key that the exchange refuses."""
 STABLE_SECONDS = 60.0

@@ -55,7 +55,7 @@ class ServerClock:
     def __init__(self, local: Callable[[], datetime] = utc_now, steady_clock: Callable[[], float] = steady) -> None:
         """`local` gives the local wall clock as an aware datetime, the time until a server has answered."""
         self.steady = steady_clock
-        """The clock on which moments are counted that this one is told or asked about; it is never set. Seconds."""
+        """The steady clock, seconds, on which the moments given to this one are counted."""
         self._local = local
         self._known: _Bounds | None = None
         self._fitting = 0
@@ -66,7 +66,7 @@ class ServerClock:
 
     @property
     def known(self) -> bool:
-        """Whether an answer has told the time."""
+        """Whether any answer gave the time."""
         return self._known is not None
 
     @property

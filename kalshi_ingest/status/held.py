@@ -52,24 +52,14 @@ class Status:
     def as_text(self) -> str:
         if not self.holdings:
             return "Nothing is held yet. Start with: kalshi-ingest backfill --start 2025-11-01 --end 2025-11-14"
-        rows = [
-            (
-                holding.label,
-                str(holding.first_date or "-"),
-                str(holding.last_date or "-"),
-                holding.markets,
-                holding.exact,
-                holding.short + holding.over + holding.unknown,
-                holding.open,
-                holding.walking,
-                holding.failed,
-                holding.never_fetched,
-                holding.trades,
-                self.runs[holding.series_ticker].status if holding.series_ticker in self.runs else "-",
-            )
-            for holding in self.holdings
-        ]
-        sums = [sum(int(row[column]) for row in rows) for column in range(3, 11)]
+        rows: list[list[object]] = []
+        sums = [0] * 8
+        for each in self.holdings:
+            proved = (each.markets, each.exact, each.short + each.over + each.unknown)
+            counts = (*proved, each.open, each.walking, each.failed, each.never_fetched, each.trades)
+            sums = [sum(pair) for pair in zip(sums, counts, strict=True)]
+            last = self.runs[each.series_ticker].status if each.series_ticker in self.runs else "-"
+            rows.append([each.label, str(each.first_date or "-"), str(each.last_date or "-"), *counts, last])
         header = ("series", "from", "to", "markets", "exact", "inexact", "open", "partly", "failed", "never", "trades")
         parts = [table((*header, "last run"), rows, total=("total", "", "", *sums, ""), optional=_BLEMISHES)]
         left = sum(holding.left for holding in self.holdings)

@@ -68,9 +68,8 @@ def _forgotten(run: Sequence[SeriesRun], before: tuple[date, date] | None, after
     if first.min_event_date is not None and first.max_event_date is not None:
         lines.insert(1, f"  It asked for event dates {first.min_event_date} to {first.max_event_date} of {labels}.")
     if first.forgotten_at is not None:
-        lines[0] = (
-            f"Run {first.run_id[:8]} was forgotten already, on {_minute(first.forgotten_at)} UTC: {first.command}"
-        )
+        when = _minute(first.forgotten_at)
+        lines[0] = f"Run {first.run_id[:8]} was forgotten already, on {when} UTC: {first.command}"
     if after is None:
         told = "`coverage` expects no event date any more because of what was asked for or is held."
     else:
@@ -91,17 +90,8 @@ def runs_text(runs: Sequence[SeriesRun]) -> str:
     rows = []
     for run_id, group in itertools.groupby(runs, key=lambda run: run.run_id):
         members = list(group)
-        rows.append(
-            (
-                run_id[:8],
-                _minute(members[0].started_at),
-                _status(members),
-                len(members),
-                sum(run.trades_fetched for run in members),
-                sum(run.requests for run in members),
-                members[0].command,
-            )
-        )
+        counts = (len(members), sum(run.trades_fetched for run in members), sum(run.requests for run in members))
+        rows.append((run_id[:8], _minute(members[0].started_at), _status(members), *counts, members[0].command))
     header = ("run", "started (UTC)", "status", "series", "trades", "requests", "command")
     return table(header, rows) + "\n\nOne of them in full: kalshi-ingest status --run ID"
 
@@ -118,20 +108,12 @@ def run_text(runs: Sequence[SeriesRun]) -> str:
     if first.min_event_date is not None and first.max_event_date is not None:
         lines.append(f"dates      {first.min_event_date} to {first.max_event_date}")
     if first.forgotten_at is not None:
-        lines.append(
-            f"forgotten  {_minute(first.forgotten_at)} UTC: coverage does not expect these dates because of it"
-        )
+        when = _minute(first.forgotten_at)
+        lines.append(f"forgotten  {when} UTC: coverage does not expect these dates because of it")
     rows = [
         (
-            run.label,
-            run.status,
-            run.markets_fetched,
-            run.trades_fetched,
-            run.candles_1m,
-            run.candles_5m,
-            run.requests,
-            run.retries,
-            "-" if run.seconds is None else f"{run.seconds:.1f}",
+            *(run.label, run.status, run.markets_fetched, run.trades_fetched, run.candles_1m, run.candles_5m),
+            *(run.requests, run.retries, "-" if run.seconds is None else f"{run.seconds:.1f}"),
         )
         for run in runs
     ]

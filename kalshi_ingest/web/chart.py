@@ -39,7 +39,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One candle: wick, body and volume, and over them a field as high as the chart that tells the numbers."""
+    """One candle: wick, body and volume, and over them a field as high as the chart with the numbers."""
 
     kind: str
     told: str
@@ -107,7 +107,7 @@ _Place = tuple[Decimal, Decimal, Decimal]
 
 
 def _places(candles: Sequence[HeldCandle], times: TimeScale) -> Iterator[_Place]:
-    """As wide as the period; wider where nobody stands near."""
+    """As wide as the period; wider where there is room."""
     edges = [(times.share(each.period_start) * _WIDTH, times.share(each.period_end) * _WIDTH) for each in candles]
     middles = [(left + right) / 2 for left, right in edges]
     apart = [Decimal(_WIDTH), *(later - earlier for earlier, later in pairwise(middles)), Decimal(_WIDTH)]

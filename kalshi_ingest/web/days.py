@@ -1,4 +1,4 @@
-"""The calendar of a city's event dates, by weeks or by years: what is held, told by a sign, not by colour alone."""
+"""The calendar of a city's event dates, by weeks or by years: what is held, by a sign and not by colour alone."""
 
 from calendar import monthrange
 from collections import Counter

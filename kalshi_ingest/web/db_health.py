@@ -33,7 +33,7 @@ async def watch(state: FollowState, database_url: str, pace: RecentPace) -> None
                 logged = ""
             except Away:
                 pass
-            except Exception as error:  # nobody would start this task again
+            except Exception as error:  # nothing would start this task again
                 state.faults += 1
                 if repr(error) != logged or state.clock() - logged_at >= _LOG_SECONDS:
                     logged, logged_at = repr(error), state.clock()

@@ -55,7 +55,7 @@ def plain(number: Decimal | int) -> str:
 
 
 def bin_name(held: HeldBin) -> str:
-    """`43 to 44°`, `≤ 42°`; what cannot be told so goes by its title or its ticker."""
+    """`43 to 44°`, `≤ 42°`; else its title or its ticker."""
     floor, cap = held.floor_strike, held.cap_strike
     if held.strike_type == "between" and floor is not None and cap is not None:
         return f"{plain(floor)} to {plain(cap)}°"

@@ -1,4 +1,4 @@
-"""The service's numbers for Prometheus, read from the state each time that somebody asks."""
+"""The service's numbers for Prometheus, read from the state at each scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
@@ -20,6 +20,42 @@ _OLD_NAMES = {
 }
 _OLD_LABELS = {"periodic_job": "errand"}
 """Names up to 0.1, which stay as aliases until 0.3."""
+
+
+_CityValue = Callable[[FollowState, SeriesState], float | None]
+"""None: not known."""
+
+_CITY_GAUGES: tuple[tuple[str, str, _CityValue], ...] = (
+    (
+        "data_age_seconds",
+        "Seconds since the moment up to which the data is proved complete.",
+        lambda state, each: state.age(each),
+    ),
+    (
+        "listing_age_seconds",
+        "Seconds since the exchange's lists were last read whole.",
+        lambda state, each: None if each.listed_at is None else max(0.0, state.clock() - each.listed_at),
+    ),
+    (
+        "last_trade_timestamp_seconds",
+        "When the newest trade stored was made, unix time.",
+        lambda _, each: None if each.last_trade_at is None else each.last_trade_at.timestamp(),
+    ),
+    ("open_markets", "Markets that trade.", lambda _, each: each.open_markets),
+    ("unsettled_markets", "Markets that have not settled.", lambda _, each: each.unsettled_markets),
+    ("backlog_markets", "Markets that wait for a walk.", lambda _, each: each.backlog),
+    ("failing", "Things that fail at present.", lambda _, each: len(each.failed)),
+    (
+        "missing_contracts",
+        "Contracts of the exchange's own volume, of markets that trade, that no walk finds a trade for.",
+        lambda _, each: sum(each.missing.values()) / 100,
+    ),
+    (
+        "accepted_deficit_contracts",
+        "The same where the difference has not changed for so long that it is attributed to the exchange's own books.",
+        lambda _, each: sum(each.accepted.values()) / 100,
+    ),
+)
 
 
 def registry_of(state: FollowState, version: str) -> CollectorRegistry:
@@ -90,43 +126,18 @@ def _whole(state: FollowState) -> Iterator[Metric]:
 
 def _series(state: FollowState) -> Iterator[Metric]:
     every = list(state.series.values())
-    yield _by_city(
-        "data_age_seconds", "Seconds since the moment up to which the data is proved complete.", every, state.age
-    )
-    yield _by_city(
-        "listing_age_seconds",
-        "Seconds since the exchange's lists were last read whole.",
-        every,
-        lambda each: None if each.listed_at is None else max(0.0, state.clock() - each.listed_at),
-    )
-    yield _by_city(
-        "last_trade_timestamp_seconds",
-        "When the newest trade stored was made, unix time.",
-        every,
-        lambda each: None if each.last_trade_at is None else each.last_trade_at.timestamp(),
-    )
+    for name, meaning, value in _CITY_GAUGES:
+        family = _gauge(name, meaning, "city")
+        for each in every:
+            if (known := value(state, each)) is not None:
+                family.add_metric([each.wanted.label], known)
+        yield family
     lag = HistogramMetricFamily(
         f"{_PREFIX}trade_lag_seconds", "From a trade at the exchange to its commit.", labels=["city"]
     )
     for each in every:
         lag.add_metric([each.wanted.label], _buckets(each.lag), each.lag.total_seconds)
     yield lag
-    yield _by_city("open_markets", "Markets that trade.", every, lambda each: each.open_markets)
-    yield _by_city("unsettled_markets", "Markets that have not settled.", every, lambda each: each.unsettled_markets)
-    yield _by_city("backlog_markets", "Markets that wait for a walk.", every, lambda each: each.backlog)
-    yield _by_city("failing", "Things that fail at present.", every, lambda each: len(each.failed))
-    yield _by_city(
-        "missing_contracts",
-        "Contracts of the exchange's own volume, of markets that trade, that no walk finds a trade for.",
-        every,
-        lambda each: sum(each.missing.values()) / 100,
-    )
-    yield _by_city(
-        "accepted_deficit_contracts",
-        "The same where the difference has not changed for so long that it is attributed to the exchange's own books.",
-        every,
-        lambda each: sum(each.accepted.values()) / 100,
-    )
     yield from _series_counters(every)
 
 
@@ -170,18 +181,6 @@ def _buckets(lag: Lag) -> list[tuple[str, float]]:
     """Bound and how many were no slower, as Prometheus counts."""
     bounds = [*(str(bound) for bound in LAG_BOUNDS), "+Inf"]
     return [(bound, float(count)) for bound, count in zip(bounds, accumulate(lag.counts), strict=True)]
-
-
-def _by_city(
-    name: str, meaning: str, every: Iterable[SeriesState], value: Callable[[SeriesState], float | None]
-) -> Metric:
-    """One value per city; cities of which it is not known are left out."""
-    family = _gauge(name, meaning, "city")
-    for each in every:
-        known = value(each)
-        if known is not None:
-            family.add_metric([each.wanted.label], known)
-    return family
 
 
 def _single(name: str, meaning: str, value: float) -> Metric:

@@ -15,7 +15,7 @@ from kalshi_ingest.postgres.connecting import READING, UNLIMITED, open_session
 
 _STATEMENT_SECONDS = 5
 
-# The page is for looking: whatever a query of it does, it changes nothing and holds nobody up for long.
+# Read-only, and short: no query of the page changes anything or blocks others for long.
 _SESSION = {
     **UNLIMITED,
     **READING,

@@ -1,4 +1,4 @@
-"""Taking back a claim that turned out to be wrong, so that the next backfill proves the market anew."""
+"""Deletes wrong checkpoints, so that the next backfill proves their markets again."""
 
 from collections.abc import Sequence
 

@@ -180,7 +180,7 @@ def _claim(row: asyncpg.Record) -> Claim:
 
 
 def _within(ticker: str, series: Collection[str] | None, dates: tuple[date | None, date | None]) -> bool:
-    """Whether a market that only its ticker tells of belongs to what is read."""
+    """Whether a market of which only the ticker is known belongs to what is read."""
     if series is None and dates == (None, None):
         return True
     try:

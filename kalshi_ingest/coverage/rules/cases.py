@@ -80,7 +80,7 @@ def _orphans(evidence: Evidence) -> Iterator[tuple[str, str, date]]:
 
 
 def placed(ticker: str, evidence: Evidence) -> tuple[str, date] | None:
-    """Series and date as the ticker tells them, for rows that have nothing else; None when it tells none known."""
+    """Series and date by the ticker, for rows that have nothing else; None when the series is unknown."""
     try:
         parsed = parse_market_ticker(ticker)
     except BadPayload:

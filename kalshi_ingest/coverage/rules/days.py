@@ -54,7 +54,7 @@ class DayCase:
 
     @property
     def events_expected(self) -> int:
-        """Events that should be held; one for a date nobody asked for."""
+        """Events that should be held; one for a date that was never asked for."""
         if self.unasked:
             return 1
         return max(self.listed.events if self.listed else 0, len(self.events) + len(self.lost_events))

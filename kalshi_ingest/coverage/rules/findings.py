@@ -25,7 +25,7 @@ class Remedy(StrEnum):
     FETCH = "fetch"
     """The next backfill of its date asks for it again."""
     REFETCH = "refetch"
-    """A backfill would pass it over, or go on from what is wrong: forget its checkpoint and candles first."""
+    """A backfill would pass it over, or resume from what is wrong: forget its checkpoint and candles first."""
     LOAD = "load"
     """A retired city: nothing is fetched, an archive may hold it."""
     SETTLEMENT = "settlement"
@@ -68,7 +68,7 @@ class Finding:
     """The city's key, or the series ticker."""
     series_ticker: str
     day: date | None
-    """Event date, the first of them where the finding is about several; None where no date can be told."""
+    """Event date, the first of them where the finding is about several; None where it is unknown."""
     last_day: date | None
     """The last event date; the same as `day` for most findings."""
     text: str
@@ -105,7 +105,7 @@ class Figures:
     """Counts of one series, or of all. `expected` is what should exist, never what is there."""
 
     days_expected: int = 0
-    """Event dates with an event, or of which nobody knows that there is none; dates still open included."""
+    """Event dates with an event, or that may have one; dates still open included."""
     days_complete: int = 0
     """Of these: nothing missing. Warnings do not count against a date."""
     days_open: int = 0

@@ -57,7 +57,7 @@ def check_market(case: MarketCase) -> Iterator[Finding]:
     yield from _walked(case)
     lost = list(_rows_as_claimed(case))
     yield from lost
-    if not lost:  # candles of lost trades differ by necessity, and the same remedy makes them anew
+    if not lost:  # candles of lost trades differ by necessity, and the same remedy rebuilds them
         yield from _candles(case)
     yield from _inside_life(case)
     yield from _volume_now(case)
