@@ -35,7 +35,7 @@ class Look(NamedTuple):
 
 
 LOOKS = [Look(theme, size) for theme in ("light", "dark") for size in (DESKTOP, PHONE)]
-_AXE = Path(__file__).parent / "axe" / "axe.min.js"
+_AXE = Path(__file__).parent.parent / "axe" / "axe.min.js"
 _QUIET = ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
           "--disable-background-networking", "--disable-component-update", "--disable-extensions",
           "--no-proxy-server")  # fmt: skip
