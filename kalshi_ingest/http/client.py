@@ -65,15 +65,13 @@ class Traffic:
 
 
 class Pacer:
-    """Spaces requests so that a token bucket of `requests_per_second` never runs dry.
+    """Spaces requests so that a token bucket of `requests_per_second` never runs dry. Time is the event loop's.
 
-    `AsyncLimiter(rate, 1)` holds a bucket of a full second and so lets nearly twice the rate through in its worst
-    second. Ours holds one request and a tenth of a second more: enough to make up for a busy event loop, far below
-    what the exchange's own bucket (two seconds) forgives. A bucket of exactly one request would lose every late
-    wake-up for good.
+    `AsyncLimiter(rate, 1)` lets nearly twice the rate through in its worst second. Ours holds one request and a tenth
+    of a second more: enough to make up for late wake-ups, far below what the exchange's own bucket (two seconds)
+    forgives.
 
-    After a 429 the pace halves for everybody, all workers pause, and the pace climbs back by a twentieth of the
-    full rate a second. Time is the event loop's.
+    After a 429 the pace halves for everybody, all pause, and it climbs back by a twentieth of the full rate a second.
     """
 
     def __init__(
@@ -106,8 +104,8 @@ class Pacer:
     async def turn(self, cost: float = 1.0) -> float:
         """Wait for the next free place, first come first served, and return the time at which it was given.
 
-        `cost` is in requests of the default cost. Only the head of the queue waits at the limiter, so a changed
-        pace reaches everybody at once.
+        `cost`: in requests of the default cost. Only the head of the queue waits at the limiter, so a new pace reaches
+        all.
         """
         loop = asyncio.get_running_loop()
         async with self._queue:
@@ -136,7 +134,7 @@ class Pacer:
         self._share = max(self._share / 2, _SMALLEST_SHARE)
 
     def pause(self, seconds: float) -> None:
-        """Give nobody a turn before so many seconds have passed; the pace stays."""
+        """Hold every request back for so many seconds; the pace stays."""
         self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + seconds)
         self._climbed_at = max(self._climbed_at, self._closed_until)  # silence proves nothing
 
