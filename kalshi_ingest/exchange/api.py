@@ -63,7 +63,7 @@ class Api:
 
     @property
     def cache_seconds(self) -> float:
-        """For how long a cache before the exchange repeats trades and pulses, as they tell; 0: none is known."""
+        """For how long a cache before the exchange repeats trades and snapshots, as they state; 0: none is known."""
         return self._cache.seconds
 
     async def cutoff(self) -> Cutoff:

@@ -147,7 +147,8 @@ class ListingPoller:
     async def _dates(self, ticker: str, *, deep: bool) -> Dates:
         today = self._context.clock().date()
         yesterday = today - timedelta(days=1)
-        first = min(yesterday, (await self._first_dates([ticker])).get(ticker, yesterday))
+        found = await self._context.planning.run(queries.first_dates, [ticker])
+        first = min(yesterday, found.get(ticker, yesterday))
         start = self._begin_at.get(ticker)
         if deep:
             return Dates(min(start or first, first), today + _AHEAD)
@@ -158,9 +159,6 @@ class ListingPoller:
             if self._state.series[ticker].failed_listings.get(what) != reason:
                 log.warning("listing_failed", series=ticker, what=what, reason=reason)
         self._state.series[ticker].failed_listings = dict(failed)
-
-    async def _first_dates(self, tickers: list[str]) -> dict[str, date]:
-        return await self._context.planning.run(queries.first_dates, tickers)
 
     def _now_us(self) -> int:
         return to_microseconds(self._context.clock())

@@ -82,7 +82,8 @@ class FollowSession:
         self._state.phase, self._state.reason = Phase.CATCHING_UP, ""
         if not await context.api.is_trading():  # and the exchange's time is known from here on
             raise OutOfReach("the exchange is closed for maintenance")
-        unwritten, cross_check = await self._unwritten(tickers), self._intervals.cross_check
+        unwritten = await context.planning.run(queries.unwritten_buckets, tickers)
+        cross_check = self._intervals.cross_check
         scheduler = Scheduler(
             self._state.clock, self._now_us, unwritten, lambda: self._context.api.cache_seconds, cross_check
         )
@@ -213,9 +214,6 @@ class FollowSession:
             now_us, before_us = to_microseconds(self._context.clock()), known.newest_us or 0
             series.lag.add((now_us - trade.created_us) / 1e6 for trade in trades if trade.created_us > before_us)
 
-    async def _unwritten(self, tickers: Sequence[str]) -> dict[str, set[int]]:
-        return await self._context.planning.run(queries.unwritten_buckets, tickers)
-
     async def _first_date(self, tickers: Sequence[str]) -> date:
         found = await self._context.planning.run(queries.first_dates, tickers)
         return min(found.values(), default=self._context.clock().date() - timedelta(days=1))
@@ -244,18 +242,14 @@ async def _once(event: asyncio.Event, call: Callable[[], None]) -> None:
 
 
 async def _run_item(item: WorkItem, worker: Worker, database: Database) -> Checkpoint:
-    """One piece of work."""
     task = item.task
     if task.unit.settled:
         # The plan read its checkpoint when it began; another worker may have proved the market since.
-        task = replace(task, known=await _checkpoint(database, task.unit.ticker))
+        now = await database.run(checkpoints.of_tickers, [task.unit.ticker])
+        task = replace(task, known=now.get(task.unit.ticker))
     known = task.known
     if known is not None and known.is_proved(task.unit.volume):
         return known
     if known is not None and item.closed_us is not None:
         return await worker.close(task, known, item.closed_us)
     return await worker.walk(task)
-
-
-async def _checkpoint(database: Database, ticker: str) -> Checkpoint | None:
-    return (await database.run(checkpoints.of_tickers, [ticker])).get(ticker)
