@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kalshi_ingest.archive.queries.reading import HeldSeries
+from kalshi_ingest.archive.queries.reading import StoredSeries
 from kalshi_ingest.domain.cities import CITIES
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.parquet.manifest import require_name
@@ -23,7 +23,9 @@ class Partition:
     """It has an event for every day."""
 
 
-def partitions(held: Sequence[HeldSeries], labels: Sequence[str] | None, *, expected: bool = False) -> list[Partition]:
+def partitions(
+    held: Sequence[StoredSeries], labels: Sequence[str] | None, *, expected: bool = False
+) -> list[Partition]:
     """The partitions to export: `labels`, or all that is held when None; cities in their usual order, then the others.
 
     A city's key is accepted when nothing of it is held; so is any label when `expected`, for a backfill that may not

@@ -23,13 +23,11 @@ from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.settings import API_PATH
 from kalshi_ingest.text_table import table
 from kalshi_ingest.weather.grid.queries import refresh
-from kalshi_ingest.weather.minutes.job import Asked as Minutes
-from kalshi_ingest.weather.minutes.job import MinuteRun, plan
+from kalshi_ingest.weather.minutes.job import MinuteRun, MinutesRequest, plan
 from kalshi_ingest.weather.minutes.report import report
 from kalshi_ingest.weather.minutes.sources import Addresses, opened_source
 from kalshi_ingest.weather.settlement.fetch import services
-from kalshi_ingest.weather.settlement.job import Asked as Settlements
-from kalshi_ingest.weather.settlement.job import SettlementJob
+from kalshi_ingest.weather.settlement.job import SettlementJob, SettlementRequest
 
 REQUESTS_PER_SECOND = 100.0
 """What the simulated exchange allows: five times a basic account, so that the demo ends within a minute."""
@@ -102,11 +100,11 @@ async def _weather(url: str, services_url: str, dates: Dates, now: datetime) -> 
     database = await open_database(url)
     try:
         async with services(iem_url, services_url + "/ncei") as ask:
-            asked = Settlements(cities, *settled_dates(dates), "weather settlement (demo)")
+            asked = SettlementRequest(cities, *settled_dates(dates), "weather settlement (demo)")
             settled = await SettlementJob(asked, ask, database, lambda: now).run(asyncio.Event())
         _say(settled.as_text())
         async with opened_source(Addresses(iem_url, services_url, None), None) as source:
-            planned = await plan(database, source, Minutes(cities, dates.start, dates.end), now)
+            planned = await plan(database, source, MinutesRequest(cities, dates.start, dates.end), now)
             clock = asyncio.get_running_loop().time
             started = clock()
             run = MinuteRun(database, source, planned, lambda: now, "weather minutes (demo)")

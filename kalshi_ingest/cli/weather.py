@@ -27,12 +27,11 @@ from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.rights import LOOK, OBSERVE, Need
 from kalshi_ingest.settings import Settings
 from kalshi_ingest.weather.grid.queries import refresh
-from kalshi_ingest.weather.minutes.job import Asked as Wanted
-from kalshi_ingest.weather.minutes.job import MinuteRun, plan
+from kalshi_ingest.weather.minutes.job import MinuteRun, MinutesRequest, plan
 from kalshi_ingest.weather.minutes.report import plan_text, report
 from kalshi_ingest.weather.minutes.sources import Addresses, Iem, opened_source
 from kalshi_ingest.weather.settlement.fetch import services
-from kalshi_ingest.weather.settlement.job import Asked, SettlementJob, first_day
+from kalshi_ingest.weather.settlement.job import SettlementJob, SettlementRequest, first_day
 
 Work = Callable[[Database, asyncio.Event], Coroutine[Any, Any, int]]
 
@@ -69,7 +68,7 @@ def settlement(settings: Settings, *, options: Annotated[Options, FLAT] = _DEFAU
         start, end = asked_days(options, await first_day(database, cities, clock()), clock())
         told = command_line(["weather settlement"], start=str(start), end=str(end), city=options.city)
         async with services(settings.iem_url, settings.ncei_url) as ask:
-            job = SettlementJob(Asked(cities, start, end, told, again=options.again), ask, database, clock)
+            job = SettlementJob(SettlementRequest(cities, start, end, told, again=options.again), ask, database, clock)
             settled = await job.run(stop)
         say(_json(settled.as_dict()) if options.json else settled.as_text())
         if job.interrupted:
@@ -98,7 +97,7 @@ def minutes(
         async with opened_source(addresses, source) as service:
             clock = await _clock(settings.iem_url if service.name == Iem.name else settings.visual_crossing_url)
             start, end = asked_days(options, await first_day(database, cities, clock()), clock())
-            planned = await plan(database, service, Wanted(cities, start, end, options.again), clock())
+            planned = await plan(database, service, MinutesRequest(cities, start, end, options.again), clock())
             say(plan_text(planned, service), sys.stderr if options.json else None)
             if dry_run:
                 return COMPLETE

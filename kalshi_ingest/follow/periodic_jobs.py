@@ -17,11 +17,10 @@ from kalshi_ingest.ingest.resources import open_database
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.rights import OBSERVE
 from kalshi_ingest.weather.grid.queries import refresh
-from kalshi_ingest.weather.minutes.job import Asked as AskedMinutes
-from kalshi_ingest.weather.minutes.job import MinuteRun, plan
+from kalshi_ingest.weather.minutes.job import MinuteRun, MinutesRequest, plan
 from kalshi_ingest.weather.minutes.sources import Addresses, opened_source
 from kalshi_ingest.weather.settlement.fetch import services
-from kalshi_ingest.weather.settlement.job import Asked, SettlementJob, first_day
+from kalshi_ingest.weather.settlement.job import SettlementJob, SettlementRequest, first_day
 
 _USUAL = timedelta(days=10)
 """How far back a job looks; once a day, and at the start, it looks back to the first day held."""
@@ -130,7 +129,9 @@ class PeriodicJobs:
     ) -> str | None:
         """Official maxima; why they are incomplete, or None."""
         end = clock().date()
-        asked = Asked(self._weather.cities, start, end, f"weather settlement --start {start} --end {end} (follow)")
+        asked = SettlementRequest(
+            self._weather.cities, start, end, f"weather settlement --start {start} --end {end} (follow)"
+        )
         async with services(self._weather.iem_url, self._weather.ncei_url) as ask:
             job = SettlementJob(asked, ask, database, clock)
             await job.run(stop)
@@ -148,7 +149,7 @@ class PeriodicJobs:
         """Minute observations, then the grid; why they are incomplete, or None."""
         end = clock().date()
         async with opened_source(addresses, None) as source:
-            planned = await plan(database, source, AskedMinutes(self._weather.cities, start, end), clock())
+            planned = await plan(database, source, MinutesRequest(self._weather.cities, start, end), clock())
             if not planned.pieces:
                 return None
             command = f"weather minutes --start {start} --end {end} (follow)"

@@ -26,7 +26,7 @@ from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
 from kalshi_ingest.weather.minutes.queries import write_days
 from kalshi_ingest.weather.settlement import queries
-from kalshi_ingest.weather.settlement.queries import Polled
+from kalshi_ingest.weather.settlement.queries import PollOutcome
 from kalshi_simulator import Simulator
 from tests.backfill.test_recorded_trades import recorded_world
 from tests.support import recorded
@@ -299,7 +299,7 @@ async def keep_settlement(connection: asyncpg.Connection, loc_id: str, day: date
     told = Observation(loc_id, day, Source.CLI, product, None, issued, LATER, full, Decimal(tmax))
     async with connection.transaction():
         await queries.store(
-            connection, [Reported(told, '"text"')], Polled(loc_id, Source.CLI, LATER, {day: None}), LATER
+            connection, [Reported(told, '"text"')], PollOutcome(loc_id, Source.CLI, LATER, {day: None}), LATER
         )
 
 

@@ -14,7 +14,7 @@ from kalshi_ingest.domain.cities import City, find_city
 from kalshi_ingest.http.address import address_of
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.postgres.database import Database
-from kalshi_ingest.weather.minutes.job import Asked, MinuteRun, plan
+from kalshi_ingest.weather.minutes.job import MinuteRun, MinutesRequest, plan
 from kalshi_ingest.weather.minutes.report import MinutesReport, report
 from kalshi_ingest.weather.minutes.sources import Iem, Source, Timelines
 from kalshi_ingest.weather.sources.asos import Asos
@@ -66,7 +66,7 @@ async def fetched(
     began = asyncio.get_running_loop().time()
     try:
         async with source_at(urls, kind, key) as source:
-            planned = await plan(database, source, Asked(cities, first, last, again), now)
+            planned = await plan(database, source, MinutesRequest(cities, first, last, again), now)
             progress = await MinuteRun(database, source, planned, lambda: now, "weather minutes in a test").run()
             return await report(database, planned, progress, source, asyncio.get_running_loop().time() - began)
     finally:

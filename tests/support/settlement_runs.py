@@ -8,7 +8,7 @@ from kalshi_ingest.domain.cities import CITIES, City, find_city
 from kalshi_ingest.http.retry import RetryPolicy
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.weather.settlement.fetch import services
-from kalshi_ingest.weather.settlement.job import Asked, SettlementJob
+from kalshi_ingest.weather.settlement.job import SettlementJob, SettlementRequest
 from kalshi_ingest.weather.settlement.report import SettlementReport
 from kalshi_simulator.weather.server import WeatherUrls
 from tests.support.killable import Order
@@ -36,7 +36,7 @@ class Settle:
         self.job: SettlementJob | None = None
         self._urls = urls
         self._database_url = database_url
-        self._asked = Asked(cities, start, end, f"weather settlement --start {start} --end {end}", again)
+        self._asked = SettlementRequest(cities, start, end, f"weather settlement --start {start} --end {end}", again)
         self._clock = now if callable(now) else lambda: now
         self._retry = retry
 

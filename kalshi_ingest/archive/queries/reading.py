@@ -62,14 +62,14 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldSeries:
+class StoredSeries:
     series_ticker: str
     city: str | None
     title: str
 
 
 @dataclass(frozen=True, slots=True)
-class HeldTicker:
+class StoredMarket:
     """A market of a series, as its own row or its checkpoint names it."""
 
     ticker: str
@@ -86,12 +86,12 @@ async def snapshot(connection: asyncpg.Connection) -> AsyncIterator[None]:
         yield
 
 
-async def held_series(connection: asyncpg.Connection) -> list[HeldSeries]:
-    return [HeldSeries(**dict(row)) for row in await connection.fetch(_SERIES)]
+async def held_series(connection: asyncpg.Connection) -> list[StoredSeries]:
+    return [StoredSeries(**dict(row)) for row in await connection.fetch(_SERIES)]
 
 
-async def held_tickers(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> list[HeldTicker]:
-    return [HeldTicker(**dict(row)) for row in await connection.fetch(_TICKERS, list(series_tickers))]
+async def held_tickers(connection: asyncpg.Connection, series_tickers: Sequence[str]) -> list[StoredMarket]:
+    return [StoredMarket(**dict(row)) for row in await connection.fetch(_TICKERS, list(series_tickers))]
 
 
 async def comments(connection: asyncpg.Connection, table: str) -> dict[str, str]:
@@ -116,7 +116,7 @@ def of_series(rows: Rows) -> str:
 
 
 async def copy_of_tickers(
-    connection: asyncpg.Connection, rows: Rows, tickers: Sequence[HeldTicker], take: Take
+    connection: asyncpg.Connection, rows: Rows, tickers: Sequence[StoredMarket], take: Take
 ) -> None:
     """The rows of trades or candles, some tickers at a time: the key's index serves each, so nothing big is sorted."""
     place = (lambda held: (held.event_date, held.ticker)) if rows.by_date else (lambda held: (date.min, held.ticker))
@@ -180,8 +180,8 @@ async def _copy(connection: asyncpg.Connection, query: str, values: Sequence[obj
         await take(b"".join(held))
 
 
-def _portions(tickers: Sequence[HeldTicker]) -> Iterator[list[HeldTicker]]:
-    some: list[HeldTicker] = []
+def _portions(tickers: Sequence[StoredMarket]) -> Iterator[list[StoredMarket]]:
+    some: list[StoredMarket] = []
     rows = 0
     for held in tickers:
         some.append(held)

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MinutesRequest:
     """Climate days from `start` to `end`, both included."""
 
     cities: Sequence[City]
@@ -43,7 +43,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    asked: Asked
+    asked: MinutesRequest
     expected: Lacking
     """The days asked for that have begun."""
     lacking: Lacking
@@ -68,7 +68,7 @@ class Progress:
     out_of_reach: bool = False
 
 
-async def plan(database: Database, source: Source, asked: Asked, now: datetime) -> Plan:
+async def plan(database: Database, source: Source, asked: MinutesRequest, now: datetime) -> Plan:
     """What a run would fetch. Raises `Unusable` for a retired city or days that have not begun."""
     for city in asked.cities:
         active_city(city.key)
@@ -85,7 +85,7 @@ async def plan(database: Database, source: Source, asked: Asked, now: datetime) 
     return Plan(asked, expected, lacking, source.pieces(lacking))
 
 
-async def held_claims(database: Database, asked: Asked) -> dict[tuple[str, date], Claim]:
+async def held_claims(database: Database, asked: MinutesRequest) -> dict[tuple[str, date], Claim]:
     loc_ids = [city.station.loc_id for city in asked.cities]
     return await database.run(claims, loc_ids, asked.start, asked.end)
 

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SettlementRequest:
     """Climate days from `start` to `end`, both included."""
 
     cities: Sequence[City]
@@ -48,7 +48,9 @@ async def first_day(database: Database, cities: Sequence[City], now: datetime) -
 
 
 class SettlementJob:
-    def __init__(self, asked: Asked, ask: Services, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, asked: SettlementRequest, ask: Services, database: Database, clock: Callable[[], datetime]
+    ) -> None:
         self.interrupted = False
         self.unreadable: list[str] = []
         """Parts of answers that could not be read, each in one line."""
@@ -116,7 +118,7 @@ class SettlementJob:
         garbled = self._garbled(answers, reported, batch.days)
         errors |= {day: failure or line for day, line in garbled.items() if day in wanted}
         now = self._clock()
-        polled = queries.Polled(batch.city.station.loc_id, batch.source, now, errors)
+        polled = queries.PollOutcome(batch.city.station.loc_id, batch.source, now, errors)
         await self._database.run(lambda connection: queries.store(connection, reported, polled, now))
         log.info(
             "settlements_stored", city=batch.city.key, source=str(batch.source), days=len(wanted), rows=len(reported)

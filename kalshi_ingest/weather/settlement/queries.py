@@ -76,7 +76,7 @@ _FIRST_EVENT = "select min(event_date) from events where series_ticker = any($1:
 
 
 @dataclass(frozen=True, slots=True)
-class Polled:
+class PollOutcome:
     """The outcome of requesting some days of one station from one source."""
 
     loc_id: str
@@ -93,7 +93,9 @@ class Poll:
     polled_at: datetime
 
 
-async def store(connection: asyncpg.Connection, reported: Sequence[Reported], polled: Polled, now: datetime) -> None:
+async def store(
+    connection: asyncpg.Connection, reported: Sequence[Reported], polled: PollOutcome, now: datetime
+) -> None:
     """Append what one station's source reported, derive the settlements of its days, and record the poll.
 
     To be called in a transaction. The station is locked to its end, so that two runs do not settle a day from

@@ -18,7 +18,7 @@ from kalshi_ingest.domain.cities import CITIES, find_city
 from kalshi_ingest.errors import Unusable
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.weather.grid import queries
-from kalshi_ingest.weather.minutes.job import Asked, plan
+from kalshi_ingest.weather.minutes.job import MinutesRequest, plan
 from kalshi_ingest.weather.minutes.report import plan_text
 from kalshi_ingest.weather.minutes.sources import Addresses, opened_source
 from kalshi_simulator.weather.server import WeatherUrls
@@ -398,7 +398,7 @@ async def test_the_plan_shows_days_requests_and_records(database_url: str) -> No
         database = Database(database_url)
         await database.open()
         try:
-            asked = Asked([CHICAGO, MIAMI], date(2025, 1, 1), date(2025, 3, 31))
+            asked = MinutesRequest([CHICAGO, MIAMI], date(2025, 1, 1), date(2025, 3, 31))
             planned = await plan(database, source, asked, NOW)
         finally:
             await database.close()

@@ -9,7 +9,7 @@ import asyncpg
 
 from kalshi_ingest.domain.settlement import Observation, Reported, Source
 from kalshi_ingest.weather.settlement import queries
-from kalshi_ingest.weather.settlement.queries import Polled
+from kalshi_ingest.weather.settlement.queries import PollOutcome
 
 DAY = date(2025, 5, 7)
 END = datetime(2025, 5, 8, 6, tzinfo=UTC)
@@ -24,8 +24,8 @@ def report(tmax: int, hours: int = 1, source: Source = Source.CLI, now: datetime
     return Reported(Observation("KMDW", DAY, source, product, sha, issued, now, full, Decimal(tmax)), '"text"')
 
 
-def polled(source: Source = Source.CLI, error: str | None = None, now: datetime = NOW) -> Polled:
-    return Polled("KMDW", source, now, {DAY: error, DAY + timedelta(days=1): error})
+def polled(source: Source = Source.CLI, error: str | None = None, now: datetime = NOW) -> PollOutcome:
+    return PollOutcome("KMDW", source, now, {DAY: error, DAY + timedelta(days=1): error})
 
 
 async def keep(url: str, *reports: Reported, now: datetime = NOW) -> asyncpg.Record:
