@@ -32,18 +32,33 @@ from tests.backfill.test_recorded_trades import recorded_world
 from tests.support import recorded
 from tests.support.backfills import Run, fetch
 from tests.support.candles import candles_of
+from tests.support.filled import FilledDatabases
 
 FIRST, SECOND, THIRD = date(2025, 1, 5), date(2025, 1, 6), date(2025, 1, 7)
 LATER = datetime(2025, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-async def filled(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Three days of six cities, 108 markets, nothing wrong with them; the URL is `database_url`."""
-    connection = await asyncpg.connect(database_url)
+async def whole_url(filled_databases: FilledDatabases) -> AsyncIterator[str]:
+    """Three days of six cities, 108 markets, nothing wrong with them."""
+    async with filled_databases.clone("evidence", _fill) as url:
+        yield url
+
+
+@pytest.fixture
+async def filled(whole_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to `whole_url`."""
+    connection = await asyncpg.connect(whole_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _fill(url: str) -> None:
+    connection = await asyncpg.connect(url)
     try:
         await fill(connection, markets=108, trades=30_000)
-        yield connection
     finally:
         await connection.close()
 
@@ -52,8 +67,8 @@ def faults(held: Evidence) -> dict[str, str | None]:
     return {ticker: rows.first_fault for ticker, rows in held.rows.items() if rows.first_fault is not None}
 
 
-async def test_a_whole_database_comes_back_without_a_fault(database_url: str, filled: asyncpg.Connection) -> None:
-    held = await evidence.read(database_url)
+async def test_a_whole_database_comes_back_without_a_fault(whole_url: str, filled: asyncpg.Connection) -> None:
+    held = await evidence.read(whole_url)
     assert faults(held) == {}
     assert held.asked == (FIRST, THIRD)
     assert held.series["KXHIGHPHIL"] == "philadelphia"
@@ -96,7 +111,7 @@ SPOILT = {
 }
 
 
-async def test_every_wrong_value_is_named(database_url: str, filled: asyncpg.Connection) -> None:
+async def test_every_wrong_value_is_named(whole_url: str, filled: asyncpg.Connection) -> None:
     """In candles of both lengths, with one price and with several; each in a market of its own."""
     tickers = [row[0] for row in await filled.fetch("select ticker from trades group by 1 having count(*) > 100")]
     expected: dict[str, str] = {}
@@ -111,16 +126,14 @@ async def test_every_wrong_value_is_named(database_url: str, filled: asyncpg.Con
                     *(ticker, minutes, flat),
                 )
                 expected[ticker] = f"{minutes}m {start:%Y-%m-%d %H:%M}: {named}"
-    held = await evidence.read(database_url)
+    held = await evidence.read(whole_url)
     assert faults(held) == expected
     for ticker in expected:
         rows = held.rows[ticker]
         assert (rows.missing_candles, rows.surplus_candles, rows.wrong_candles) == (0, 0, 1)
 
 
-async def test_rows_that_are_missing_doubled_or_misplaced_are_named(
-    database_url: str, filled: asyncpg.Connection
-) -> None:
+async def test_rows_that_are_missing_doubled_or_misplaced_are_named(whole_url: str, filled: asyncpg.Connection) -> None:
     tickers = [row[0] for row in await filled.fetch("select ticker from trades group by 1 having count(*) > 100")]
     expected: dict[str, tuple[tuple[int, int, int], str]] = {}
 
@@ -148,7 +161,7 @@ async def test_rows_that_are_missing_doubled_or_misplaced_are_named(
         expected[ticker] = expected[ticker][0], f"{length}m {start:%Y-%m-%d %H:%M}: a candle without trades"
     strange = f"insert into candles select ticker, 7, period_start, {copied}"
     await spoil(strange, (0, 1, 0), "7m {start:%Y-%m-%d %H:%M}: no period starts here", 5)
-    held = await evidence.read(database_url)
+    held = await evidence.read(whole_url)
     found = {
         ticker: ((rows.missing_candles, rows.surplus_candles, rows.wrong_candles), rows.first_fault)
         for ticker, rows in held.rows.items()
@@ -157,12 +170,12 @@ async def test_rows_that_are_missing_doubled_or_misplaced_are_named(
     assert found == expected
 
 
-async def test_one_deleted_trade_is_noticed(database_url: str, filled: asyncpg.Connection) -> None:
+async def test_one_deleted_trade_is_noticed(whole_url: str, filled: asyncpg.Connection) -> None:
     ticker = await filled.fetchval(
         "delete from trades where ctid = (select ctid from trades order by md5(trade_id::text) limit 1) "
         "returning ticker"
     )
-    held = await evidence.read(database_url)
+    held = await evidence.read(whole_url)
     assert faults(held).keys() == {ticker}
     rows = held.rows[ticker]
     assert rows.trades == held.claims[ticker].trades - 1
@@ -224,7 +237,7 @@ async def test_the_server_makes_the_candles_of_the_domain(database_url: str, see
         assert rows.last_trade == datetime.fromtimestamp(0, UTC) + timedelta(microseconds=trades[-1].created_us)
 
 
-async def test_what_the_catalogue_lost_is_still_seen(database_url: str, filled: asyncpg.Connection) -> None:
+async def test_what_the_catalogue_lost_is_still_seen(whole_url: str, filled: asyncpg.Connection) -> None:
     """By its checkpoint, or by its trades and candles alone; and a market without any rows is no rows."""
     lost, unproved, drawn, quiet = "KXHIGHCHI-25JAN05", "KXHIGHMIA-25JAN06", "KXHIGHDEN-25JAN06", "KXHIGHAUS-25JAN06"
     await filled.execute("delete from markets where event_ticker = any($1::text[])", [lost, unproved, drawn])
@@ -233,7 +246,7 @@ async def test_what_the_catalogue_lost_is_still_seen(database_url: str, filled: 
     await filled.execute("delete from candles where ticker like $1", quiet + "%")
     columns = "created_time, trade_id, yes_price, count, taker_side, is_block_trade"
     await filled.execute(f"insert into trades select 'WHAT', {columns} from trades limit 1")
-    held = await evidence.read(database_url)
+    held = await evidence.read(whole_url)
     named = {market.ticker for market in held.markets}
     assert not any(ticker.startswith((lost, unproved, drawn)) for ticker in named)
     assert sum(ticker.startswith(lost) for ticker in held.claims) == 6
@@ -245,13 +258,13 @@ async def test_what_the_catalogue_lost_is_still_seen(database_url: str, filled: 
     assert rows.surplus_candles == rows.candles_1m + rows.candles_5m > 0
     assert held.rows["WHAT"].missing_candles == 2
 
-    one = await evidence.read(database_url, ["KXHIGHMIA"], SECOND, SECOND)
+    one = await evidence.read(whole_url, ["KXHIGHMIA"], SECOND, SECOND)
     assert {ticker[:17] for ticker in one.rows} == {unproved}
     assert len(one.rows) == 6
 
 
-async def test_only_what_was_asked_for_is_read(database_url: str, filled: asyncpg.Connection) -> None:
-    held = await evidence.read(database_url, ["KXHIGHCHI", "KXHIGHDEN"], SECOND, THIRD)
+async def test_only_what_was_asked_for_is_read(whole_url: str, filled: asyncpg.Connection) -> None:
+    held = await evidence.read(whole_url, ["KXHIGHCHI", "KXHIGHDEN"], SECOND, THIRD)
     wanted = {"KXHIGHCHI-25JAN06", "KXHIGHCHI-25JAN07", "KXHIGHDEN-25JAN06", "KXHIGHDEN-25JAN07"}
     assert {event.event_ticker for event in held.events} == wanted
     assert {market.event_ticker for market in held.markets} == wanted
@@ -259,7 +272,7 @@ async def test_only_what_was_asked_for_is_read(database_url: str, filled: asyncp
     assert held.listed.keys() == {(series, day) for series in ("KXHIGHCHI", "KXHIGHDEN") for day in (SECOND, THIRD)}
     assert held.series == {"KXHIGHCHI": "chicago", "KXHIGHDEN": "denver"}
     assert held.asked == (FIRST, THIRD)
-    until = await evidence.read(database_url, end=FIRST)
+    until = await evidence.read(whole_url, end=FIRST)
     assert {market.event_date for market in until.markets} == {FIRST}
     assert len(until.rows) == 36
 
@@ -303,14 +316,14 @@ async def keep_settlement(connection: asyncpg.Connection, loc_id: str, day: date
         )
 
 
-async def test_weather_by_climate_day(database_url: str, filled: asyncpg.Connection) -> None:
+async def test_weather_by_climate_day(whole_url: str, filled: asyncpg.Connection) -> None:
     """Denver's day begins at 07:00Z all year; a slot may hold several observations, and copies are none."""
     await keep_minutes(filled, "denver", FIRST)
     await keep_minutes(filled, "denver", SECOND, gone=range(100, 120))
     await keep_settlement(filled, "KDEN", FIRST, datetime(2025, 1, 6, 13, tzinfo=UTC), 40)
     await keep_settlement(filled, "KDEN", SECOND, datetime(2025, 1, 6, 23, tzinfo=UTC), 41)
     await keep_settlement(filled, "KMIA", SECOND, datetime(2025, 1, 7, 13, tzinfo=UTC), 80)
-    held = await evidence.read(database_url)
+    held = await evidence.read(whole_url)
     assert held.weather.keys() == {"denver", "miami"}
     denver = held.weather["denver"]
     assert denver.minutes == {
@@ -326,24 +339,22 @@ async def test_weather_by_climate_day(database_url: str, filled: asyncpg.Connect
     assert paid.keys() == {FIRST, SECOND, THIRD}
     assert paid[FIRST].event_ticker == "KXHIGHDEN-25JAN05"
     assert len(paid[FIRST].paid) == 1
-    part = await evidence.read(database_url, ["KXHIGHDEN"], SECOND, SECOND)
+    part = await evidence.read(whole_url, ["KXHIGHDEN"], SECOND, SECOND)
     assert part.weather.keys() == {"denver"}
     assert part.weather["denver"].minutes.keys() == part.weather["denver"].settlements.keys() == {SECOND}
     assert [event.event_date for event in part.weather["denver"].paid] == [SECOND]
     await filled.execute("drop schema wx cascade")
-    assert (await evidence.read(database_url)).weather == {}
+    assert (await evidence.read(whole_url)).weather == {}
 
 
-async def test_a_lost_minute_is_a_hole_only_where_it_empties_a_slot(
-    database_url: str, filled: asyncpg.Connection
-) -> None:
+async def test_a_lost_minute_is_a_hole_only_where_it_empties_a_slot(whole_url: str, filled: asyncpg.Connection) -> None:
     await keep_minutes(filled, "denver", FIRST, gone=[287])
     begins = climate_day_utc(find_city("denver"), FIRST)[0]
     lose = "delete from wx.minute_obs where loc_id = 'KDEN' and ts_utc = $1"
 
     async def kinds() -> list[tuple[str, str]]:
         scope = Scope(LATER, FIRST, FIRST, ["KXHIGHDEN"])
-        report = judge(await evidence.read(database_url, scope.series, scope.start, scope.end), scope)
+        report = judge(await evidence.read(whole_url, scope.series, scope.start, scope.end), scope)
         return [(each.kind, each.text) for each in report.at(Level.HOLE)]
 
     assert await kinds() == []
@@ -358,15 +369,13 @@ async def test_a_lost_minute_is_a_hole_only_where_it_empties_a_slot(
     assert await kinds() == [("minutes_lost", "287 slots observed and 0 filled are held, its claim says 288 and 0")]
 
 
-async def test_what_weather_was_asked_for_is_not_what_markets_were(
-    database_url: str, filled: asyncpg.Connection
-) -> None:
+async def test_what_weather_was_asked_for_is_not_what_markets_were(whole_url: str, filled: asyncpg.Connection) -> None:
     await filled.execute(
         "insert into ingestion_log (run_id, command, series_ticker, status, started_at, min_event_date, max_event_date)"
         " select gen_random_uuid(), 'weather minutes --start 2021-01-01', 'KXHIGHNY', 'success', now(), $1, $2",
         *(date(2021, 1, 1), date(2025, 6, 1)),
     )
-    held = await evidence.read(database_url)
+    held = await evidence.read(whole_url)
     assert held.asked == (FIRST, THIRD)
     assert "KXHIGHNY" not in held.series
 
