@@ -2,6 +2,7 @@
 
 # cyclopts imports a command by its name when it is wanted, and asks a formatter for the parts of its help.
 _.coverage
+_.backfill
 _.demo
 _.follow
 _.simulate
