@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import HealthCheck, settings
 
 from kalshi_ingest.postgres.migrate import migrate, migrations_dir
@@ -40,6 +41,13 @@ def _blame_leaks_on_their_file() -> Iterator[None]:
     """What nobody closed is an error when it is collected, which may otherwise be in a test of another file."""
     yield
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    """A test that runs a command configures the process's logs; the next one has them as they come."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

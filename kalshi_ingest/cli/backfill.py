@@ -83,7 +83,7 @@ def backfill(settings: Settings, *, options: Annotated[Options, FLAT] = _DEFAULT
         with current().deferred():
             archive = importlib.import_module("kalshi_ingest.cli.export")
         export = archive.prepared_export(options.parquet, [each.label for each in wanted])
-        shown = str(archive.Place.at(options.parquet))  # a URI may carry a password
+        shown = str(archive.ArchiveStorage.at(options.parquet))  # a URI may carry a password
     with database_url(settings) as url:
         code = asyncio.run(_run(options, exchange, url, asked, wanted, shown))
         if export is None or code == INTERRUPTED:

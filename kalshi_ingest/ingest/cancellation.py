@@ -1,8 +1,9 @@
 """Tasks that work together: the error that ends them, what a stop cancels, and the writer's last commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Any, TypeVar
 
 import structlog
@@ -73,6 +74,33 @@ async def wind_down(
     return bool(stopped)
 
 
+class _Group(asyncio.TaskGroup):
+    """A task group whose block does not end before its tasks.
+
+    Python 3.11 and 3.12 leave the caller marked as cancelled when a task fails after the end of the block; whoever
+    asks `Task.cancelling` then takes any later trouble for a cancellation.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._created: list[asyncio.Task[Any]] = []
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> "asyncio.Task[T]":
+        task = super().create_task(coro, name=name, context=context)
+        self._created.append(task)
+        return task
+
+    async def all_done(self) -> None:
+        while at_work := [task for task in self._created if not task.done()]:
+            await asyncio.wait(at_work)
+
+
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """A task group that raises, in place of the group of everything that failed, the one error that ended it.
@@ -80,8 +108,9 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     That is one written for the user before any other.
     """
     try:
-        async with asyncio.TaskGroup() as group:
+        async with _Group() as group:
             yield group
+            await group.all_done()
     except BaseExceptionGroup as failures:
         raise _first_of(failures) from failures
 

@@ -56,7 +56,7 @@ async def test_a_database_that_is_lost_is_started_again_by_the_service() -> None
 
 
 async def test_neither_the_exchange_nor_a_fault_is_a_reason(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    breaking = Breaking(monkeypatch, VolumePoller, "_look")
+    breaking = Breaking(monkeypatch, VolumePoller, "_poll")
 
     async def revive() -> None:
         raise AssertionError("the database is not lost")

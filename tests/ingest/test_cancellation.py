@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from kalshi_ingest.ingest.cancellation import run_until
+from kalshi_ingest.errors import OutOfReach
+from kalshi_ingest.ingest.cancellation import run_until, task_group
 
 
 async def test_what_the_work_gives() -> None:
@@ -96,3 +97,40 @@ async def test_what_goes_wrong_while_it_is_cancelled_is_no_error() -> None:
 
     asyncio.get_running_loop().call_soon(stop.set)
     assert await run_until(stop, work()) is None
+
+
+async def test_a_group_whose_task_fails_leaves_its_caller_uncancelled() -> None:
+    """Python 3.11 marks it as cancelled when the task fails after the end of the block."""
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise OutOfReach("the exchange")
+
+    async def call() -> None:
+        async with task_group() as group:
+            group.create_task(fails())
+            group.create_task(asyncio.Event().wait())
+
+    caller = asyncio.current_task()
+    assert caller is not None
+    with pytest.raises(OutOfReach, match="the exchange"):
+        await call()
+    assert caller.cancelling() == 0
+
+
+async def test_a_group_whose_caller_is_cancelled_stays_cancelled() -> None:
+    begun = asyncio.Event()
+
+    async def works() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def call() -> None:
+        async with task_group() as group:
+            group.create_task(works())
+
+    caller = asyncio.create_task(call())
+    await begun.wait()
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()

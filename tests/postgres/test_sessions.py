@@ -165,7 +165,7 @@ async def test_a_certificate_file_that_is_not_there() -> None:
 _WITHOUT_A_NAME = """
 import os, sys
 from kalshi_ingest import cli
-import kalshi_ingest.cli.database
+import kalshi_ingest.cli.database, kalshi_ingest.cli.status, kalshi_ingest.cli.app
 os.setgroups([])
 os.setgid(0)
 os.setuid(1000660000)
