@@ -94,12 +94,16 @@ def test_the_readme_and_the_page_of_the_words_know_each_other() -> None:
     assert "(docs/glossary.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/benchmarks.md"])
+@pytest.mark.parametrize(
+    "name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/benchmarks.md", "docs/decisions.md"]
+)
 def test_every_path_and_target_that_a_page_names_exists(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     folders = r"kalshi_ingest|kalshi_simulator|tests|migrations|benchmarks|docs|deploy"
     for path in re.findall(rf"(?<![\w/])((?:{folders})/[\w./-]*)", text):
         assert (ROOT / path.rstrip(".")).exists(), path
+    for module in re.findall(r"`([\w*]+/[\w*/]+\.py)`", text):
+        assert any(ROOT.glob(module)) or any((ROOT / "kalshi_ingest").glob(module)), module
     targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(r"`make ([\w-]+)`", text)) <= set(targets)
 

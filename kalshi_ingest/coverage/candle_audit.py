@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from kalshi_ingest.coverage.candle_audit_report import Audited, AuditReport
-from kalshi_ingest.coverage.queries import candle_audit as store
+from kalshi_ingest.coverage.queries import candle_audit as queries
 from kalshi_ingest.coverage.queries.candle_audit import Sampled, Scope
 from kalshi_ingest.domain.audit import MinuteCandle, compare
 from kalshi_ingest.domain.cities import city_of_series
@@ -32,7 +32,7 @@ async def audit(context: RunContext, scope: Scope, markets: int, seed: int = 0) 
     active = [ticker for ticker in scope.series_tickers if not ((city := city_of_series(ticker)) and city.retired)]
     cutoff = await _cutoff(context)
     sampled, eligible = await context.planning.run(
-        store.sample, replace(scope, series_tickers=active), markets, seed, cutoff
+        queries.sample, replace(scope, series_tickers=active), markets, seed, cutoff
     )
     work = _Work(context, iter(sampled))
     async with task_group() as group:
@@ -62,7 +62,7 @@ class _Work:
         for market in self.waiting:
             try:
                 tier, theirs = await self._theirs(market)
-                ours = await self.context.planning.run(store.minute_candles, market.ticker)
+                ours = await self.context.planning.run(queries.minute_candles, market.ticker)
                 self.audited.append(Audited(market.ticker, market.series_ticker, tier, compare(ours, theirs)))
             except (Permanent, Transient) as error:
                 log.warning("market_not_audited", ticker=market.ticker, reason=str(error))

@@ -172,8 +172,8 @@ async def _answers(url: str) -> list[object]:
     connection = await asyncpg.connect(url)
     try:
         tickers = await reading.held_tickers(connection, series)
-        names = [merge.ticker for merge in tickers]
-        days = [merge.event_date for merge in tickers]
+        names = [each.ticker for each in tickers]
+        days = [each.event_date for each in tickers]
         copies: list[bytes] = []
 
         async def take(rows: bytes) -> None:

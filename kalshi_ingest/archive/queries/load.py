@@ -99,7 +99,7 @@ class _Sink:
         self._loaded.candles_5m += await self._copy_file(CANDLES_5M, CANDLES_5M.source, known=False)
 
     async def merge_held(self) -> tuple[list[str], dict[str, UUID]]:
-        """The other markets' trades, through staging: the tickers that got some, and `held.merge_staged`'s others."""
+        """The other markets' trades, through staging: the tickers that got some, and `merge.merge_staged`'s others."""
         if not len(self._known):
             return [], {}
         await merge.create_staging(self._connection)
