@@ -70,11 +70,22 @@ def _double(table: str) -> Change:
     return lambda tables: tables[table].insert(0, dict(tables[table][0]))
 
 
-def test_candles_of_a_market_that_is_not_complete_may_have_been_forgotten(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        _drop("checkpoints", 0),
+        *(
+            _set("checkpoints", 0, state=state, verdict=None, error=error, completed_at=None)
+            for state, error in (("walking", None), ("open", None), ("failed", "why"))
+        ),
+    ],
+    ids=["no checkpoint", "walking", "open", "failed"],
+)
+def test_candles_of_a_market_that_is_not_complete_may_have_been_forgotten(tmp_path: Path, change: Change) -> None:
     tables = small.sound()
     for name in ("candles_1m", "candles_5m"):
         tables[name] = [row for row in tables[name] if row["ticker"] == small.TICKERS[1]]
-    del tables["checkpoints"][0]
+    change(tables)
     assert _checked(small.write(tmp_path, tables)).trades == 6
 
 

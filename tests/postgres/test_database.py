@@ -3,6 +3,7 @@
 import asyncio
 import time
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 
 from kalshi_ingest.errors import DatabaseAway, IngestError, OutOfReach, SeriesTaken, Unusable
 from kalshi_ingest.postgres.address import place_of
+from kalshi_ingest.postgres.connecting import connected_in_time
 from kalshi_ingest.postgres.database import Database
 from kalshi_ingest.postgres.locks import lock_key
 from tests.support import postgres
@@ -200,6 +202,27 @@ async def test_work_under_way_at_a_close_does_not_connect_again(method: str, dat
     with pytest.raises(DatabaseAway):
         await working
     assert not database.connected
+
+
+async def test_a_connection_that_was_opened_during_a_close_is_not_used(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+    await database.open()
+    await postgres.end_sessions(database_url)
+    opened: list[asyncpg.Connection] = []
+
+    async def connected_late(*arguments: Any, **options: Any) -> tuple[asyncpg.Connection, str]:
+        connection, name = await connected_in_time(*arguments, **options)
+        opened.append(connection)
+        await database.close()
+        return connection, name
+
+    monkeypatch.setattr("kalshi_ingest.postgres.session.connected_in_time", connected_late)
+    with pytest.raises(DatabaseAway):
+        await database.run(lambda connection: connection.fetchval("select 1"))
+    (connection,) = opened
+    assert connection.is_closed()
 
 
 async def test_a_close_that_is_cancelled_ends_the_session_all_the_same(database_url: str) -> None:

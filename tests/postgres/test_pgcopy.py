@@ -7,11 +7,13 @@ from fractions import Fraction
 from uuid import UUID
 
 import asyncpg
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_ingest.domain.model import Candle, Trade, to_datetime, to_microseconds
-from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in
+from kalshi_ingest.postgres.pgcopy_arrow import interleaved
+from kalshi_ingest.postgres.pgcopy_rows import CANDLE_COLUMNS, TRADE_COLUMNS, Encoder, copy_in, interleave_for_btree
 from tests.support.candles import candles_of
 from tests.support.postgres import with_database
 
@@ -92,6 +94,12 @@ def test_the_mean_is_cut_and_not_rounded(postgres_url: str, template_database: s
     rows = Encoder().candles(TICKER, 1, candles_of(trades))
     url = with_database(postgres_url, template_database)
     assert asyncio.run(_back(url, "candles", CANDLE_COLUMNS, rows))[0][9] == "0.016666"
+
+
+def test_three_rows_of_five_go_first_and_the_others_fall_between_them() -> None:
+    assert interleave_for_btree(range(12)) == [0, 2, 4, 5, 7, 9, 10, 1, 3, 6, 8, 11]
+    batch = pa.RecordBatch.from_pydict({"place": range(12)})
+    assert interleaved(batch)["place"].to_pylist() == interleave_for_btree(range(12))
 
 
 def test_nothing_is_a_valid_stream(postgres_url: str, template_database: str) -> None:
