@@ -250,6 +250,27 @@ async def test_unproved_checkpoints_go_only_into_new_ground(source: str, databas
     assert states[new_ticker] == "open"
 
 
+async def test_an_unproved_checkpoint_that_counts_other_trades_is_not_taken(
+    source: str, database_url: str, tmp_path: Path
+) -> None:
+    """Not of a market that is new to the database either: only proved ones were counted before."""
+    right, short, dear = [
+        row[0] for row in await fetch(source, "select ticker from checkpoints where trades_stored > 20 limit 3")
+    ]
+    await execute(
+        source,
+        "update checkpoints set state = 'open', verdict = null, completed_at = null "
+        f"where ticker in ('{right}', '{short}', '{dear}')",
+        f"update checkpoints set trades_stored = trades_stored + 1 where ticker = '{short}'",
+        f"update checkpoints set contracts_stored = contracts_stored + 1 where ticker = '{dear}'",
+    )
+    await exported(source, tmp_path)
+    await loaded(database_url, tmp_path)
+    states = dict(await _states(database_url))
+    assert states[right] == "open"
+    assert states.keys() == dict(await _states(source)).keys() - {short, dear}
+
+
 async def _states(url: str) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in await fetch(url, "select ticker, state from checkpoints")]
 
