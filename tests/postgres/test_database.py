@@ -147,6 +147,46 @@ async def test_a_lock_taken_twice_is_given_back_at_once(database_url: str) -> No
         await database.close()
 
 
+async def test_a_lock_is_waited_for_once_within_the_patience(database_url: str) -> None:
+    """The server waits as long as the patience before it refuses: a second attempt would double it."""
+    database, other = Database(database_url, patience=0.2), await asyncpg.connect(database_url)
+    await database.open()
+    attempts = []
+
+    async def work(connection: asyncpg.Connection) -> None:
+        attempts.append(1)
+        await connection.execute("select from markets")
+
+    try:
+        async with other.transaction():
+            await other.execute("lock table markets")
+            with pytest.raises(DatabaseAway, match="run again when that has ended, nothing is lost"):
+                await database.run(work)
+    finally:
+        await other.close()
+        await database.close()
+    assert attempts == [1]
+
+
+async def test_a_failure_that_leaves_the_connection_alive_is_not_a_loss(database_url: str) -> None:
+    """Such as that of a file: it is raised as it is, at once, and the session stays."""
+    database = Database(database_url, patience=0.2)
+    await database.open()
+    attempts = []
+
+    async def work(connection: asyncpg.Connection) -> None:
+        attempts.append(connection.get_server_pid())
+        raise OSError("no space left on device")
+
+    try:
+        with pytest.raises(OSError, match="no space left"):
+            await database.run(work)
+        pid = await database.run(lambda connection: connection.fetchval("select pg_backend_pid()"))
+    finally:
+        await database.close()
+    assert attempts == [pid]
+
+
 async def test_a_session_without_its_locks_is_not_used(database_url: str) -> None:
     mine, other = Database(database_url, patience=0.2), Database(database_url)
     await mine.open()
