@@ -54,6 +54,7 @@ _SQL = re.compile(
     r"\s*(?:--[^\n]*\n\s*)*(?:select|with|insert|update|delete|create|alter|copy|set|drop|lock|declare|union|from|where)\b",
     re.IGNORECASE,
 )
+_TEMPLATE_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 
 
 def documents() -> list[Path]:
@@ -69,21 +70,22 @@ def documents() -> list[Path]:
 def modules() -> list[Path]:
     """Every module and page of both packages."""
     folders = [ROOT / "kalshi_ingest", ROOT / "kalshi_simulator"]
-    return sorted(path for folder in folders for kind in ("*.py", "*.html", "*.js") for path in folder.rglob(kind))
+    return sorted(path for folder in folders for kind in ("*.py", "*.jinja", "*.js") for path in folder.rglob(kind))
 
 
 def shown(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, text) of what a module can show: string constants, but no docstrings, and of SQL only its own strings.
+    """(line, text) of what a module or page can show: strings, but no docstrings, and of SQL only its own strings.
 
-    The commands' docstrings count, since they are their help. A single word is a name and not a sentence.
+    The commands' docstrings count, since they are their help. A single word is a name and not a sentence. Comments of a
+    template are not sent.
     """
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
-        yield from enumerate(text.splitlines(), 1)
+        yield from enumerate(_TEMPLATE_COMMENT.sub("", text).splitlines(), 1)
         return
     tree = ast.parse(text)
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    if path.parent.name in {"commands", "cli"} or path.name == "cli.py":
+    if path.parent.name == "cli":
         docstrings = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
@@ -135,3 +137,10 @@ def test_strings_are_read_and_docstrings_are_not(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text('"""Anew."""\nSQL = "select \'made anew\' from anew"\nraise E(f"x{1} vouched", "name")\n')
     assert [text for _, text in shown(path)] == ["made anew", " vouched"]
+
+
+def test_templates_are_read_and_their_comments_are_not(tmp_path: Path) -> None:
+    assert {"status.html.jinja", "coverage.html.jinja", "status.js"} <= {path.name for path in modules()}
+    path = tmp_path / "page.html.jinja"
+    path.write_text("{# Made anew. #}\n<p>Vouched for</p>\n")
+    assert [text for _, text in shown(path) if found(text)] == ["<p>Vouched for</p>"]

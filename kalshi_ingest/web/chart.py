@@ -42,7 +42,7 @@ class Drawn:
     """One candle: wick, body and volume, and over them a field as high as the chart with the numbers."""
 
     kind: str
-    told: str
+    title: str
     field_x: Decimal
     field_width: Decimal
     wick: str
@@ -124,7 +124,7 @@ def _drawn(each: HeldCandle, place: _Place, prices: PriceScale, zone: ZoneInfo, 
     volume = max(each.volume / most * (_HEIGHT - _VOLUME_FROM), _LEAST_HIGH) if each.volume else Decimal(0)
     return Drawn(
         "up" if each.close > each.open else "down" if each.close < each.open else "same",
-        _told(each, zone),
+        _title(each, zone),
         round(middle - field / 2, 2),
         round(field, 2),
         f"M{middle:.2f} {_y(prices, each.high):.1f}V{_y(prices, each.low):.1f}",
@@ -137,7 +137,7 @@ def _drawn(each: HeldCandle, place: _Place, prices: PriceScale, zone: ZoneInfo, 
     )
 
 
-def _told(each: HeldCandle, zone: ZoneInfo) -> str:
+def _title(each: HeldCandle, zone: ZoneInfo) -> str:
     start, end = each.period_start.astimezone(zone), each.period_end.astimezone(zone)
     return (
         f"{weekday(start.date())} {start:%H:%M} to {end:%H:%M %Z}: open {cents(each.open)}, "

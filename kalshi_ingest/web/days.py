@@ -29,7 +29,7 @@ class Cell:
     """Empty where the mark says it all."""
 
     @property
-    def told(self) -> str:
+    def title(self) -> str:
         return f"{weekday(self.day)}: {self.mark.meaning}{f' ({self.why})' if self.why else ''}"
 
     @property
