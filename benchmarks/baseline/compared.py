@@ -20,7 +20,7 @@ def differences(before: Path, after: Path, *, words: bool) -> dict[str, list[str
         elif one[path].read_bytes() != other[path].read_bytes():
             found[str(path)] = _differing(one[path], other[path])
     if not one or not other:
-        found["."] = ["there is no baseline"]
+        found["."] = ["one folder or both are empty or missing"]
     return found
 
 

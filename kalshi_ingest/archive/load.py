@@ -86,7 +86,7 @@ def _checks(storage: ArchiveStorage, labels: Sequence[str] | None, origin: Origi
 
 def _found(storage: ArchiveStorage, labels: Sequence[str] | None, origin: Origin) -> dict[str, Steps]:
     if not storage.exists():
-        raise Unusable(f"there is no archive at {storage}: no such folder")
+        raise Unusable(f"no archive at {storage}: no such folder")
     manifest = read_manifest(storage)
     if manifest is not None:
         _require_city_folders(manifest, storage)

@@ -44,7 +44,7 @@ def partitions(
         for name in (label, *found.get(label, ())):
             require_name(name, "the export")
         if label not in found and label not in cities and not expected:
-            raise Unusable(f"nothing is held of {label}: there is no such city and no such series in the database")
+            raise Unusable(f"nothing is held of {label}: it is neither a city nor a series in the database")
     return [
         Partition(
             label,

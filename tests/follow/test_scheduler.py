@@ -274,6 +274,16 @@ def paged(at: Desk, name: str, *seconds: float, closed: float = 0) -> None:
     at.scheduler.record_page(Task(unit_of(at, name), None), TradePage(rows, None), OPENS_US + round(closed * 1_000_000))
 
 
+def desk_with_unwritten_candles() -> Desk:
+    """A market whose first candles are over and wait, because 7 contracts more are stated than stored."""
+    at = desk()
+    at.put("A")
+    paged(at, "A", 30)
+    at.clocks.now = 100
+    at.hear(A=7)
+    return at
+
+
 def due(at: Desk) -> tuple[AbstractSet[int], int] | None:
     item = at.next()
     if item is None:
@@ -303,11 +313,7 @@ def test_candles_are_written_once_a_look_at_the_exchange_confirmed_their_end() -
 
 
 def test_candles_wait_for_trades_that_are_known_to_be_missing() -> None:
-    at = desk()
-    at.put("A")
-    paged(at, "A", 30)
-    at.clocks.now = 100
-    at.hear(A=7)
+    at = desk_with_unwritten_candles()
     item = at.next()
     assert item is not None
     assert item.closed_us is None, "trades first"
@@ -329,22 +335,14 @@ def test_trades_come_before_candles_and_candles_before_proofs() -> None:
 
 
 def test_what_a_failing_walk_was_to_write_is_not_forgotten() -> None:
-    at = desk()
-    at.put("A")
-    paged(at, "A", 30)
-    at.clocks.now = 100
-    at.hear(A=7)
+    at = desk_with_unwritten_candles()
     at.end(at.next(), state=State.FAILED)
     assert at.scheduler._markets["A"].unwritten.minutes == at.scheduler._markets["A"].unwritten.buckets == {OPENS_US}
 
 
 def test_what_a_walk_without_an_answer_does_not_write_is_not_forgotten() -> None:
     """No tier names the market, so nothing shows up to when its candles are whole."""
-    at = desk()
-    at.put("A")
-    paged(at, "A", 30)
-    at.clocks.now = 100
-    at.hear(A=7)
+    at = desk_with_unwritten_candles()
     item = at.next()
     assert item is not None
     at.scheduler.record_page(item.task, TradePage([], None), 0)

@@ -65,13 +65,13 @@ async def test_a_page_that_waits_does_not_hold_up_the_watch(database_url: str) -
     async with aiohttp.ClientSession() as session, serving(state, database_url, "127.0.0.1", 0) as url:
         async with blocking.transaction():
             await blocking.execute("lock table markets in access exclusive mode")
-            queries = asyncio.create_task(_page(session, url))
+            page = asyncio.create_task(_page(session, url))
             await until(lambda: state.database_seen_at is not None)
             first = state.database_seen_at
             await until(lambda: state.database_seen_at != first)
-            assert not queries.done()
+            assert not page.done()
             assert state.not_ready() == []
-        assert "Nothing from the database" not in await queries
+        assert "Nothing from the database" not in await page
     await blocking.close()
 
 
