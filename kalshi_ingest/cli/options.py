@@ -71,6 +71,7 @@ def command(
             settings = load_settings(given | simulated | {"log_level": level})
             logs.configure(settings.log_format, settings.log_level)
             if simulated:
+                _require_own_database(settings, given)
                 log.info("simulator_used", **simulated)
             return run(settings, *arguments, **options)
 
@@ -105,6 +106,15 @@ def _simulated(given: Mapping[str, object]) -> dict[str, str]:
         if given[name] is not None:
             raise Unusable(f"--simulator chooses --{name.replace('_', '-')}: leave one out")
     return addresses
+
+
+def _require_own_database(settings: Settings, given: Mapping[str, object]) -> None:
+    """Made-up data goes to a database only if this very command line names it, or to the embedded one."""
+    if settings.database_url is not None and given["database_url"] is None:
+        raise Unusable(
+            "--simulator fetches made-up data, and KALSHI_INGEST_DATABASE_URL may name a database with real data: name"
+            " the one to write to with --database-url on the same command line"
+        )
 
 
 def _keyword(name: str, kind: object, default: object, parameter: Parameter) -> inspect.Parameter:

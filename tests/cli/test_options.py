@@ -100,12 +100,21 @@ async def test_a_command_is_pointed_at_the_simulator() -> None:
         root = simulator.url.removesuffix("/trade-api/v2")
         there = [simulator.url, *simulator.weather_urls]
     assert [each.replace("http://127.0.0.1:8765", root) for each in default_addresses().values()] == there
-    unreachable = {"DATABASE_URL": "postgresql://me@127.0.0.1:1/d", "API_URL": "https://example.com/trade-api/v2"}
+    unreachable = ["--database-url", "postgresql://me@127.0.0.1:1/d"]
     for words in (["backfill", *DATES], ["weather", "settlement"], ["coverage"]):
-        ended = await run(*words, "--simulator", **unreachable)
+        ended = await run(*words, "--simulator", *unreachable, API_URL="https://example.com/trade-api/v2")
         told = json.loads(ended.err.splitlines()[0])
         assert told["event"] == "simulator_used"
         assert told.items() >= default_addresses().items()
+
+
+async def test_made_up_data_does_not_reach_a_configured_database() -> None:
+    for words in (["backfill", *DATES], ["weather", "settlement"], ["coverage"]):
+        ended = await run(*words, "--simulator", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/d")
+        assert (ended.code, ended.out) == (2, "")
+        assert "name the one to write to with --database-url" in ended.err
+        assert "hunter2" not in ended.err
+        assert ended.err.count("\n") == 1
 
 
 def test_options_may_stand_before_the_second_word_of_a_command() -> None:
